@@ -1,0 +1,314 @@
+//! The index at 10 million live keys beside a plain hash map, in one run: bytes a key,
+//! nanoseconds an operation, and the longest single operation with growth and rollover.
+//!
+//! `cargo bench --bench index`; `CATCHMENT_INDEX_KEYS=1000000` for a shorter run,
+//! `CATCHMENT_INDEX_REPORT=only` leaves out criterion.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use catchment::ingest::decide::index::Index;
+use catchment::ingest::decide::{Fingerprinter, LinkTo, Origin};
+use criterion::{Criterion, Throughput};
+use hashbrown::HashMap;
+
+/// Live keys, unless the environment says otherwise.
+const KEYS: u64 = 10_000_000;
+/// One hour of events at that many keys an hour.
+const WITHIN_MS: i64 = 3_600_000;
+/// The decision loop fetches so many rows ahead.
+const AHEAD: usize = 12;
+/// Rows a batch.
+const ROWS: usize = 8_192;
+/// Operations longer than this are looked at one by one.
+const NOTABLE: Duration = Duration::from_micros(100);
+/// Runs of the stall measurement: other processes never disturb the same operation every time.
+const STALL_RUNS: usize = 3;
+
+fn main() {
+    let keys = std::env::var("CATCHMENT_INDEX_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(KEYS);
+    report(keys);
+    if std::env::var_os("CATCHMENT_INDEX_REPORT").is_none_or(|value| value != "only") {
+        let mut criterion = Criterion::default().sample_size(20).configure_from_args();
+        fingerprints(&mut criterion);
+        operations(&mut criterion, keys);
+        criterion.final_summary();
+    }
+}
+
+/// Number → fingerprint; stands for a keyed hash.
+fn mix(number: u64) -> u128 {
+    let mut low = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    low = (low ^ low >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    low = (low ^ low >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    low ^= low >> 31;
+    u128::from(low) | u128::from(low.wrapping_mul(0xd6e8_feb8_6659_fd93) ^ number.rotate_left(32)) << 64
+}
+
+/// A stream in which every event either repeats a key of the last `window` new ones or brings a new one.
+struct Stream {
+    state: u64,
+    fresh: u64,
+    window: u64,
+    /// Of 256 events, how many repeat.
+    repeats: u64,
+}
+
+impl Stream {
+    fn next(&mut self) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        let window = self.window.min(self.fresh);
+        if window > 0 && self.state >> 32 & 255 < self.repeats {
+            return self.fresh - 1 - (self.state >> 3) % window;
+        }
+        self.fresh += 1;
+        self.fresh - 1
+    }
+
+    fn batch(&mut self, numbers: &mut Vec<(u64, u64)>, prints: &mut Vec<u128>) {
+        numbers.clear();
+        prints.clear();
+        for _ in 0..ROWS {
+            let number = self.next();
+            numbers.push((number, self.fresh));
+            prints.push(mix(number));
+        }
+    }
+}
+
+/// What both sides do with an event: look up, insert if it is not there.
+trait Table {
+    fn prefetch(&self, _print: u128) {}
+    fn lookup_or_insert(&mut self, print: u128, number: u64, time: i64) -> bool;
+    fn bytes(&self) -> usize;
+    fn keys(&self) -> usize;
+}
+
+struct Ours(Index);
+
+impl Ours {
+    fn new() -> Ours {
+        Ours(Index::alone(WITHIN_MS, 0, LinkTo::Oldest, 8 << 30).expect("an index"))
+    }
+}
+
+impl Table for Ours {
+    #[inline]
+    fn prefetch(&self, print: u128) {
+        self.0.prefetch(print);
+    }
+
+    #[inline]
+    fn lookup_or_insert(&mut self, print: u128, number: u64, time: i64) -> bool {
+        self.0.advance(time);
+        if self.0.find(print, time, LinkTo::Oldest, |_| Some(true)).is_some() {
+            return true;
+        }
+        self.0.insert(print, time, Origin { partition: 0, offset: number as i64, element: 0 });
+        false
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
+    fn keys(&self) -> usize {
+        self.0.keys()
+    }
+}
+
+/// The baseline: no expiry, no bound.
+struct Plain(HashMap<u128, (u64, u64)>);
+
+impl Table for Plain {
+    #[inline]
+    fn lookup_or_insert(&mut self, print: u128, number: u64, time: i64) -> bool {
+        let mut found = true;
+        self.0.entry(print).or_insert_with(|| {
+            found = false;
+            (number, time as u64)
+        });
+        found
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.allocation_size()
+    }
+
+    fn keys(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// CPU time of this thread: other processes do not count.
+#[cfg(unix)]
+fn cpu() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call fills the struct behind a valid pointer.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Wall-clock time since the first call.
+#[cfg(not(unix))]
+fn cpu() -> Duration {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+/// Runs batches until `until` says stop; returns (operations, CPU time inside the table).
+fn run<T: Table>(table: &mut T, stream: &mut Stream, keys: u64, mut until: impl FnMut(&T, &Stream) -> bool) -> (u64, Duration) {
+    let (mut numbers, mut prints) = (Vec::new(), Vec::new());
+    let (mut operations, mut spent) = (0, Duration::ZERO);
+    while !until(table, stream) {
+        stream.batch(&mut numbers, &mut prints);
+        let start = cpu();
+        for print in &prints[..AHEAD] {
+            table.prefetch(*print);
+        }
+        for (at, ((number, fresh), print)) in numbers.iter().zip(&prints).enumerate() {
+            if let Some(ahead) = prints.get(at + AHEAD) {
+                table.prefetch(*ahead);
+            }
+            black_box(table.lookup_or_insert(*print, *number, time(*fresh, keys)));
+        }
+        spent += cpu() - start;
+        operations += ROWS as u64;
+    }
+    (operations, spent)
+}
+
+/// As many new keys as the horizon lasts make `keys` live ones.
+fn time(fresh: u64, keys: u64) -> i64 {
+    1_790_000_000_000 + (fresh as f64 / keys as f64 * WITHIN_MS as f64) as i64
+}
+
+/// Notable operations of one run: number → duration.
+fn stalls<T: Table>(table: &mut T, stream: &mut Stream, keys: u64, fresh: u64) -> (BTreeMap<u64, Duration>, u64) {
+    let (mut numbers, mut prints) = (Vec::new(), Vec::new());
+    let mut notable = BTreeMap::new();
+    let mut operation = 0;
+    while stream.fresh < fresh {
+        stream.batch(&mut numbers, &mut prints);
+        for ((number, fresh), print) in numbers.iter().zip(&prints) {
+            let start = Instant::now();
+            black_box(table.lookup_or_insert(*print, *number, time(*fresh, keys)));
+            let spent = start.elapsed();
+            if spent > NOTABLE {
+                notable.insert(operation, spent);
+            }
+            operation += 1;
+        }
+    }
+    (notable, operation)
+}
+
+fn worst<T: Table>(make: impl Fn() -> T, keys: u64, fresh: u64) -> String {
+    let mut all: Option<BTreeMap<u64, Duration>> = None;
+    let mut operations = 0;
+    for _ in 0..STALL_RUNS {
+        let mut table = make();
+        let mut stream = Stream { state: 7, fresh: 0, window: keys, repeats: 96 };
+        let (mut notable, count) = stalls(&mut table, &mut stream, keys, fresh);
+        operations = count;
+        if let Some(before) = &all {
+            notable = notable.iter().filter_map(|(at, spent)| Some((*at, *spent.min(before.get(at)?)))).collect();
+        }
+        all = Some(notable);
+    }
+    let all = all.unwrap_or_default();
+    let longest = all.values().max().copied().unwrap_or(NOTABLE);
+    format!("longest {:.3} ms, {} of {operations} above {NOTABLE:?}", longest.as_secs_f64() * 1e3, all.len())
+}
+
+fn report(keys: u64) {
+    println!("index, {keys} live keys, {ROWS} rows a batch, {AHEAD} rows fetched ahead");
+    side("ours", Ours::new, keys, true);
+    side("hashbrown", || Plain(HashMap::new()), keys, false);
+}
+
+fn side<T: Table>(name: &str, make: impl Fn() -> T, keys: u64, expires: bool) {
+    let ns = |(operations, spent): (u64, Duration)| spent.as_nanos() as f64 / operations as f64;
+    let before = resident();
+    let mut table = make();
+    let mut stream = Stream { state: 7, fresh: 0, window: keys, repeats: 0 };
+    let (mut least, mut most, mut next) = (f64::MAX, 0f64, keys / 100);
+    let fill = run(&mut table, &mut stream, keys, |table, stream| {
+        if stream.fresh >= next && table.keys() > 0 {
+            let per_key = table.bytes() as f64 / table.keys() as f64;
+            (least, most) = (least.min(per_key), most.max(per_key));
+            next += keys / 200;
+        }
+        stream.fresh + ROWS as u64 > keys
+    });
+    let per_key = table.bytes() as f64 / table.keys() as f64;
+    println!("{name:>10}: fill {:.0} ns; {per_key:.1} bytes a key ({least:.1} to {most:.1} on the way), resident {:.1}", ns(fill), (resident() - before) / table.keys() as f64);
+    stream.repeats = 256;
+    let mut left = 400;
+    let found = run(&mut table, &mut stream, keys, |_, _| {
+        left -= 1;
+        left == 0
+    });
+    println!("{name:>10}: lookup that finds {:.0} ns", ns(found));
+    stream.repeats = 96;
+    let end = stream.fresh + if expires { 2 * keys } else { keys / 2 };
+    let (mut sum, mut samples, mut most) = (0.0, 0.0, 0f64);
+    let steady = run(&mut table, &mut stream, keys, |table, stream| {
+        let per_key = table.bytes() as f64 / keys as f64;
+        (sum, samples, most) = (sum + per_key, samples + 1.0, most.max(per_key));
+        stream.fresh >= end
+    });
+    let label = if expires { "rolling over" } else { "never expiring" };
+    println!("{name:>10}: lookup-or-insert ({:.0} % repeats), {label}: {:.0} ns; {:.1} bytes a live key on average, {most:.1} at most", 96.0 / 2.56, ns(steady), sum / samples);
+    drop(table);
+    let fresh = if expires { 3 * keys } else { keys };
+    println!("{name:>10}: one operation, growing{}: {}", if expires { " and rolling over" } else { "" }, worst(make, keys, fresh));
+}
+
+/// Resident bytes of this process (Linux), else 0.
+fn resident() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    text.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(0.0) * 4096.0
+}
+
+fn fingerprints(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("fingerprint");
+    let mut printer = Fingerprinter::new([7; 16]);
+    for (name, values) in [
+        ("3 fields, 32 bytes", vec![&b"rule-4711"[..], b"10.20.30.40", b"alice.cooper"]),
+        ("1 field, 8 bytes", vec![&b"rule-471"[..]]),
+        ("3 fields, 120 bytes", vec![&[b'a'; 40][..], &[b'b'; 40], &[b'c'; 40]]),
+    ] {
+        group.bench_function(name, |bencher| bencher.iter(|| printer.fingerprint(3, black_box(&values).iter().map(|value| Some(*value)))));
+    }
+    group.finish();
+}
+
+fn operations(criterion: &mut Criterion, keys: u64) {
+    let mut group = criterion.benchmark_group("lookup-or-insert");
+    group.throughput(Throughput::Elements(1));
+    let mut ours = Ours::new();
+    let mut plain = Plain(HashMap::new());
+    fn bench<T: Table>(group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>, name: &str, table: &mut T, keys: u64) {
+        let mut stream = Stream { state: 7, fresh: 0, window: keys, repeats: 0 };
+        run(table, &mut stream, keys, |_, stream| stream.fresh + ROWS as u64 > keys);
+        stream.repeats = 128;
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut left = iterations.div_ceil(ROWS as u64);
+                let (operations, spent) = run(table, &mut stream, keys, |_, _| {
+                    left = left.wrapping_sub(1);
+                    left == u64::MAX
+                });
+                spent.mul_f64(iterations as f64 / operations as f64)
+            });
+        });
+    }
+    bench(&mut group, "ours, rolling over", &mut ours, keys);
+    drop(ours);
+    bench(&mut group, "hashbrown, never expiring", &mut plain, keys);
+    group.finish();
+}

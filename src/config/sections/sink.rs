@@ -1,0 +1,47 @@
+//! Owns `sink:`.
+
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::limits::TOPIC_NAME_MAX;
+use crate::config::model::{Labels, Sink};
+use crate::config::node::{Node, Value};
+use crate::config::read::{self, Fields, Note, shortened};
+
+const LABELS: [(&str, Labels); 3] = [("unmapped", Labels::Unmapped), ("all", Labels::All), ("none", Labels::None)];
+
+/// A mapping, or just the topic.
+pub fn read_sink(node: Option<&Node>, out: &mut Diagnostics) -> Sink {
+    let mut sink = Sink { topic: "incidents".to_owned(), labels: Labels::Unmapped, raw: true };
+    let Some(node) = node else { return sink };
+    if !matches!(node.value, Value::Mapping(_)) {
+        if let Some(topic) = read_topic(node, "`sink`", out) {
+            sink.topic = topic;
+        }
+        return sink;
+    }
+    let Some(mut fields) = Fields::open(node, "`sink`", out) else { return sink };
+    if let Some(topic) = fields.get("topic", out).and_then(|node| read_topic(node, "`topic`", out)) {
+        sink.topic = topic;
+    }
+    if let Some(labels) = fields.get("labels", out).and_then(|node| read::choice(node, "`labels`", &LABELS, out)) {
+        sink.labels = labels;
+    }
+    if let Some(raw) = fields.get("raw", out).and_then(|node| read::boolean(node, "`raw`", out)) {
+        sink.raw = raw;
+    }
+    fields.close(&[Note::Elsewhere("topics", "the key is `topic`: there is one")], out);
+    sink
+}
+
+fn read_topic(node: &Node, what: &str, out: &mut Diagnostics) -> Option<String> {
+    let topic = read::text(node, what, out)?;
+    let legal = topic.value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    if topic.value.is_empty() || topic.value.len() > TOPIC_NAME_MAX || !legal {
+        out.push(
+            Diagnostic::error("bad-value", format!("`{}` is not a topic name", shortened(&topic.value)))
+                .at(topic.span)
+                .hint(format!("topic names have letters, digits, `.`, `_` and `-`, at most {TOPIC_NAME_MAX}")),
+        );
+        return None;
+    }
+    Some(topic.value)
+}

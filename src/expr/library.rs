@@ -1,0 +1,244 @@
+//! DataFusion's own scalar functions, made total: a call that fails for a batch is
+//! repeated row by row, and the rows at fault become NULL.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+
+use datafusion::arrow::array::{Array, ArrayRef, new_null_array};
+use datafusion::arrow::compute::{CastOptions, cast_with_options, concat};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::ScalarValue;
+use datafusion::common::config::ConfigOptions;
+use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
+use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, Volatility};
+
+use super::convert::convert;
+use super::function;
+use super::typed::{Op, Typed};
+use super::value::{Type, Value};
+
+/// The Arrow type of a column of ours.
+pub fn arrow_type(ty: Type) -> DataType {
+    match ty {
+        Type::Text | Type::Null => DataType::Utf8View,
+        Type::Number | Type::Duration => DataType::Float64,
+        Type::Boolean => DataType::Boolean,
+        Type::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
+    }
+}
+
+/// A constant as DataFusion's scalar, of the type given.
+pub fn scalar(value: &Value<'_>, ty: Type) -> ScalarValue {
+    match value {
+        Value::Text(text) => ScalarValue::Utf8View(Some(text.to_string())),
+        Value::Number(number) | Value::Duration(number) => ScalarValue::Float64(Some(*number)),
+        Value::Boolean(truth) => ScalarValue::Boolean(Some(*truth)),
+        Value::Time(micros) => ScalarValue::TimestampMicrosecond(Some(*micros), Some("+00:00".into())),
+        Value::Null => match ty {
+            Type::Text | Type::Null => ScalarValue::Utf8View(None),
+            Type::Number | Type::Duration => ScalarValue::Float64(None),
+            Type::Boolean => ScalarValue::Boolean(None),
+            Type::Time => ScalarValue::TimestampMicrosecond(None, Some("+00:00".into())),
+        },
+    }
+}
+
+/// A function of DataFusion, bound to argument types.
+#[derive(Debug)]
+pub struct Library {
+    udf: Arc<ScalarUDF>,
+    arguments: Vec<DataType>,
+    returns: FieldRef,
+    ty: Type,
+    config: Arc<ConfigOptions>,
+}
+
+impl PartialEq for Library {
+    fn eq(&self, other: &Library) -> bool {
+        self.udf.name() == other.udf.name() && self.arguments == other.arguments
+    }
+}
+impl Eq for Library {}
+impl Hash for Library {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.udf.name().hash(state);
+        self.arguments.hash(state);
+    }
+}
+
+fn registry() -> &'static HashMap<String, Arc<ScalarUDF>> {
+    static FUNCTIONS: OnceLock<HashMap<String, Arc<ScalarUDF>>> = OnceLock::new();
+    FUNCTIONS.get_or_init(|| {
+        let mut found = HashMap::new();
+        for udf in datafusion::functions::all_default_functions() {
+            for alias in udf.aliases() {
+                found.insert(alias.clone(), udf.clone());
+            }
+            found.insert(udf.name().to_owned(), udf);
+        }
+        found
+    })
+}
+
+/// Finds a function by name, or says what may have been meant.
+pub fn find(name: &str) -> Result<Arc<ScalarUDF>, (String, Option<String>)> {
+    match registry().get(name) {
+        Some(udf) if udf.signature().volatility == Volatility::Immutable && !matches!(name, "now" | "random" | "uuid") => Ok(udf.clone()),
+        Some(_) => Err((
+            format!("{name}() gives another value each time, so a replay would decide differently"),
+            Some("use _timestamp, the time of the record".into()),
+        )),
+        None => {
+            let names = registry().keys().map(String::as_str).chain(function::NAMES.iter().copied());
+            let near = names.map(|n| (strsim::damerau_levenshtein(n, name), n)).filter(|(d, n)| *d <= 1 + n.len() / 4).min();
+            Err((format!("there is no function `{name}`"), near.map(|(_, n)| format!("did you mean `{n}`?"))))
+        }
+    }
+}
+
+/// Binds a function to its arguments. Paths without a type are tried as text, then as numbers.
+pub fn bind(udf: &Arc<ScalarUDF>, args: Vec<Typed>) -> Result<Typed, String> {
+    let as_numbers = |args: &[Typed]| -> Vec<Typed> {
+        args.iter()
+            .map(|arg| match &arg.op {
+                Op::Input(source) if source.is_dynamic() => Typed { op: arg.op.clone(), ty: Type::Number },
+                _ => arg.clone(),
+            })
+            .collect()
+    };
+    let numeric = NUMERIC.contains(&udf.name());
+    let first = if numeric { as_numbers(&args) } else { args.clone() };
+    let bound = bind_types(udf, &first).map(|library| (library, first)).or_else(|error| {
+        let second = as_numbers(&args);
+        bind_types(udf, &second).map(|library| (library, second)).map_err(|_| error)
+    });
+    let (library, args) = bound?;
+    let ty = library.ty;
+    let typed = Typed { op: Op::Library(Arc::new(library), args), ty };
+    // A count or a length is a number; a Boolean stays one.
+    Ok(if ty == Type::Null { convert(typed, Type::Text, false) } else { typed })
+}
+
+// Functions whose text arguments DataFusion would accept although they mean numbers.
+const NUMERIC: [&str; 22] = [
+    "abs", "ceil", "floor", "round", "sqrt", "power", "pow", "exp", "ln", "log", "log2", "log10", "sign", "signum", "trunc", "gcd", "lcm", "cbrt", "sin", "cos",
+    "tan", "chr",
+];
+
+fn bind_types(udf: &Arc<ScalarUDF>, args: &[Typed]) -> Result<Library, String> {
+    let short = |error: datafusion::error::DataFusionError| {
+        let text = error.strip_backtrace();
+        let line = text.lines().next().unwrap_or_default();
+        format!("{}() cannot be called like this: {}", udf.name(), line.trim_start_matches("Error during planning: "))
+    };
+    let fields: Vec<FieldRef> = args.iter().map(|arg| Arc::new(Field::new("x", arrow_type(arg.ty), true)) as FieldRef).collect();
+    let coerced = fields_with_udf(&fields, udf.as_ref()).map_err(short)?;
+    let scalars: Vec<Option<ScalarValue>> = args
+        .iter()
+        .zip(&coerced)
+        .map(|(arg, field)| arg.as_constant().and_then(|value| scalar(value, arg.ty).cast_to(field.data_type()).ok()))
+        .collect();
+    let scalar_arguments: Vec<Option<&ScalarValue>> = scalars.iter().map(Option::as_ref).collect();
+    let returns = udf.return_field_from_args(ReturnFieldArgs { arg_fields: &coerced, scalar_arguments: &scalar_arguments }).map_err(short)?;
+    let ty = match returns.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Type::Text,
+        DataType::Boolean => Type::Boolean,
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => Type::Time,
+        data_type if data_type.is_numeric() => Type::Number,
+        other => return Err(format!("{}() returns {other}, which a pipeline cannot use", udf.name())),
+    };
+    let arguments = coerced.iter().map(|field| field.data_type().clone()).collect();
+    Ok(Library { udf: udf.clone(), arguments, returns, ty, config: Arc::new(ConfigOptions::default()) })
+}
+
+impl Library {
+    /// The function's name.
+    pub fn name(&self) -> &str {
+        self.udf.name()
+    }
+
+    /// The type of the result.
+    pub fn ty(&self) -> Type {
+        self.ty
+    }
+
+    /// The values for a batch; rows for which the function fails are NULL.
+    pub fn evaluate(&self, args: &[ColumnarValue], rows: usize) -> ArrayRef {
+        let null = || new_null_array(&arrow_type(self.ty), rows);
+        let Some(args) = args.iter().zip(&self.arguments).map(|(arg, ty)| cast_argument(arg, ty)).collect::<Option<Vec<_>>>() else {
+            return null();
+        };
+        match self.invoke(args.clone(), rows) {
+            Some(column) => column,
+            None if rows <= 1 => null(),
+            None => {
+                // Some row is at fault: one by one.
+                let parts: Vec<ArrayRef> = (0..rows)
+                    .map(|row| {
+                        let one = args.iter().map(|arg| slice(arg, row)).collect();
+                        self.invoke(one, 1).unwrap_or_else(|| new_null_array(&arrow_type(self.ty), 1))
+                    })
+                    .collect();
+                let parts: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()).collect();
+                concat(&parts).unwrap_or_else(|_| null())
+            }
+        }
+    }
+
+    /// The value for one row.
+    pub fn call(&self, args: &[Value<'_>], types: &[Type]) -> Value<'static> {
+        let args: Vec<ColumnarValue> = args
+            .iter()
+            .zip(types)
+            .map(|(value, ty)| match scalar(value, *ty).to_array() {
+                Ok(array) => ColumnarValue::Array(array),
+                Err(_) => ColumnarValue::Scalar(scalar(value, *ty)),
+            })
+            .collect();
+        super::reference::array_value(&self.evaluate(&args, 1), 0, self.ty).into_owned()
+    }
+
+    fn invoke(&self, args: Vec<ColumnarValue>, rows: usize) -> Option<ArrayRef> {
+        let arg_fields = self.arguments.iter().map(|ty| Arc::new(Field::new("x", ty.clone(), true)) as FieldRef).collect();
+        let call = ScalarFunctionArgs {
+            args,
+            arg_fields,
+            number_rows: rows,
+            return_field: self.returns.clone(),
+            config_options: self.config.clone(),
+        };
+        let column = self.udf.invoke_with_args(call).and_then(|value| value.into_array(rows)).ok()?;
+        let column = cast_with_options(&column, &arrow_type(self.ty), &CAST).ok()?;
+        Some(finite(column))
+    }
+}
+
+const CAST: CastOptions<'static> =
+    CastOptions { safe: true, format_options: datafusion::arrow::util::display::FormatOptions::new() };
+
+fn cast_argument(arg: &ColumnarValue, ty: &DataType) -> Option<ColumnarValue> {
+    match arg {
+        ColumnarValue::Array(array) => cast_with_options(array, ty, &CAST).ok().map(ColumnarValue::Array),
+        ColumnarValue::Scalar(value) => value.cast_to(ty).ok().map(ColumnarValue::Scalar),
+    }
+}
+
+fn slice(arg: &ColumnarValue, row: usize) -> ColumnarValue {
+    match arg {
+        ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(row, 1)),
+        scalar => scalar.clone(),
+    }
+}
+
+/// NaN and infinity become NULL: neither JSON nor a reader of incidents knows them.
+fn finite(column: ArrayRef) -> ArrayRef {
+    use datafusion::arrow::array::{AsArray, Float64Array};
+    use datafusion::arrow::datatypes::Float64Type;
+    match column.as_primitive_opt::<Float64Type>() {
+        Some(numbers) if numbers.iter().flatten().any(|n| !n.is_finite()) => {
+            Arc::new(numbers.iter().map(|n| n.filter(|n| n.is_finite())).collect::<Float64Array>())
+        }
+        _ => column,
+    }
+}

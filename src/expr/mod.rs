@@ -1,0 +1,15 @@
+//! Expressions: text → syntax tree → typed tree → a reference evaluator (row by row)
+//! and DataFusion physical expressions (batch by batch), held equal by property tests.
+
+pub mod ast;
+pub mod check;
+pub mod compile;
+pub mod convert;
+pub mod function;
+pub mod lex;
+pub mod library;
+pub mod parse;
+pub mod path;
+pub mod reference;
+pub mod typed;
+pub mod value;

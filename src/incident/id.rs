@@ -1,0 +1,59 @@
+//! Incident ids: a hash of where the original event came from, so that a replay
+//! yields the same incident and a recreated topic does not.
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hasher;
+
+/// An incident id, 128 bits, written as 32 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IncidentId(pub u128);
+
+/// The key is public and fixed: ids must be the same everywhere. (Dedup fingerprints,
+/// which attackers would like to aim, have a secret key.)
+const KEY: [u8; 16] = *b"catchment id v1.";
+
+/// Hashes everything but the event's own coordinates, once per partition and tenant.
+#[derive(Debug, Clone)]
+pub struct IdPrefix(SipHasher13);
+
+impl IdPrefix {
+    /// `topic_id`: Kafka's topic id (not its name) where there is one; in `replay` the file's name.
+    pub fn new(tenant: &str, pipeline: &str, cluster: &str, topic_id: &str, partition: i32) -> IdPrefix {
+        let mut hasher = SipHasher13::new_with_key(&KEY);
+        for part in [tenant, pipeline, cluster, topic_id] {
+            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.write(part.as_bytes());
+        }
+        hasher.write(&partition.to_le_bytes());
+        IdPrefix(hasher)
+    }
+
+    /// The id of the incident made from one event.
+    pub fn id(&self, offset: i64, element: u16) -> IncidentId {
+        let mut hasher = self.0.clone();
+        let mut bytes = [0; 10];
+        bytes[..8].copy_from_slice(&offset.to_le_bytes());
+        bytes[8..].copy_from_slice(&element.to_le_bytes());
+        hasher.write(&bytes);
+        IncidentId(hasher.finish128().as_u128())
+    }
+}
+
+impl IncidentId {
+    /// The 32 hex digits.
+    pub fn hex(self) -> [u8; 32] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            pair[0] = DIGITS[(byte >> 4) as usize];
+            pair[1] = DIGITS[(byte & 15) as usize];
+        }
+        text
+    }
+}
+
+impl std::fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(std::str::from_utf8(&self.hex()).unwrap_or_default())
+    }
+}

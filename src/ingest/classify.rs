@@ -1,0 +1,60 @@
+//! Classification: rules first, then the table, then the default.
+
+use datafusion::arrow::array::{Array, AsArray};
+
+use super::plan::{DefaultPlan, Plan};
+use super::scene::{Scene, truths};
+
+/// No type.
+const NONE: u16 = u16::MAX;
+
+/// Gives every row of the selection a type code. Rows that nothing classifies leave
+/// `rows` and go to `unclassified`; rows on which an expression failed go to `poison`.
+pub fn classify(plan: &Plan, scene: &mut Scene<'_>, rows: &mut Vec<u32>, unclassified: &mut Vec<u32>, poison: &mut Vec<u32>) -> Vec<u16> {
+    let source = scene.plan;
+    let mut failed = Vec::new();
+    let outputs = scene.evaluate(&source.classify, rows, &mut failed);
+    let mut codes = vec![NONE; rows.len()];
+    for (code, output) in source.rule_types.iter().zip(&outputs) {
+        let Some(truths) = truths(output) else { continue };
+        for (found, _) in codes.iter_mut().zip(&truths).filter(|(found, hit)| **hit && **found == NONE) {
+            *found = *code;
+        }
+    }
+    let keys = source.has_key.then(|| outputs.last()).flatten().and_then(|keys| keys.as_string_view_opt());
+    if let Some(keys) = keys {
+        // Events come in runs of one kind: remember the last answer.
+        let mut last: (&str, u16) = ("", NONE);
+        for (place, found) in codes.iter_mut().enumerate().filter(|(_, found)| **found == NONE) {
+            if keys.is_null(place) {
+                continue;
+            }
+            let key = keys.value(place);
+            if key != last.0 || last.1 == NONE {
+                last = (key, source.table.get(key).copied().unwrap_or(NONE));
+            }
+            *found = last.1;
+        }
+    }
+    if let DefaultPlan::Type(default) = plan.default {
+        codes.iter_mut().filter(|code| **code == NONE).for_each(|code| *code = default);
+    }
+    for place in failed {
+        let code = &mut codes[place as usize];
+        if *code != NONE - 1 {
+            *code = NONE - 1;
+            poison.push(rows[place as usize]);
+        }
+    }
+    if codes.iter().any(|code| *code >= NONE - 1) {
+        unclassified.extend(rows.iter().zip(&codes).filter(|(_, code)| **code == NONE).map(|(row, _)| *row));
+        let mut place = 0;
+        rows.retain(|_| {
+            place += 1;
+            codes[place - 1] < NONE - 1
+        });
+        codes.retain(|code| *code < NONE - 1);
+        scene.selection_changed();
+    }
+    codes
+}

@@ -1,0 +1,264 @@
+//! Several live incidents of one key, in the order in which they were created.
+//!
+//! Two or three are the usual case, a hot key has hundreds of thousands: links lie in
+//! blocks that know their times, so a search skips what is out of reach and whole blocks
+//! expire at once. Chains live in pages of slots, so that nothing big is ever copied.
+
+use std::collections::VecDeque;
+
+use super::purse::Purse;
+use super::{LinkTo, Origin};
+
+/// Links a block. More = fewer blocks to skip in a hot chain, but a longer scan in the block that is hit.
+const BLOCK_LINKS: usize = 128;
+/// Chains a page.
+const PAGE_CHAINS: usize = 256;
+
+/// One incident of a chain.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    /// Its time (ms).
+    pub time: i64,
+    /// Its origin.
+    pub origin: Origin,
+}
+
+/// Times that a search accepts, both ends included (ms).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    /// Earliest.
+    pub from: i64,
+    /// Latest.
+    pub to: i64,
+}
+
+impl Window {
+    /// Whether a time lies inside.
+    #[inline]
+    pub fn holds(self, time: i64) -> bool {
+        self.from <= time && time <= self.to
+    }
+}
+
+/// Consecutive members.
+#[derive(Debug)]
+struct Block {
+    earliest: i64,
+    latest: i64,
+    members: Vec<Member>,
+}
+
+#[derive(Debug)]
+enum Chain {
+    /// Not in use; the next free slot.
+    Free(Option<u32>),
+    /// All in one block.
+    Short(Block),
+    /// Several blocks; all but the last are full.
+    Long(VecDeque<Block>),
+}
+
+/// All chains of one index.
+#[derive(Debug, Default)]
+pub(super) struct Chains {
+    pages: Vec<Vec<Chain>>,
+    free: Option<u32>,
+}
+
+impl Block {
+    const EMPTY: Block = Block { earliest: i64::MAX, latest: i64::MIN, members: Vec::new() };
+
+    fn bytes(&self) -> usize {
+        self.members.capacity() * size_of::<Member>()
+    }
+
+    fn push(&mut self, member: Member) {
+        self.earliest = self.earliest.min(member.time);
+        self.latest = self.latest.max(member.time);
+        self.members.push(member);
+    }
+
+    /// Drops the members for which `keep` is false.
+    fn retain(&mut self, mut keep: impl FnMut(&Member) -> bool) {
+        (self.earliest, self.latest) = (i64::MAX, i64::MIN);
+        let (earliest, latest) = (&mut self.earliest, &mut self.latest);
+        self.members.retain(|member| {
+            let stays = keep(member);
+            if stays {
+                (*earliest, *latest) = ((*earliest).min(member.time), (*latest).max(member.time));
+            }
+            stays
+        });
+    }
+
+    fn find(&self, window: Window, link_to: LinkTo, accept: &mut impl FnMut(Origin) -> Option<bool>) -> Search {
+        if self.latest < window.from || self.earliest > window.to {
+            return Search::Next;
+        }
+        let mut ask = |member: &Member| {
+            if !window.holds(member.time) {
+                return None;
+            }
+            match accept(member.origin) {
+                Some(true) => Some(Search::Found(member.origin)),
+                Some(false) => None,
+                None => Some(Search::Over),
+            }
+        };
+        let found = match link_to {
+            LinkTo::Oldest => self.members.iter().find_map(&mut ask),
+            LinkTo::Newest => self.members.iter().rev().find_map(&mut ask),
+        };
+        found.unwrap_or(Search::Next)
+    }
+}
+
+/// How far a search has come.
+enum Search {
+    /// Look into the next block.
+    Next,
+    /// This one.
+    Found(Origin),
+    /// The caller has had enough.
+    Over,
+}
+
+impl Chains {
+    /// A chain of two. `None` when the purse is empty.
+    pub fn create(&mut self, first: Member, second: Member, purse: &mut Purse) -> Option<u32> {
+        let members = 2 * size_of::<Member>();
+        if !purse.take(members) {
+            return None;
+        }
+        if self.free.is_none() && !self.add_page(purse) {
+            purse.give(members);
+            return None;
+        }
+        let number = self.free?;
+        let slot = self.slot(number)?;
+        let Chain::Free(next) = *slot else { return None };
+        let mut block = Block { members: Vec::with_capacity(2), ..Block::EMPTY };
+        block.push(first);
+        block.push(second);
+        *slot = Chain::Short(block);
+        self.free = next;
+        Some(number)
+    }
+
+    fn add_page(&mut self, purse: &mut Purse) -> bool {
+        let Ok(first) = u32::try_from(self.pages.len() * PAGE_CHAINS) else { return false };
+        if !purse.take(PAGE_CHAINS * size_of::<Chain>()) {
+            return false;
+        }
+        let last = first + PAGE_CHAINS as u32 - 1;
+        self.pages.push((first..=last).map(|at| Chain::Free((at < last).then_some(at + 1))).collect());
+        self.free = Some(first);
+        true
+    }
+
+    #[inline]
+    fn slot(&mut self, number: u32) -> Option<&mut Chain> {
+        self.pages.get_mut(number as usize / PAGE_CHAINS)?.get_mut(number as usize % PAGE_CHAINS)
+    }
+
+    /// Appends a member; those before `horizon` may go. When the purse is empty the oldest
+    /// go, and their number is returned.
+    pub fn push(&mut self, number: u32, member: Member, horizon: i64, purse: &mut Purse) -> usize {
+        let Some(slot) = self.slot(number) else { return 0 };
+        if let Chain::Short(block) = slot {
+            if block.members.len() == block.members.capacity() && block.earliest < horizon {
+                block.retain(|member| member.time >= horizon);
+            }
+            let length = block.members.len();
+            if length < block.members.capacity() || length < BLOCK_LINKS && grow(block, purse) {
+                block.push(member);
+                return 0;
+            }
+            let deque = 4 * size_of::<Block>();
+            if length < BLOCK_LINKS || !purse.take(deque) {
+                let mut first = true;
+                block.retain(|_| !std::mem::take(&mut first));
+                block.push(member);
+                return 1;
+            }
+            let mut blocks = VecDeque::with_capacity(4);
+            blocks.push_back(std::mem::replace(block, Block::EMPTY));
+            *slot = Chain::Long(blocks);
+        }
+        let Chain::Long(blocks) = slot else { return 0 };
+        while blocks.len() > 1 && blocks.front().is_some_and(|front| front.latest < horizon) {
+            purse.give(blocks.pop_front().map_or(0, |block| block.bytes()));
+        }
+        if let Some(last) = blocks.back_mut()
+            && last.members.len() < BLOCK_LINKS
+        {
+            last.push(member);
+            return 0;
+        }
+        let (mut block, mut gone) = (Block::EMPTY, 0);
+        let more = if blocks.len() == blocks.capacity() { blocks.capacity() * size_of::<Block>() } else { 0 };
+        let bytes = BLOCK_LINKS * size_of::<Member>();
+        if purse.take(more + bytes) {
+            blocks.reserve_exact(if more > 0 { blocks.capacity() } else { 0 });
+            block.members.reserve_exact(BLOCK_LINKS);
+        } else if let Some(oldest) = blocks.pop_front() {
+            block.members = oldest.members;
+            gone = block.members.len();
+            block.members.clear();
+        }
+        block.push(member);
+        blocks.push_back(block);
+        gone
+    }
+
+    /// The last member, if it was created at this very time.
+    pub fn last_at(&mut self, number: u32, time: i64) -> Option<&mut Member> {
+        let block = match self.slot(number)? {
+            Chain::Free(_) => return None,
+            Chain::Short(block) => block,
+            Chain::Long(blocks) => blocks.back_mut()?,
+        };
+        block.members.last_mut().filter(|member| member.time == time)
+    }
+
+    /// The first (by `link_to`) member inside the window for which `accept` says `Some(true)`;
+    /// its `None` ends the search.
+    pub fn find(&self, number: u32, window: Window, link_to: LinkTo, mut accept: impl FnMut(Origin) -> Option<bool>) -> Option<Origin> {
+        let chain = self.pages.get(number as usize / PAGE_CHAINS)?.get(number as usize % PAGE_CHAINS)?;
+        let mut look = |block: &Block| match block.find(window, link_to, &mut accept) {
+            Search::Next => None,
+            Search::Found(origin) => Some(Some(origin)),
+            Search::Over => Some(None),
+        };
+        match (chain, link_to) {
+            (Chain::Free(_), _) => None,
+            (Chain::Short(block), _) => look(block),
+            (Chain::Long(blocks), LinkTo::Oldest) => blocks.iter().find_map(look),
+            (Chain::Long(blocks), LinkTo::Newest) => blocks.iter().rev().find_map(look),
+        }
+        .flatten()
+    }
+
+    /// Forgets a chain.
+    pub fn free(&mut self, number: u32, purse: &mut Purse) {
+        let next = self.free;
+        let Some(slot) = self.slot(number) else { return };
+        let bytes = match std::mem::replace(slot, Chain::Free(next)) {
+            Chain::Free(_) => 0,
+            Chain::Short(block) => block.bytes(),
+            Chain::Long(blocks) => blocks.capacity() * size_of::<Block>() + blocks.iter().map(Block::bytes).sum::<usize>(),
+        };
+        purse.give(bytes);
+        self.free = Some(number);
+    }
+}
+
+/// Doubles a short chain's block, if the purse allows.
+fn grow(block: &mut Block, purse: &mut Purse) -> bool {
+    let more = block.members.capacity().min(BLOCK_LINKS - block.members.capacity());
+    if !purse.take(more * size_of::<Member>()) {
+        return false;
+    }
+    block.members.reserve_exact(more);
+    true
+}

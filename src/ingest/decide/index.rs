@@ -1,0 +1,440 @@
+//! Which incidents were created lately, by fingerprint: the index of one rule in one shard.
+//!
+//! A segmented bucketized cuckoo table of 28-byte entries ([`super::segment`]). An entry
+//! holds one incident, or names the chain ([`super::chain`]) of a key with several. Time
+//! runs in slices ([`super::slices`]): what is behind the floor is dead, and a dead slot is
+//! free for whoever comes by. Every segment grows, shrinks and is swept alone, at its own
+//! moment, so that no insert waits for more than one segment.
+
+use super::bucket::{Entry, Key, OFFSET_BITS, SLOTS};
+use super::chain::{Chains, Member, Window};
+use super::purse::Purse;
+use super::segment::{Dead, Placed, Segment};
+use super::slices::{self, REACH_MAX_MS, Slices, TIME_MAX_MS};
+use super::{LinkTo, Origin};
+
+/// Segments of an index (count, a power of two). At 10 million keys one has 20,000 entries
+/// in 0.6 MB, which are rewritten within a millisecond.
+const SEGMENTS: usize = 512;
+/// Share of slots in use at which a segment has to act, in 1/128.
+const FULL: usize = 124;
+/// Share of slots in use, in 1/128, up to which a sweep counts as having made room enough.
+const ROOMY: usize = 121;
+/// Times that one insert may grow a segment: more than one is a freak of small segments.
+const GROWTHS_MAX: usize = 8;
+/// A segment below this size (buckets) grows bucket by bucket, above by an eighth.
+const SMALL: usize = 8;
+/// A segment is swept at the latest when its lower bound is this many slices old: stamps
+/// are unambiguous for 128.
+const SWEEP_AFTER: i64 = 112;
+/// Sweeps of different segments are spread over this many slices.
+const SWEEP_SPREAD: i64 = 32;
+
+/// The index of one matching rule in one shard.
+pub struct Index {
+    /// Greatest distance between a row and its target (ms).
+    within: i64,
+    /// How far back the horizon lies by the rule (ms).
+    reach: i64,
+    /// Times before this are beyond the horizon by the rule.
+    horizon: i64,
+    /// The same, or later if slices were given up.
+    live_from: i64,
+    /// Times before this were given up for want of bytes.
+    given_up: i64,
+    clock: Option<i64>,
+    slices: Slices,
+    /// The clock's slice.
+    now: i64,
+    /// Slices before this one are dead: that of `live_from`.
+    floor: i64,
+    /// The clock at which `now` or `floor` change next.
+    turn: i64,
+    /// Which incident of a key is asked for; `None` = any of them (a `where` decides).
+    only: Option<LinkTo>,
+    segments: Vec<Segment>,
+    chains: Chains,
+    anchors: Anchors,
+    keys: usize,
+    evicted: u64,
+    purse: Purse,
+}
+
+impl Index {
+    /// An index for rows up to `late_max` ms behind the clock and targets up to `within` ms
+    /// away. `only`: the rule always asks for that incident of a key and has no `where`.
+    /// A horizon has at most 8.7 years.
+    pub(super) fn new(within: i64, late_max: i64, only: Option<LinkTo>, purse: Purse) -> Index {
+        let within = within.clamp(0, REACH_MAX_MS);
+        let reach = (within + late_max.clamp(0, REACH_MAX_MS)).min(REACH_MAX_MS);
+        Index {
+            within,
+            reach,
+            horizon: i64::MIN,
+            live_from: i64::MIN,
+            given_up: i64::MIN,
+            clock: None,
+            slices: Slices::new(reach),
+            now: 0,
+            floor: 0,
+            turn: i64::MIN,
+            only,
+            segments: Vec::new(),
+            chains: Chains::default(),
+            anchors: Anchors::default(),
+            keys: 0,
+            evicted: 0,
+            purse,
+        }
+    }
+
+    /// An index on its own that may hold `bytes`.
+    pub fn alone(within: i64, late_max: i64, link_to: LinkTo, bytes: usize) -> Option<Index> {
+        Purse::divide(bytes, 1).next().map(|purse| Index::new(within, late_max, Some(link_to), purse))
+    }
+
+    /// Moves the clock, which never goes back.
+    #[inline]
+    pub fn advance(&mut self, clock: i64) {
+        let clock = clock.clamp(-TIME_MAX_MS, TIME_MAX_MS);
+        if self.clock.is_some_and(|now| clock <= now) {
+            return;
+        }
+        self.clock = Some(clock);
+        self.horizon = clock - self.reach;
+        self.live_from = self.horizon.max(self.given_up);
+        if clock >= self.turn {
+            self.settle(clock);
+        }
+    }
+
+    /// Derives the slices from the clock and what was given up.
+    #[inline(never)]
+    fn settle(&mut self, clock: i64) {
+        self.live_from = self.horizon.max(self.given_up);
+        self.now = self.slices.of(clock);
+        self.floor = self.slices.of(self.live_from);
+        let floor_turns = self.slices.start(self.floor + 1) + self.reach;
+        self.turn = self.slices.start(self.now + 1).min(floor_turns);
+    }
+
+    /// Whether a time is beyond the horizon that the rule gives.
+    #[inline]
+    pub fn is_late(&self, time: i64) -> bool {
+        time < self.horizon
+    }
+
+    /// Fetches the lines that a lookup of the fingerprint will read.
+    #[inline]
+    pub fn prefetch(&self, fingerprint: u128) {
+        let key = Key::new(fingerprint);
+        if let Some(segment) = self.segments.get(segment_of(key)) {
+            segment.prefetch(key);
+        }
+    }
+
+    /// The first (by `link_to`) live incident within `within` of `time` for which `accept` says
+    /// `Some(true)`; its `None` ends the search.
+    #[inline]
+    pub fn find(&mut self, fingerprint: u128, time: i64, link_to: LinkTo, mut accept: impl FnMut(Origin) -> Option<bool>) -> Option<Origin> {
+        let (key, time) = (Key::new(fingerprint), time.clamp(-TIME_MAX_MS, TIME_MAX_MS));
+        let at = segment_of(key);
+        if self.segments.get(at)?.lower() + SWEEP_AFTER <= self.now {
+            self.sweep(at);
+        }
+        let segment = self.segments.get(at)?;
+        let (entry, slice) = segment.get(segment.find(key)?);
+        let window = Window { from: (time - self.within).max(self.live_from), to: time + self.within };
+        if entry.chained {
+            return self.chains.find(entry.offset as u32, window, link_to, accept);
+        }
+        if !window.holds(self.slices.start(slice) + i64::from(entry.rest)) {
+            return None;
+        }
+        let origin = self.anchors.origin(&entry);
+        (accept(origin) == Some(true)).then_some(origin)
+    }
+
+    /// Takes a created incident in, unless its time is behind all that is live.
+    #[inline]
+    pub fn insert(&mut self, fingerprint: u128, time: i64, origin: Origin) {
+        let time = time.clamp(-TIME_MAX_MS, TIME_MAX_MS);
+        if self.clock.is_none_or(|clock| clock < time) {
+            self.advance(time);
+        }
+        if time < self.live_from {
+            return;
+        }
+        let key = Key::new(fingerprint);
+        let at = segment_of(key);
+        if self.segments.is_empty() && !self.open() {
+            return;
+        }
+        if self.segments[at].lower() + SWEEP_AFTER <= self.now {
+            self.sweep(at);
+        }
+        self.anchors.set(origin);
+        let member = Member { time, origin };
+        match self.segments[at].find(key) {
+            Some(place) => {
+                let (entry, slice) = self.segments[at].get(place);
+                let newest = self.slices.start(slice) + i64::from(entry.rest);
+                if let Some(entry) = self.joined(entry, newest, member) {
+                    self.segments[at].set(place, entry);
+                }
+            }
+            None => self.place(at, self.entry(key, member)),
+        }
+    }
+
+    /// The entry of one incident.
+    #[inline]
+    fn entry(&self, key: Key, member: Member) -> Entry {
+        Entry {
+            key,
+            stamp: slices::stamp(self.slices.of(member.time)),
+            chained: false,
+            rest: self.slices.rest(member.time),
+            offset: member.origin.offset as u64 & ((1 << OFFSET_BITS) - 1),
+            partition: member.origin.partition,
+            element: member.origin.element,
+        }
+    }
+
+    /// What becomes of the entry of a key, whose newest time is given, when one more
+    /// incident joins; `None` = it stays as it is.
+    fn joined(&mut self, entry: Entry, newest: i64, member: Member) -> Option<Entry> {
+        let alone = self.entry(entry.key, member);
+        if newest < self.live_from {
+            if entry.chained {
+                self.chains.free(entry.offset as u32, &mut self.purse);
+            }
+            return Some(alone);
+        }
+        // Of two incidents of one time, a rule that only asks for the oldest (newest) never sees the other.
+        if entry.chained {
+            let number = entry.offset as u32;
+            if let (Some(only), Some(last)) = (self.only, self.chains.last_at(number, member.time)) {
+                if only == LinkTo::Newest {
+                    last.origin = member.origin;
+                }
+                return None;
+            }
+            self.evicted += self.chains.push(number, member, self.live_from, &mut self.purse) as u64;
+            let later = self.entry(entry.key, Member { time: newest.max(member.time), ..member });
+            return Some(Entry { stamp: later.stamp, rest: later.rest, ..entry });
+        }
+        match self.only {
+            Some(LinkTo::Oldest) if newest == member.time => return None,
+            Some(LinkTo::Newest) if newest == member.time => return Some(alone),
+            _ => {}
+        }
+        let first = Member { time: newest, origin: self.anchors.origin(&entry) };
+        let Some(chain) = self.chains.create(first, member, &mut self.purse) else {
+            self.evicted += 1;
+            return Some(alone);
+        };
+        let later = self.entry(entry.key, Member { time: newest.max(member.time), ..member });
+        Some(Entry { chained: true, offset: u64::from(chain), partition: 0, element: 0, ..later })
+    }
+
+    /// Creates the segments, empty. False when not even they may be paid.
+    fn open(&mut self) -> bool {
+        if !self.purse.take(SEGMENTS * size_of::<Segment>()) {
+            return false;
+        }
+        let lower = |at: usize| self.floor - spread(at);
+        self.segments = (0..SEGMENTS).map(|at| Segment::new(0, lower(at))).collect();
+        true
+    }
+
+    /// Places an entry whose key is new.
+    #[inline]
+    fn place(&mut self, at: usize, entry: Entry) {
+        let segment = &mut self.segments[at];
+        let slots = segment.buckets() * SLOTS;
+        if segment.used() < full(slots) && self.try_place(at, entry) {
+            return;
+        }
+        self.make_room(at, entry);
+    }
+
+    #[inline]
+    fn try_place(&mut self, at: usize, entry: Entry) -> bool {
+        let segment = &mut self.segments[at];
+        let dead = Dead::new(segment.lower(), self.floor);
+        match segment.place(entry, dead) {
+            Placed::Fresh => {
+                self.keys += 1;
+                true
+            }
+            Placed::Over(old) => {
+                self.bury(old);
+                true
+            }
+            Placed::Full => false,
+        }
+    }
+
+    /// Sweeps, grows, gives up old slices or, in the end, the oldest neighbour, until the entry has a place.
+    #[inline(never)]
+    fn make_room(&mut self, at: usize, entry: Entry) {
+        let mut oldest = self.sweep(at);
+        if self.is_roomy(at) && self.try_place(at, entry) {
+            return;
+        }
+        let mut buckets = self.segments[at].buckets();
+        for _ in 0..GROWTHS_MAX {
+            buckets = next_size(buckets, at);
+            if !self.resize(at, buckets) {
+                break;
+            }
+            if self.segments[at].buckets() == buckets && self.try_place(at, entry) {
+                return;
+            }
+        }
+        // No more bytes: the oldest slice of this segment is given up, in all segments.
+        while let Some(slice) = oldest.filter(|slice| *slice < self.now) {
+            self.given_up = self.slices.start(slice + 1);
+            self.settle(self.clock.unwrap_or_default());
+            oldest = self.sweep(at);
+            if self.is_roomy(at) && self.try_place(at, entry) {
+                return;
+            }
+        }
+        if self.segments[at].buckets() == 0 && !self.resize(at, 1) {
+            self.evicted += 1;
+        } else if !self.try_place(at, entry) {
+            self.evicted += 1;
+            if let Some(old) = self.segments[at].replace_oldest(entry) {
+                self.bury(old);
+            }
+        }
+    }
+
+    /// Whether a segment has enough free slots for a while.
+    fn is_roomy(&self, at: usize) -> bool {
+        let segment = &self.segments[at];
+        let slots = segment.buckets() * SLOTS;
+        segment.used() < slots && segment.used() * 128 <= slots * ROOMY
+    }
+
+    fn bury(&mut self, old: Entry) {
+        if old.chained {
+            self.chains.free(old.offset as u32, &mut self.purse);
+        }
+    }
+
+    /// Empties the dead slots of a segment. Returns its oldest live slice.
+    fn sweep(&mut self, at: usize) -> Option<i64> {
+        let (chains, purse) = (&mut self.chains, &mut self.purse);
+        let segment = &mut self.segments[at];
+        let swept = segment.sweep(self.floor, self.floor - spread(at), |old| chains.free(old.offset as u32, purse));
+        self.keys -= swept.gone;
+        let slots = segment.buckets() * SLOTS;
+        if segment.used() == 0 {
+            self.purse.give(Segment::bytes(segment.buckets()));
+            *segment = Segment::new(0, segment.lower());
+        } else if segment.buckets() > SMALL && segment.used() < slots / 2 {
+            let fitting = next_size(segment.used().div_ceil(SLOTS), at);
+            self.resize(at, next_size(fitting, at));
+        }
+        swept.oldest
+    }
+
+    /// Rewrites a swept segment with another number of buckets. False when that may not be
+    /// paid; when the entries do not fit, nothing changes.
+    fn resize(&mut self, at: usize, buckets: usize) -> bool {
+        let old = self.segments[at].buckets();
+        if buckets > old && !self.purse.take(Segment::bytes(buckets - old)) {
+            return false;
+        }
+        match self.segments[at].rebuilt(buckets) {
+            Some(new) => {
+                self.segments[at] = new;
+                self.purse.give(Segment::bytes(old.saturating_sub(buckets)));
+            }
+            None => self.purse.give(Segment::bytes(buckets.saturating_sub(old))),
+        }
+        true
+    }
+
+    /// Keys held, those included that are dead and not yet swept.
+    pub fn keys(&self) -> usize {
+        self.keys
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.purse.spent()
+    }
+
+    /// How far back it reaches, in ms: `within + late_max`, or less if slices were given up.
+    pub fn horizon_ms(&self) -> i64 {
+        self.clock.map_or(self.reach, |clock| (clock - self.live_from).max(0))
+    }
+
+    /// Incidents that were forgotten early, one by one, because not even giving up slices made room.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+}
+
+#[inline]
+fn segment_of(key: Key) -> usize {
+    (key.high >> 39) as usize & (SEGMENTS - 1)
+}
+
+/// Used slots at which a segment is full.
+#[inline]
+fn full(slots: usize) -> usize {
+    if slots <= SMALL * SLOTS { slots } else { slots * FULL / 128 }
+}
+
+/// How many slices earlier than its peers a segment is swept.
+fn spread(at: usize) -> i64 {
+    (at as i64 * 13) % SWEEP_SPREAD
+}
+
+/// The size (buckets) after `buckets` in the series of one segment. The series of the
+/// segments are shifted against each other, so that at any moment some have just grown and
+/// others are nearly full: together they neither double nor stall.
+fn next_size(buckets: usize, at: usize) -> usize {
+    if buckets < SMALL {
+        return buckets + 1;
+    }
+    let mut size = SMALL as f64 * 1.125f64.powf(at as f64 / SEGMENTS as f64);
+    while size as usize <= buckets {
+        size *= 1.125;
+    }
+    size as usize
+}
+
+/// The offset last remembered of each partition: entries keep the low 40 bits of theirs, and
+/// the nearest offset with these bits is meant.
+#[derive(Debug, Default)]
+struct Anchors(Vec<(u16, i64)>);
+
+impl Anchors {
+    #[inline]
+    fn set(&mut self, origin: Origin) {
+        if let [(partition, offset)] = &mut self.0[..]
+            && *partition == origin.partition
+        {
+            *offset = origin.offset;
+            return;
+        }
+        match self.0.binary_search_by_key(&origin.partition, |anchor| anchor.0) {
+            Ok(at) => self.0[at].1 = origin.offset,
+            Err(at) => self.0.insert(at, (origin.partition, origin.offset)),
+        }
+    }
+
+    #[inline]
+    fn origin(&self, entry: &Entry) -> Origin {
+        let at = self.0.binary_search_by_key(&entry.partition, |anchor| anchor.0);
+        let anchor = at.ok().and_then(|at| self.0.get(at)).map_or(0, |anchor| anchor.1);
+        let ahead = (entry.offset.wrapping_sub(anchor as u64) << (64 - OFFSET_BITS)) as i64 >> (64 - OFFSET_BITS);
+        Origin { partition: entry.partition, offset: anchor.wrapping_add(ahead), element: entry.element }
+    }
+}

@@ -1,0 +1,216 @@
+//! Decisions, row by row: which event becomes an incident, which is dropped,
+//! attached to an earlier incident, linked or created closed.
+//!
+//! Conditions (`when`) and fingerprints (`match`) arrive already evaluated for
+//! the whole batch; the loop in [`rules`] walks the rows in offset order and the
+//! rules in their order. A [`shard::Shard`] per input partition (one for all with
+//! [`Scope::Process`]) holds a clock and, per matching rule, an [`index::Index`]
+//! of the incidents created lately; [`candidates`] keeps the creation-time values
+//! that `where existing.x` reads.
+//!
+//! # What exactly is decided
+//!
+//! - **Clock.** The greatest decision time seen in the shard, this row included;
+//!   it never goes back. No wall clock: a replay decides alike.
+//! - **Horizon** of a rule: `within + late_max` behind the clock, to the millisecond.
+//!   A row older than that is *late* for the rule: it matches nothing there and does
+//!   not enter that index. A row counts once in [`Decided::late`], and only if a rule
+//!   that it reached, whose `when` held and whose fingerprint is not NULL, skipped it
+//!   for that reason. Being exactly on the horizon is not late.
+//! - **Live** is an incident whose own time is not beyond the rule's horizon. A row
+//!   matches a live incident of equal fingerprint when `|row - incident| <= within`
+//!   (both ends included, the incident may be the younger one) and `where` is true.
+//!   A row at most `late_max` behind the clock therefore sees everything within
+//!   `within`; between that and the horizon, only what the horizon still holds.
+//! - **`oldest` / `newest`** go by arrival (the order of decisions), not by time: the
+//!   first or last created of those that match.
+//! - **Who is remembered.** Every created incident, closed at birth or not, in the
+//!   index of every rule (shadow rules too) for which it has a fingerprint, whether or
+//!   not that rule's `when` held. Dropped and attached rows never; attaching does not
+//!   refresh an incident's time.
+//! - **A rule applies** when `when` holds and, with `match`, a target is found. A
+//!   fingerprint of 0 (a NULL in a match field) never applies and is never remembered.
+//!   `drop_and_update`, `link` and `link_and_close` need a target: without `match`
+//!   they never apply (`check` refuses such rules). `where` without `match` is ignored.
+//! - **Shadow** rules that would apply are counted and change nothing, not even which
+//!   later rule acts. In [`Mode::First`] rules behind the acting one are not reached
+//!   and not counted.
+//! - **[`Mode::All`]**: drop > drop_and_update > close > link_and_close > link. Under
+//!   drop nothing is attached or linked; under drop_and_update every applying
+//!   drop_and_update rule attaches to its own target (two rules may name the same one)
+//!   and nothing is linked; a created row carries the links of every applying `link`
+//!   and `link_and_close` rule. The verdict names the first rule of the winning action.
+//! - **`where`** sees values as of creation. If they were evicted (bytes) the incident
+//!   does not match and [`Decided::where_unknown`] counts it. One search asks at most
+//!   [`WHERE_TRIES_MAX`] incidents.
+//! - **Bytes.** At its bound an index gives up its oldest slice of time early:
+//!   duplicates may pass, nothing is lost, [`Stats::horizon_ms`] shows it.
+//! - All of it depends on the order of rows only, never on how they are cut into batches.
+
+mod bucket;
+mod candidates;
+mod chain;
+pub mod fingerprint;
+pub mod index;
+mod purse;
+mod rules;
+mod segment;
+mod shard;
+mod slices;
+mod verdict;
+
+use std::sync::Arc;
+
+pub use candidates::CANDIDATE_BYTES_MAX;
+pub use fingerprint::Fingerprinter;
+pub use rules::Decider;
+pub use shard::Stats;
+pub use verdict::{Attach, Decided, Link, Verdict};
+
+/// Most incidents that one search asks `where` about (count). A condition that is never
+/// true over one hot key would otherwise cost the square of the events.
+pub const WHERE_TRIES_MAX: usize = 256;
+
+/// Where an incident comes from; its id is derived from this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    /// Dense partition number.
+    pub partition: u16,
+    /// Kafka offset (`replay`: line number).
+    pub offset: i64,
+    /// Number of the event inside its message, 0-based.
+    pub element: u16,
+}
+
+/// What a rule does with a row to which it applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// The event ends here.
+    Drop,
+    /// The event ends as an attachment of the matched incident.
+    DropAndUpdate,
+    /// An incident, linked to the matched one.
+    Link,
+    /// An incident created closed, linked to the matched one.
+    LinkAndClose,
+    /// An incident created closed.
+    Close,
+}
+
+/// Which of several matching incidents is the target, by arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LinkTo {
+    /// The one created first.
+    Oldest,
+    /// The one created last.
+    Newest,
+}
+
+/// How many rules act on a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// The first rule that applies.
+    First,
+    /// All of them; the strongest verdict wins.
+    All,
+}
+
+/// Within which rows incidents are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Rows of one input partition.
+    Partition,
+    /// All rows that this process reads.
+    Process,
+}
+
+/// One rule, as far as deciding needs it.
+#[derive(Debug, Clone)]
+pub struct RuleSpec {
+    /// For reports.
+    pub name: Arc<str>,
+    /// What it does.
+    pub action: Action,
+    /// It compares with earlier incidents (`match`).
+    pub matches: bool,
+    /// It has a `where` condition.
+    pub has_where: bool,
+    /// Greatest distance in time to the matched incident, in milliseconds.
+    pub within_ms: i64,
+    /// Which incident is the target.
+    pub link_to: LinkTo,
+    /// Count only.
+    pub shadow: bool,
+}
+
+/// All that a [`Decider`] needs to know of a pipeline.
+#[derive(Debug, Clone)]
+pub struct DecideSpec {
+    /// How many rules act on a row.
+    pub mode: Mode,
+    /// The rules in their order.
+    pub rules: Vec<RuleSpec>,
+    /// Shard by partition, or one shard.
+    pub scope: Scope,
+    /// How far behind the clock a row may be and still see everything within `within`,
+    /// in milliseconds. A row may be `max_skew` ahead of its arrival and another
+    /// `late_max` behind, so the caller passes the sum of both.
+    pub late_max_ms: i64,
+    /// Bytes that one shard may hold: tables, chains and candidates.
+    pub index_bytes_max: usize,
+}
+
+/// What is known of one rule for all rows of a batch.
+#[derive(Debug, Clone, Default)]
+pub struct RuleInput {
+    /// `when`, per row; `None` = always true.
+    pub holds: Option<Vec<bool>>,
+    /// [`Fingerprinter`] values per row, 0 = a NULL in a match field; `None` without `match`.
+    pub fingerprints: Option<Vec<u128>>,
+}
+
+impl RuleInput {
+    #[inline]
+    pub(crate) fn holds(&self, row: usize) -> bool {
+        self.holds.as_ref().is_none_or(|holds| holds.get(row).copied().unwrap_or(false))
+    }
+
+    #[inline]
+    pub(crate) fn fingerprint(&self, row: usize) -> u128 {
+        self.fingerprints.as_ref().and_then(|all| all.get(row).copied()).unwrap_or(0)
+    }
+}
+
+/// One batch, in offset order per partition.
+pub struct BatchInput<'a> {
+    /// Origin of each row. Offsets of a partition only go forward, elements within an offset too.
+    pub origins: &'a [Origin],
+    /// Decision time of each row, already clamped, in milliseconds since the epoch.
+    pub times_ms: &'a [i64],
+    /// One entry per rule of the spec, in its order.
+    pub rules: &'a [RuleInput],
+    /// Values for `where`.
+    pub values: &'a mut dyn WhereSource,
+}
+
+/// Gives and compares the values that `where` conditions use.
+pub trait WhereSource {
+    /// Creation-time values of a row, all that any `where` reads; opaque to this room.
+    fn capture(&mut self, row: usize) -> Box<[u8]>;
+    /// Whether `where` of `rule` is true for `row` as `new` and captured values as `existing`.
+    fn holds(&mut self, rule: usize, row: usize, existing: &[u8]) -> bool;
+}
+
+/// For pipelines without any `where`.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct NoWhere;
+
+impl WhereSource for NoWhere {
+    fn capture(&mut self, _row: usize) -> Box<[u8]> {
+        Box::default()
+    }
+
+    fn holds(&mut self, _rule: usize, _row: usize, _existing: &[u8]) -> bool {
+        true
+    }
+}

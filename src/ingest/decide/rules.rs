@@ -1,0 +1,168 @@
+//! The loop: rows in offset order, rules in their order, one verdict a row.
+
+use super::shard::{Shard, Stats};
+use super::verdict::{Attach, Decided, Link, Verdict};
+use super::{Action, BatchInput, DecideSpec, Mode, Origin, RuleSpec, Scope};
+
+/// How many rows ahead of the decision the index lines of a row are fetched: far enough
+/// for memory to answer, near enough for the lines to be still in the cache.
+const PREFETCH_ROWS: usize = 12;
+
+/// Decides batches; owns the state of all shards. One thread owns it.
+pub struct Decider {
+    spec: DecideSpec,
+    /// By partition number; only number 0 with [`Scope::Process`].
+    shards: Vec<Option<Box<Shard>>>,
+}
+
+impl Decider {
+    /// A decider that remembers nothing yet.
+    pub fn new(spec: DecideSpec) -> Decider {
+        Decider { spec, shards: Vec::new() }
+    }
+
+    /// What it was made from.
+    pub fn spec(&self) -> &DecideSpec {
+        &self.spec
+    }
+
+    /// Decides all rows of a batch. `out` is cleared first.
+    pub fn decide(&mut self, input: &mut BatchInput<'_>, out: &mut Decided) {
+        out.reset(self.spec.rules.len());
+        let rows = input.origins.len().min(input.times_ms.len());
+        for row in 0..rows.min(PREFETCH_ROWS) {
+            self.prefetch(input, row);
+        }
+        for row in 0..rows {
+            if row + PREFETCH_ROWS < rows {
+                self.prefetch(input, row + PREFETCH_ROWS);
+            }
+            let at = self.shard_of(input.origins[row]);
+            if at >= self.shards.len() {
+                self.shards.resize_with(at + 1, || None);
+            }
+            let shard = self.shards[at].get_or_insert_with(|| Box::new(Shard::new(&self.spec)));
+            let verdict = decide_row(&self.spec, shard, input, row, out);
+            if matches!(verdict, Verdict::Create { .. }) {
+                shard.remember(&self.spec.rules, input, row);
+            }
+            out.verdicts.push(verdict);
+        }
+    }
+
+    /// Forgets all that a partition's shard remembers (the partition was revoked). With
+    /// [`Scope::Process`] that is everything: what the partition added cannot be told apart.
+    pub fn drop_shard(&mut self, partition: u16) {
+        let at = match self.spec.scope {
+            Scope::Partition => partition as usize,
+            Scope::Process => 0,
+        };
+        if let Some(shard) = self.shards.get_mut(at) {
+            *shard = None;
+        }
+    }
+
+    /// Sizes and horizons of all shards, with their partition number (0 with [`Scope::Process`]).
+    pub fn stats(&self) -> Vec<(u16, Stats)> {
+        let live = self.shards.iter().enumerate().filter_map(|(at, shard)| Some((at, shard.as_ref()?)));
+        live.map(|(at, shard)| (at as u16, shard.stats())).collect()
+    }
+
+    #[inline]
+    fn shard_of(&self, origin: Origin) -> usize {
+        match self.spec.scope {
+            Scope::Partition => origin.partition as usize,
+            Scope::Process => 0,
+        }
+    }
+
+    #[inline]
+    fn prefetch(&self, input: &BatchInput<'_>, row: usize) {
+        let at = self.shard_of(input.origins[row]);
+        if let Some(Some(shard)) = self.shards.get(at) {
+            for (number, rule) in input.rules.iter().enumerate() {
+                shard.prefetch(number, rule.fingerprint(row));
+            }
+        }
+    }
+}
+
+/// Decides one row and moves the shard's clock; remembers nothing.
+fn decide_row(spec: &DecideSpec, shard: &mut Shard, input: &mut BatchInput<'_>, row: usize, out: &mut Decided) -> Verdict {
+    shard.advance(input.times_ms[row]);
+    let (attaches, links) = (out.attaches.len(), out.links.len());
+    let mut late = false;
+    let (mut drop, mut attach, mut close, mut link_and_close) = (None, None, None, None);
+    for (number, rule) in spec.rules.iter().enumerate() {
+        let Some(target) = applies(rule, number, shard, input, row, &mut late, out) else { continue };
+        if rule.shadow {
+            out.shadow[number] += 1;
+            continue;
+        }
+        let (short, row) = (number as u16, row as u32);
+        match (rule.action, target) {
+            (Action::Drop, _) => drop = drop.or(Some(short)),
+            (Action::Close, _) => close = close.or(Some(short)),
+            (Action::DropAndUpdate, Some(target)) => {
+                attach = attach.or(Some(short));
+                out.attaches.push(Attach { row, rule: short, target });
+            }
+            (Action::Link, Some(target)) => out.links.push(Link { row, rule: short, target }),
+            (Action::LinkAndClose, Some(target)) => {
+                link_and_close = link_and_close.or(Some(short));
+                out.links.push(Link { row, rule: short, target });
+            }
+            (Action::DropAndUpdate | Action::Link | Action::LinkAndClose, None) => continue,
+        }
+        if spec.mode == Mode::First {
+            break;
+        }
+    }
+    out.late += u64::from(late);
+    if let Some(rule) = drop {
+        out.attaches.truncate(attaches);
+        out.links.truncate(links);
+        return Verdict::Drop { rule };
+    }
+    if let Some(rule) = attach {
+        out.links.truncate(links);
+        return Verdict::Attach { rule };
+    }
+    Verdict::Create { close: close.or(link_and_close), linked: out.links.len() > links }
+}
+
+/// `None`: the rule does not apply. Otherwise the matched incident, if the rule has `match`.
+#[inline]
+fn applies(
+    rule: &RuleSpec,
+    number: usize,
+    shard: &mut Shard,
+    input: &mut BatchInput<'_>,
+    row: usize,
+    late: &mut bool,
+    out: &mut Decided,
+) -> Option<Option<Origin>> {
+    let given = input.rules.get(number)?;
+    if !given.holds(row) {
+        return None;
+    }
+    if !rule.matches {
+        let needs_target = matches!(rule.action, Action::DropAndUpdate | Action::Link | Action::LinkAndClose);
+        return (!needs_target).then_some(None);
+    }
+    let fingerprint = given.fingerprint(row);
+    if fingerprint == 0 {
+        return None;
+    }
+    let time = input.times_ms[row];
+    if shard.is_late(number, time) {
+        *late = true;
+        return None;
+    }
+    if rule.has_where {
+        let holds = |existing: &[u8]| input.values.holds(number, row, existing);
+        shard.find_where(number, rule.link_to, fingerprint, time, holds, &mut out.where_unknown).map(Some)
+    } else {
+        shard.find(number, rule.link_to, fingerprint, time).map(Some)
+    }
+}

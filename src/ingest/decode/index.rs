@@ -1,0 +1,272 @@
+//! The structural index: one SIMD pass that turns a message into a dense list of tokens.
+//!
+//! A token is an operator (`{ } [ ] : ,`), the opening quote of a string or the first byte of a
+//! primitive. Kinds (the byte itself) and positions are stored in two arrays, so that the
+//! walk reads the grammar from consecutive bytes, whatever the white space and however long the texts.
+//! The same pass finds control characters in strings, bad escapes, unclosed strings and bytes
+//! that are not UTF-8; whatever it accepts, the walk must still check for grammar.
+
+use super::block::{Block, Portable};
+use super::reject::{Reject, RejectReason};
+
+/// Zero kinds after the last token: how far the walk may look ahead, without a bounds check, of a
+/// token that it has seen.
+pub(super) const SENTINELS: usize = 8;
+
+/// Tokens whose memory is kept from message to message (5 bytes each). One hostile message may need 64 times
+/// as much for a moment.
+pub const INDEX_TOKENS_KEPT: usize = 1 << 20;
+
+/// Which instructions build the index. All levels give the same tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// Any machine.
+    Portable,
+    /// x86-64 with AVX2 and carry-less multiplication.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// x86-64 with AVX-512 BW and VBMI2 (Ice Lake and later).
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// The levels that this machine can run, the slowest first.
+    pub fn available() -> Vec<Level> {
+        #[allow(unused_mut)]
+        let mut levels = vec![Level::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if super::x86::has_avx2() {
+                levels.push(Level::Avx2);
+            }
+            if super::x86::has_avx512() {
+                levels.push(Level::Avx512);
+            }
+        }
+        levels
+    }
+
+    /// The fastest level that this machine can run.
+    pub fn detect() -> Level {
+        Level::available().last().copied().unwrap_or(Level::Portable)
+    }
+}
+
+/// The tokens of one message. Reused from message to message.
+#[derive(Debug, Default)]
+pub struct Index {
+    /// Token kinds; `count` of them, then [`SENTINELS`] zeros, then rubbish.
+    kinds: Vec<u8>,
+    /// Byte offset in the arena of each token; same length as `kinds`. Sentinels hold the end of the message.
+    positions: Vec<u32>,
+    /// Backslashes, one bit a byte, from the start of the message.
+    escapes: Vec<u64>,
+    count: usize,
+    has_escapes: bool,
+}
+
+impl Index {
+    /// Indexes `arena[start..end]`; `end - start` must be at most [`super::slot::SLOT_LEN_MAX`] and `end` fit 32 bits.
+    /// Fails on what only bytes can tell: UTF-8, control characters and escapes in strings, an unclosed string.
+    #[inline]
+    pub fn build(&mut self, level: Level, arena: &[u8], start: usize, end: usize) -> Result<(), Reject> {
+        let text = arena.get(start..end).unwrap_or_default();
+        self.prepare(text.len());
+        let seen = match level {
+            // SAFETY: the portable block needs no CPU feature.
+            Level::Portable => unsafe { scan::<Portable>(text, start as u32, self) },
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => super::x86::scan_avx2(text, start as u32, self),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => super::x86::scan_avx512(text, start as u32, self),
+        };
+        if !seen.ascii
+            && let Err(error) = simdutf8::basic::from_utf8(text)
+        {
+            let _ = error;
+            let at = std::str::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len);
+            return Err(Reject { reason: RejectReason::NotUtf8, at: at as u32 });
+        }
+        if seen.fault {
+            return Err(locate(text));
+        }
+        Ok(())
+    }
+
+    /// Kinds of all tokens and the sentinels.
+    #[inline(always)]
+    pub fn kinds(&self) -> &[u8] {
+        self.kinds.get(..self.count + SENTINELS).unwrap_or_default()
+    }
+
+    /// Arena offsets of all tokens and the sentinels.
+    #[inline(always)]
+    pub fn positions(&self) -> &[u32] {
+        self.positions.get(..self.count + SENTINELS).unwrap_or_default()
+    }
+
+    /// How many tokens there are.
+    #[inline(always)]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// One bit a byte of the message: backslashes.
+    #[inline(always)]
+    pub(super) fn escapes(&self) -> &[u64] {
+        &self.escapes
+    }
+
+    /// True when the message has any backslash.
+    #[inline(always)]
+    pub(super) fn has_escapes(&self) -> bool {
+        self.has_escapes
+    }
+
+    #[inline(always)]
+    fn prepare(&mut self, len: usize) {
+        // One word more than there are blocks: ranges are tested by two words at a time.
+        let words = len / 64 + 2;
+        if self.escapes.len() < words {
+            self.escapes.resize(words, 0);
+        }
+        if self.kinds.len() > INDEX_TOKENS_KEPT + 64 && len < INDEX_TOKENS_KEPT {
+            self.kinds = Vec::new();
+            self.positions = Vec::new();
+            self.escapes = vec![0; words];
+        }
+    }
+
+    /// Makes room for the tokens of one more block and the sentinels, `count` being in use.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, count: usize) {
+        let len = (count + 64 + SENTINELS).max(512).next_power_of_two();
+        self.kinds.resize(len, 0);
+        self.positions.resize(len, 0);
+    }
+}
+
+/// What a scan noticed besides tokens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    ascii: bool,
+    fault: bool,
+}
+
+/// The pass over the bytes, for any kind of block.
+///
+/// # Safety
+/// The CPU must have the features that `B` needs.
+#[inline(always)]
+pub(super) unsafe fn scan<B: Block>(text: &[u8], base: u32, index: &mut Index) -> Seen {
+    const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+    let mut count = 0;
+    let mut escaped_before = 0u64;
+    let mut string_before = 0u64;
+    let mut scalar_before = 0u64;
+    let mut fault = 0u64;
+    let mut backslashes = 0u64;
+    let mut high = B::ZERO_HIGH;
+
+    let mut at = 0;
+    while at < text.len() {
+        if count + 64 + SENTINELS > index.kinds.len() {
+            index.grow(count);
+        }
+        // SAFETY: `at < text.len()`; the features are the caller's promise.
+        let block = unsafe { B::load(text, at) };
+        block.add_high(&mut high);
+
+        // Which bytes are escaped: those after an odd run of backslashes. The subtraction carries along each run;
+        // see "Escape characters" in simdjson's json_escape_scanner.
+        let backslash = block.equal(b'\\');
+        let escaped = if backslash == 0 {
+            std::mem::take(&mut escaped_before)
+        } else {
+            let potential = backslash & !escaped_before;
+            let code = ((potential << 1 | ODD).wrapping_sub(potential)) ^ ODD;
+            let escaped = code ^ (backslash | escaped_before);
+            escaped_before = (code & backslash) >> 63;
+            fault |= escaped & !block.escapable();
+            let mut hex = escaped & block.equal(b'u');
+            while hex != 0 {
+                fault |= u64::from(!is_hex4(text, at + hex.trailing_zeros() as usize + 1));
+                hex &= hex - 1;
+            }
+            escaped
+        };
+        if let Some(word) = index.escapes.get_mut(at / 64) {
+            *word = backslash;
+        }
+        backslashes |= backslash;
+
+        // In strings: from an opening quote up to, not including, the closing one.
+        let quote = block.equal(b'"') & !escaped;
+        let string = B::prefix_xor(quote) ^ string_before;
+        string_before = ((string as i64) >> 63) as u64;
+        fault |= block.control() & string;
+
+        let (operator, space) = (block.operators(), block.spaces());
+        let scalar = !(operator | space | string | quote);
+        let first = scalar & !(scalar << 1 | scalar_before);
+        scalar_before = scalar >> 63;
+        let tokens = operator & !string | quote & string | first;
+        // SAFETY: there is room for 64 more tokens and the sentinels, see `grow`.
+        unsafe {
+            let kinds = index.kinds.as_mut_ptr().add(count);
+            let positions = index.positions.as_mut_ptr().add(count);
+            block.store(text, at, tokens, base + at as u32, kinds, positions);
+        }
+        count += tokens.count_ones() as usize;
+        at += 64;
+    }
+
+    if count + SENTINELS > index.kinds.len() {
+        index.grow(count);
+    }
+    if let (Some(kinds), Some(positions)) =
+        (index.kinds.get_mut(count..count + SENTINELS), index.positions.get_mut(count..count + SENTINELS))
+    {
+        kinds.fill(0);
+        positions.fill(base + text.len() as u32);
+    }
+    index.count = count;
+    index.has_escapes = backslashes != 0;
+    // An escape may not be the last byte, nor a string stay open.
+    fault |= string_before | escaped_before;
+    Seen { ascii: B::is_ascii(high), fault: fault != 0 }
+}
+
+#[inline]
+fn is_hex4(text: &[u8], at: usize) -> bool {
+    text.get(at..at + 4).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// Finds the first fault of a text in which the index has noticed one.
+#[cold]
+fn locate(text: &[u8]) -> Reject {
+    let mut in_string = false;
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => in_string = !in_string,
+            b'\\' => {
+                let ok = match text.get(at + 1) {
+                    Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => true,
+                    Some(b'u') => is_hex4(text, at + 2),
+                    _ => false,
+                };
+                if !in_string || !ok {
+                    return Reject { reason: RejectReason::Syntax, at: at as u32 };
+                }
+                at += 1;
+            }
+            0..0x20 if in_string => return Reject { reason: RejectReason::ControlCharacter, at: at as u32 },
+            _ => {}
+        }
+        at += 1;
+    }
+    Reject { reason: RejectReason::Syntax, at: text.len() as u32 }
+}

@@ -1,0 +1,271 @@
+//! From messages to rows: JSON is checked completely, and only what the pipeline reads is recorded.
+//!
+//! One pass of SIMD code turns a message into tokens ([`index`]); one walk over the tokens checks the grammar and
+//! fills one [`Slot`] per path and event. A message that breaks any rule of RFC 8259, also in what
+//! nobody reads, is rejected as a whole and changes nothing else.
+
+mod block;
+pub mod index;
+mod key;
+mod reject;
+mod resolve;
+mod rows;
+mod shape;
+mod skip;
+mod slot;
+mod text;
+mod tokens;
+mod walk;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+pub use index::{INDEX_TOKENS_KEPT, Index, Level};
+pub use reject::{Reject, RejectReason};
+pub use rows::Rows;
+pub use shape::{FLAT_STEPS_MAX, NO_TOP_KEY, Shape, ShapeOptions};
+pub use slot::{Kind, SLOT_LEN_MAX, Slot};
+pub use text::unescape;
+use tokens::{Fault, Tokens};
+use walk::{Found, Walk};
+
+/// Bytes that must follow a message in the arena, so that loads may run over its end.
+pub const PADDING: usize = 64;
+
+/// Deepest nesting that can be allowed, in levels of containers: the walk keeps the open ones in 128 bits.
+pub const DEPTH_MAX: u32 = 128;
+
+/// Most bytes of one message that can be allowed: one less than 64 MiB, what a [`Slot`] can point at.
+pub const MESSAGE_BYTES_MAX: usize = SLOT_LEN_MAX;
+
+/// Most events of one message that can be allowed: element numbers have 16 bits.
+pub const ELEMENTS_MAX: u32 = u16::MAX as u32;
+
+/// What a message may be. Values above the `_MAX` constants count as these.
+#[derive(Debug, Clone, Copy)]
+pub struct DecodeLimits {
+    /// Levels of nested containers, the event's own included.
+    pub depth: u32,
+    /// Bytes of a message.
+    pub message_bytes: usize,
+    /// Events of a message.
+    pub elements: u32,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> DecodeLimits {
+        DecodeLimits { depth: DEPTH_MAX, message_bytes: MESSAGE_BYTES_MAX, elements: ELEMENTS_MAX }
+    }
+}
+
+/// Decodes messages of one shape. Holds scratch memory only; no state goes from one message to the next.
+#[derive(Debug)]
+pub struct Decoder {
+    shape: Arc<Shape>,
+    limits: DecodeLimits,
+    level: Level,
+    index: Index,
+    found: Found,
+    padded: Vec<u8>,
+}
+
+impl Decoder {
+    /// A decoder that uses the fastest instructions this machine has.
+    pub fn new(shape: Arc<Shape>, limits: DecodeLimits) -> Decoder {
+        Decoder::with_level(shape, limits, Level::detect())
+    }
+
+    /// A decoder that uses the given instructions, for tests and benches. `level` must be one of [`Level::available`].
+    pub fn with_level(shape: Arc<Shape>, limits: DecodeLimits, level: Level) -> Decoder {
+        let limits = DecodeLimits {
+            depth: limits.depth.min(DEPTH_MAX),
+            message_bytes: limits.message_bytes.min(MESSAGE_BYTES_MAX),
+            elements: limits.elements.min(ELEMENTS_MAX),
+        };
+        let found = Found::new(&shape);
+        Decoder { shape, limits, level, index: Index::default(), found, padded: Vec::new() }
+    }
+
+    /// The shape that this decoder fills rows for.
+    pub fn shape(&self) -> &Arc<Shape> {
+        &self.shape
+    }
+
+    /// Appends the events of the message at `arena[range]` to `rows` and returns how many they are; `message` is what to
+    /// note in [`Rows::messages`]. On error nothing is appended.
+    ///
+    /// At least [`PADDING`] bytes should follow the message in the arena (whatever they are); without them
+    /// the message is copied first, which is slow. Slots hold 32-bit offsets: the arena must be below 4 GiB.
+    pub fn decode(
+        &mut self,
+        arena: &[u8],
+        range: Range<usize>,
+        message: u32,
+        rows: &mut Rows,
+    ) -> Result<u32, Reject> {
+        let before = rows.len();
+        if rows.columns.len() != self.shape.path_count() {
+            rows.columns.resize_with(self.shape.path_count(), Vec::new);
+        }
+        let result = if range.end.checked_add(PADDING).is_some_and(|end| end <= arena.len()) {
+            self.message(arena, range, message, rows)
+        } else {
+            self.unpadded(arena, range, message, rows)
+        };
+        if result.is_err() {
+            rows.truncate(before);
+        }
+        result
+    }
+
+    #[cold]
+    fn unpadded(&mut self, arena: &[u8], range: Range<usize>, message: u32, rows: &mut Rows) -> Result<u32, Reject> {
+        let mut padded = std::mem::take(&mut self.padded);
+        padded.clear();
+        padded.extend_from_slice(arena.get(..range.end).unwrap_or_default());
+        padded.extend_from_slice(&[0; PADDING]);
+        // A range that is not in the arena holds nothing.
+        let range = if range.end <= arena.len() { range } else { 0..0 };
+        let result = self.message(&padded, range, message, rows);
+        self.padded = padded;
+        result
+    }
+
+    #[inline(always)]
+    fn message(
+        &mut self,
+        arena: &[u8],
+        range: Range<usize>,
+        message: u32,
+        rows: &mut Rows,
+    ) -> Result<u32, Reject> {
+        let Range { mut start, end } = range;
+        if start >= end {
+            return Err(Reject { reason: RejectReason::Empty, at: 0 });
+        }
+        if end - start > self.limits.message_bytes || end > u32::MAX as usize {
+            return Err(Reject { reason: RejectReason::TooLarge, at: self.limits.message_bytes as u32 });
+        }
+        // A byte order mark is not JSON, but harmless.
+        if arena.get(start..end).is_some_and(|text| text.starts_with(b"\xef\xbb\xbf")) {
+            start += 3;
+        }
+        let shift = (start - range.start) as u32;
+        self.events(arena, start, end, message, rows)
+            .map_err(|reject| Reject { reason: reject.reason, at: reject.at + shift })
+    }
+
+    #[inline(always)]
+    fn events(
+        &mut self,
+        arena: &[u8],
+        start: usize,
+        end: usize,
+        message: u32,
+        rows: &mut Rows,
+    ) -> Result<u32, Reject> {
+        self.index.build(self.level, arena, start, end)?;
+        let tokens = Tokens::new(&self.index, arena, start as u32);
+        let count = tokens.count();
+        if count == 0 {
+            return Err(Reject { reason: RejectReason::Empty, at: 0 });
+        }
+        let mut walk = Walk { tokens, shape: &self.shape, found: &mut self.found };
+        let mut cut = Cut { start, message, elements: 0, limits: self.limits };
+        let mut i = 0;
+        while i < count {
+            if tokens.kind(i) != b'{' {
+                return Err(not_an_event(&tokens, i, self.limits.depth, start));
+            }
+            i = match &self.shape.options.explode {
+                None => cut.event(&mut walk, i, self.limits.depth, rows)?,
+                Some(path) => cut.explode(&mut walk, i, path.steps(), rows)?,
+            };
+        }
+        Ok(cut.elements)
+    }
+}
+
+/// Cutting one message into events.
+struct Cut {
+    start: usize,
+    message: u32,
+    elements: u32,
+    limits: DecodeLimits,
+}
+
+impl Cut {
+    /// One event, from its brace on.
+    #[inline(always)]
+    fn event(&mut self, walk: &mut Walk<'_>, i: usize, depth: u32, rows: &mut Rows) -> Result<usize, Reject> {
+        if self.elements >= self.limits.elements {
+            return Err(self.reject(RejectReason::TooManyElements, walk.tokens.position(i)));
+        }
+        let after = walk.event(i, depth, rows).map_err(|fault| fault.reject(self.start))?;
+        if walk.found.repeated {
+            resolve_again(walk, i);
+        }
+        for (column, slot) in rows.columns.iter_mut().zip(&walk.found.slots) {
+            column.push(*slot);
+        }
+        rows.events.push(walk.tokens.container_slot(i, after));
+        rows.messages.push(self.message);
+        rows.elements.push(self.elements as u16);
+        if walk.shape.options.top_level {
+            rows.top_ends.push(rows.top.len() as u32);
+        }
+        self.elements += 1;
+        Ok(after)
+    }
+
+    /// The events in the array at `steps` of the object at token `i`; the object itself without such an array.
+    fn explode(
+        &mut self,
+        walk: &mut Walk<'_>,
+        i: usize,
+        steps: &[crate::expr::path::Step],
+        rows: &mut Rows,
+    ) -> Result<usize, Reject> {
+        let tokens = walk.tokens;
+        let after = tokens.skip(i, self.limits.depth).map_err(|fault| fault.reject(self.start))?;
+        let Some(array) = tokens.find(i, steps).filter(|array| tokens.kind(*array) == b'[') else {
+            return self.event(walk, i, self.limits.depth, rows);
+        };
+        let mut element = array + 1;
+        while tokens.kind(element) != b']' {
+            if tokens.kind(element) != b'{' {
+                return Err(self.reject(RejectReason::ExplodeElement, tokens.position(element)));
+            }
+            // The depth of the whole message has been checked.
+            element = self.event(walk, element, self.limits.depth, rows)?;
+            if tokens.kind(element) == b',' {
+                element += 1;
+            }
+        }
+        Ok(after)
+    }
+
+    fn reject(&self, reason: RejectReason, position: u32) -> Reject {
+        Reject { reason, at: position - self.start as u32 }
+    }
+}
+
+/// Finds all paths anew in an event in which the walk met a key twice.
+#[cold]
+fn resolve_again(walk: &mut Walk<'_>, i: usize) {
+    for (path, slot) in walk.shape.paths.iter().zip(&mut walk.found.slots) {
+        let found = walk.tokens.find(i, path.steps());
+        *slot = found.map_or(Slot::MISSING, |token| walk.tokens.checked_slot(token));
+    }
+}
+
+/// What is wrong with a message that has something else than an object at token `i`.
+#[cold]
+fn not_an_event(tokens: &Tokens<'_>, i: usize, depth: u32, start: usize) -> Reject {
+    match tokens.skip_value(i, depth) {
+        Ok(_) => Reject { reason: RejectReason::NotAnObject, at: tokens.position(i) - start as u32 },
+        Err(fault) => Fault::reject(fault, start),
+    }
+}

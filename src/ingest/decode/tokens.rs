@@ -1,0 +1,270 @@
+//! A message as its tokens: unchecked access for the walk, text ranges of values, and the grammar of primitives.
+
+use super::index::{Index, SENTINELS};
+use super::reject::{Reject, RejectReason};
+use super::slot::{Kind, Slot};
+
+/// Why and where (arena offset) the walk stopped, in one word, so that results stay in registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fault(u64);
+
+impl Fault {
+    #[cold]
+    pub fn syntax(at: u32) -> Fault {
+        Fault(u64::from(at))
+    }
+
+    #[cold]
+    pub fn depth(at: u32) -> Fault {
+        Fault(u64::from(at) | 1 << 32)
+    }
+
+    /// As the reject of the message that starts at arena offset `start`.
+    pub fn reject(self, start: usize) -> Reject {
+        let reason = if self.0 >> 32 == 0 { RejectReason::Syntax } else { RejectReason::Depth };
+        Reject { reason, at: (self.0 as u32).saturating_sub(start as u32) }
+    }
+}
+
+/// The tokens of one message beside its bytes.
+///
+/// Functions take token numbers. A number is good when it is at most [`SENTINELS`] − 1 beyond a token
+/// that exists or the end; the walk keeps to that by moving past a token only after it has seen that its kind
+/// is not 0 (the kind of sentinels).
+#[derive(Clone, Copy)]
+pub(super) struct Tokens<'a> {
+    kinds: &'a [u8],
+    positions: &'a [u32],
+    escapes: &'a [u64],
+    has_escapes: bool,
+    bytes: &'a [u8],
+    start: u32,
+}
+
+/// `":` as two kinds, read little-endian.
+pub(super) const KEY_COLON: u32 = 0x3a22;
+
+impl<'a> Tokens<'a> {
+    /// `arena` is what `index` was built from, with [`super::PADDING`] bytes behind the message, which starts at `start`.
+    #[inline(always)]
+    pub fn new(index: &'a Index, arena: &'a [u8], start: u32) -> Tokens<'a> {
+        Tokens {
+            kinds: index.kinds(),
+            positions: index.positions(),
+            escapes: index.escapes(),
+            has_escapes: index.has_escapes(),
+            bytes: arena,
+            start,
+        }
+    }
+
+    /// How many tokens there are.
+    pub fn count(&self) -> usize {
+        self.kinds.len() - SENTINELS
+    }
+
+    /// The kind of token `i`; 0 past the last.
+    #[inline(always)]
+    pub fn kind(&self, i: usize) -> u8 {
+        debug_assert!(i < self.kinds.len());
+        // SAFETY: `i` is a good token number, see the type: within the tokens and sentinels.
+        unsafe { *self.kinds.get_unchecked(i) }
+    }
+
+    /// Kinds of tokens `i..i + 4`, the first in the lowest byte.
+    #[inline(always)]
+    pub fn kinds4(&self, i: usize) -> u32 {
+        debug_assert!(i + 4 <= self.kinds.len());
+        // SAFETY: as for `kind`; three sentinels more are there when `i` is a token or the first sentinel.
+        u32::from_le(unsafe { self.kinds.as_ptr().add(i).cast::<u32>().read_unaligned() })
+    }
+
+    /// Arena offset of token `i`; the end of the message past the last.
+    #[inline(always)]
+    pub fn position(&self, i: usize) -> u32 {
+        debug_assert!(i < self.positions.len());
+        // SAFETY: as for `kind`; both arrays have the same length.
+        unsafe { *self.positions.get_unchecked(i) }
+    }
+
+    /// The byte at an arena offset within the message.
+    #[inline(always)]
+    pub fn byte(&self, at: u32) -> u8 {
+        debug_assert!((at as usize) < self.bytes.len());
+        // SAFETY: offsets come from the index, which was built from this arena.
+        unsafe { *self.bytes.get_unchecked(at as usize) }
+    }
+
+    /// Eight bytes from an arena offset within the message, the first in the lowest byte.
+    #[inline(always)]
+    pub fn word(&self, at: u32) -> u64 {
+        debug_assert!(at as usize + 8 <= self.bytes.len());
+        // SAFETY: the offset is within the message, and 64 bytes of padding follow it.
+        u64::from_le(unsafe { self.bytes.as_ptr().add(at as usize).cast::<u64>().read_unaligned() })
+    }
+
+    /// The bytes of a range of the arena.
+    #[inline]
+    pub fn text(&self, start: u32, len: u32) -> &'a [u8] {
+        self.bytes.get(start as usize..start as usize + len as usize).unwrap_or_default()
+    }
+
+    /// True when the bytes hold a backslash.
+    #[inline(always)]
+    pub fn has_escape(&self, start: u32, len: u32) -> bool {
+        self.has_escapes && self.find_escape(start - self.start, len)
+    }
+
+    #[inline]
+    fn find_escape(&self, from: u32, len: u32) -> bool {
+        let (mut word, mut shift, mut left) = (from as usize / 64, from % 64, len);
+        loop {
+            let bits = self.escapes.get(word).copied().unwrap_or(0) >> shift;
+            let here = 64 - shift;
+            if left <= here {
+                return left != 0 && bits << (64 - left) != 0;
+            }
+            if bits != 0 {
+                return true;
+            }
+            (word, shift, left) = (word + 1, 0, left - here);
+        }
+    }
+
+    /// Content of the string that token `i` opens: start and length, without the quotes.
+    #[inline(always)]
+    pub fn string(&self, i: usize) -> (u32, u32) {
+        let start = self.position(i) + 1;
+        // The closing quote is the last byte before the next token that is not white space:
+        // whatever else stood there would be a token of its own.
+        let mut end = self.position(i + 1) - 1;
+        while self.byte(end) != b'"' {
+            end -= 1;
+        }
+        (start, end - start)
+    }
+
+    /// The string that token `i` opens, as a slot.
+    #[inline(always)]
+    pub fn string_slot(&self, i: usize) -> Slot {
+        let (start, len) = self.string(i);
+        let kind = if self.has_escape(start, len) { Kind::StringEscaped } else { Kind::String };
+        Slot::new(kind, start, len)
+    }
+
+    /// The container of tokens `i..after` as a slot.
+    #[inline(always)]
+    pub fn container_slot(&self, i: usize, after: usize) -> Slot {
+        let kind = if self.kind(i) == b'{' { Kind::Object } else { Kind::Array };
+        Slot::new(kind, self.position(i), self.position(after - 1) + 1 - self.position(i))
+    }
+
+    /// Text of the primitive at token `i`: start and length.
+    #[inline(always)]
+    fn primitive(&self, i: usize) -> (u32, u32) {
+        let start = self.position(i);
+        let mut end = self.position(i + 1);
+        while matches!(self.byte(end - 1), b' ' | b'\t' | b'\n' | b'\r') {
+            end -= 1;
+        }
+        (start, end - start)
+    }
+
+    /// True when token `i` is a literal or a number as RFC 8259 has them.
+    #[inline(always)]
+    pub fn is_primitive(&self, i: usize) -> bool {
+        let (start, len) = self.primitive(i);
+        self.is_literal(start, len) || self.is_integer(start, len) || is_number(self.text(start, len))
+    }
+
+    /// `true`, `false` or `null`.
+    #[inline(always)]
+    fn is_literal(&self, start: u32, len: u32) -> bool {
+        const TRUE: u64 = u32::from_le_bytes(*b"true") as u64;
+        const NULL: u64 = u32::from_le_bytes(*b"null") as u64;
+        const FALSE: u64 = u64::from_le_bytes(*b"false\0\0\0");
+        let word = self.word(start);
+        let four = word & 0xffff_ffff;
+        // One branch: which literal it is cannot be predicted.
+        (len == 4) & ((four == TRUE) | (four == NULL)) | (len == 5) & (word & 0xff_ffff_ffff == FALSE)
+    }
+
+    /// Up to 16 digits without a leading zero; other numbers are for [`is_number`].
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn is_integer(&self, start: u32, len: u32) -> bool {
+        use std::arch::x86_64::*;
+        // SAFETY: SSE2 is part of x86-64; 16 bytes from an offset within the message are in the padded arena.
+        let others = unsafe {
+            let bytes = _mm_loadu_si128(self.bytes.as_ptr().add(start as usize).cast());
+            let value = _mm_sub_epi8(bytes, _mm_set1_epi8(b'0' as i8));
+            let digits = _mm_cmpeq_epi8(_mm_min_epu8(value, _mm_set1_epi8(9)), value);
+            !_mm_movemask_epi8(digits)
+        };
+        others.trailing_zeros() == len && (len == 1 || self.byte(start) != b'0')
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    #[inline(always)]
+    fn is_integer(&self, _start: u32, _len: u32) -> bool {
+        false
+    }
+
+    /// The primitive at token `i`, if it is one.
+    #[inline(always)]
+    pub fn primitive_slot(&self, i: usize) -> Result<Slot, Fault> {
+        let (start, len) = self.primitive(i);
+        let kind = if self.is_literal(start, len) {
+            match self.byte(start) {
+                b't' => Kind::True,
+                b'f' => Kind::False,
+                _ => Kind::Null,
+            }
+        } else if self.is_integer(start, len) || is_number(self.text(start, len)) {
+            Kind::Number
+        } else {
+            return Err(Fault::syntax(start));
+        };
+        Ok(Slot::new(kind, start, len))
+    }
+}
+
+/// The number grammar of RFC 8259, for any length.
+#[inline(never)]
+fn is_number(text: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let whole = digits(text);
+    if whole == 0 || (whole > 1 && text.first() == Some(&b'0')) {
+        return false;
+    }
+    let mut rest = text.get(whole..).unwrap_or_default();
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let places = digits(fraction);
+        if places == 0 {
+            return false;
+        }
+        rest = fraction.get(places..).unwrap_or_default();
+    }
+    if let Some(exponent) = rest.strip_prefix(b"e").or_else(|| rest.strip_prefix(b"E")) {
+        let exponent = exponent.strip_prefix(b"+").or_else(|| exponent.strip_prefix(b"-")).unwrap_or(exponent);
+        let places = digits(exponent);
+        return places != 0 && places == exponent.len();
+    }
+    rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_number;
+
+    #[test]
+    fn numbers() {
+        for good in ["0", "-0", "1", "10", "1.5", "-1.50", "1e5", "1E+5", "0e-0", "123456789012345678901234567890"] {
+            assert!(is_number(good.as_bytes()), "{good}");
+        }
+        for bad in ["", "-", "01", "-01", "+1", "1.", ".5", "1.e1", "1e", "1e+", "0x1", "1a", "1.5.5", "1e5e5", "--1", "1-"] {
+            assert!(!is_number(bad.as_bytes()), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The walk over the tokens of one event: checks all of the grammar and records what the shape asks for.
+
+use super::key::Ends;
+use super::rows::Rows;
+use super::shape::{NO_TOP_KEY, Node, Shape, Target};
+use super::slot::Slot;
+use super::text::unescape;
+use super::tokens::{Fault, KEY_COLON, Tokens};
+
+/// What has been found in the event under way. Reused from event to event.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// One value per path.
+    pub slots: Vec<Slot>,
+    /// The rank of each, see [`super::shape`].
+    ranks: Vec<u8>,
+    /// For each edge with a node: the number of the object in which its key was last seen.
+    seen: Vec<u32>,
+    /// Number of the object under way, counted over all events.
+    object: u32,
+    /// A key that leads on came twice in one object: what was found below the first is void.
+    pub repeated: bool,
+    /// Space for a key with escapes.
+    key: Vec<u8>,
+}
+
+impl Found {
+    pub fn new(shape: &Shape) -> Found {
+        Found {
+            slots: vec![Slot::MISSING; shape.path_count()],
+            ranks: vec![0; shape.path_count()],
+            seen: vec![0; shape.edges.len()],
+            object: 0,
+            repeated: false,
+            key: Vec::new(),
+        }
+    }
+
+    #[inline(always)]
+    fn reset(&mut self) {
+        self.slots.fill(Slot::MISSING);
+        self.ranks.fill(0);
+        self.repeated = false;
+        if self.object > u32::MAX / 2 {
+            self.object = 0;
+            self.seen.fill(0);
+        }
+    }
+}
+
+/// A walk over one message.
+pub(super) struct Walk<'a> {
+    pub tokens: Tokens<'a>,
+    pub shape: &'a Shape,
+    pub found: &'a mut Found,
+}
+
+impl Walk<'_> {
+    /// Walks the event whose opening brace is token `i`; what it holds is then in `found`, top-level
+    /// members are appended to `rows`. `depth` levels of containers are allowed, the event's own included.
+    /// Returns the number of the token after the event.
+    #[inline(always)]
+    pub fn event(&mut self, i: usize, depth: u32, rows: &mut Rows) -> Result<usize, Fault> {
+        self.found.reset();
+        let Some(root) = self.shape.nodes.first().filter(|_| depth > 0) else {
+            return Err(Fault::depth(self.tokens.position(i)));
+        };
+        if self.shape.options.top_level {
+            self.object::<true>(i + 1, root, depth - 1, rows)
+        } else {
+            self.object::<false>(i + 1, root, depth - 1, rows)
+        }
+    }
+
+    /// Walks an object from the token after its brace on.
+    fn object<const TOP: bool>(
+        &mut self,
+        mut i: usize,
+        node: &Node,
+        depth: u32,
+        rows: &mut Rows,
+    ) -> Result<usize, Fault> {
+        let edges = self.shape.edges_of(node);
+        self.found.object += 1;
+        let object = self.found.object;
+        if self.tokens.kind(i) == b'}' {
+            return Ok(i + 1);
+        }
+        loop {
+            if self.tokens.kinds4(i) & 0xffff != KEY_COLON {
+                return Err(Fault::syntax(self.tokens.position(i)));
+            }
+            let (start, len) = self.tokens.string(i);
+            let number = if self.tokens.has_escape(start, len) {
+                self.find_escaped(node, start, len)
+            } else {
+                let ends = Ends::new(self.tokens.word(start), self.tokens.word(start + Ends::last_at(len)), len);
+                node.keys.find_ends(edges, ends, || self.tokens.text(start, len))
+            };
+            let edge = number.and_then(|number| edges.get(number as usize));
+            let value = i + 2;
+            if TOP {
+                rows.top_keys.push(number.unwrap_or(NO_TOP_KEY));
+            }
+            let after = match edge {
+                Some(edge) => {
+                    if edge.target.node != 0 {
+                        let at = node.first_edge as usize + number.unwrap_or(0) as usize;
+                        if let Some(seen) = self.found.seen.get_mut(at) {
+                            self.found.repeated |= *seen == object;
+                            *seen = object;
+                        }
+                    }
+                    let (after, slot) = self.value(value, &edge.target, depth, rows)?;
+                    if TOP {
+                        rows.top.push((self.tokens.string_slot(i), slot));
+                    }
+                    after
+                }
+                None if TOP => {
+                    let (after, slot) = self.slot(value, depth)?;
+                    rows.top.push((self.tokens.string_slot(i), slot));
+                    after
+                }
+                None => self.tokens.skip_value(value, depth)?,
+            };
+            match self.tokens.kind(after) {
+                b',' => i = after + 1,
+                b'}' => return Ok(after + 1),
+                _ => return Err(Fault::syntax(self.tokens.position(after))),
+            }
+        }
+    }
+
+    /// Walks an array of which some elements are asked for, from the token after its bracket on.
+    fn array(&mut self, mut i: usize, node: &Node, depth: u32, rows: &mut Rows) -> Result<usize, Fault> {
+        let mut wanted = self.shape.elements_of(node).iter();
+        let mut next = wanted.next();
+        if self.tokens.kind(i) == b']' {
+            return Ok(i + 1);
+        }
+        for element in 0u32.. {
+            let after = match next {
+                Some((index, target)) if *index == element => {
+                    next = wanted.next();
+                    self.value(i, target, depth, rows)?.0
+                }
+                _ => self.tokens.skip_value(i, depth)?,
+            };
+            match self.tokens.kind(after) {
+                b',' => i = after + 1,
+                b']' => return Ok(after + 1),
+                _ => return Err(Fault::syntax(self.tokens.position(after))),
+            }
+        }
+        Err(Fault::syntax(self.tokens.position(i)))
+    }
+
+    /// Walks a value that a target asks for, and records it for the paths that end here.
+    #[inline(always)]
+    fn value(&mut self, i: usize, target: &Target, depth: u32, rows: &mut Rows) -> Result<(usize, Slot), Fault> {
+        let node = self.shape.nodes.get(target.node as usize).filter(|_| target.node != 0);
+        let (after, slot) = match (self.tokens.kind(i), node) {
+            (open @ (b'{' | b'['), Some(node)) => {
+                if depth == 0 {
+                    return Err(Fault::depth(self.tokens.position(i)));
+                }
+                let after = if open == b'{' {
+                    self.object::<false>(i + 1, node, depth - 1, rows)?
+                } else {
+                    self.array(i + 1, node, depth - 1, rows)?
+                };
+                (after, self.tokens.container_slot(i, after))
+            }
+            _ => self.slot(i, depth)?,
+        };
+        for path in self.shape.ends(target) {
+            let path = *path as usize;
+            if let (Some(to), Some(rank)) = (self.found.slots.get_mut(path), self.found.ranks.get_mut(path))
+                && target.rank >= *rank
+            {
+                *to = slot;
+                *rank = target.rank;
+            }
+        }
+        Ok((after, slot))
+    }
+
+    /// Checks a value in which no path goes on.
+    #[inline(always)]
+    fn slot(&self, i: usize, depth: u32) -> Result<(usize, Slot), Fault> {
+        Ok(match self.tokens.kind(i) {
+            b'"' => (i + 1, self.tokens.string_slot(i)),
+            b'{' | b'[' => {
+                let after = self.tokens.skip(i, depth)?;
+                (after, self.tokens.container_slot(i, after))
+            }
+            _ => (i + 1, self.tokens.primitive_slot(i)?),
+        })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_escaped(&mut self, node: &Node, start: u32, len: u32) -> Option<u16> {
+        self.found.key.clear();
+        unescape(self.tokens.text(start, len), &mut self.found.key);
+        node.keys.find(self.shape.edges_of(node), &self.found.key)
+    }
+}

@@ -1,0 +1,298 @@
+//! The index's questions about 64 bytes, answered by AVX2 and AVX-512.
+
+use std::arch::x86_64::*;
+
+use super::block::{Block, store_by_bit, tail};
+use super::index::{Index, Seen, scan};
+
+/// True when [`Avx2`] may be used.
+pub(super) fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("pclmulqdq")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("popcnt")
+}
+
+/// True when [`Avx512`] may be used.
+pub(super) fn has_avx512() -> bool {
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vbmi")
+        && is_x86_feature_detected!("avx512vbmi2")
+}
+
+/// The scan by AVX2. Checks the CPU itself, so that it is safe to call.
+#[inline]
+pub(super) fn scan_avx2(text: &[u8], base: u32, index: &mut Index) -> Seen {
+    assert!(has_avx2(), "this level is for CPUs with AVX2");
+    // SAFETY: the features were just checked.
+    unsafe { scan_avx2_checked(text, base, index) }
+}
+
+/// The scan by AVX-512. Checks the CPU itself, so that it is safe to call.
+#[inline]
+pub(super) fn scan_avx512(text: &[u8], base: u32, index: &mut Index) -> Seen {
+    assert!(has_avx512(), "this level is for CPUs with AVX-512 VBMI2");
+    // SAFETY: the features were just checked.
+    unsafe { scan_avx512_checked(text, base, index) }
+}
+
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,popcnt")]
+fn scan_avx2_checked(text: &[u8], base: u32, index: &mut Index) -> Seen {
+    // SAFETY: this function has the features of `Avx2`.
+    unsafe { scan::<Avx2>(text, base, index) }
+}
+
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2")]
+fn scan_avx512_checked(text: &[u8], base: u32, index: &mut Index) -> Seen {
+    // SAFETY: this function has the features of `Avx512`.
+    unsafe { scan::<Avx512>(text, base, index) }
+}
+
+/// Operators by their low four bits, compared with the byte | 0x20 (which makes `[` a `{` and `]` a `}`).
+const OPERATORS: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b':', b'{', b',', b'}', 0, 0];
+/// White space by its low four bits; 0 and 0xff match no byte that has these low bits.
+const SPACES: [u8; 16] = [b' ', 0, 0, 0, 0, 0, 0, 0, 0, b'\t', b'\n', 0, 0, b'\r', 0, 0];
+
+/// Bit *h* of entry *l* is set when the byte `h << 4 | l` may follow a backslash.
+const ESCAPABLE: [u8; 16] = escapable();
+/// `1 << h` for a high half below 8.
+const HIGH_BIT: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 0, 0, 0, 0, 0, 0, 0, 0];
+
+const fn escapable() -> [u8; 16] {
+    let allowed = *b"\"\\/bfnrtu";
+    let mut table = [0; 16];
+    let mut i = 0;
+    while i < allowed.len() {
+        table[(allowed[i] & 15) as usize] |= 1 << (allowed[i] >> 4);
+        i += 1;
+    }
+    table
+}
+
+/// Two registers of 32 bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(__m256i, __m256i);
+
+impl Avx2 {
+    #[inline(always)]
+    fn mask(self, by: impl Fn(__m256i) -> __m256i) -> u64 {
+        // SAFETY: an `Avx2` is only loaded on a CPU that has it.
+        unsafe {
+            let low = _mm256_movemask_epi8(by(self.0)) as u32;
+            let high = _mm256_movemask_epi8(by(self.1)) as u32;
+            u64::from(low) | u64::from(high) << 32
+        }
+    }
+}
+
+/// A table of 16 bytes in both halves of a register.
+#[inline(always)]
+unsafe fn table256(table: &[u8; 16]) -> __m256i {
+    // SAFETY: the table has 16 bytes; AVX2 is the caller's promise.
+    unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast())) }
+}
+
+impl Block for Avx2 {
+    type High = u64;
+    const ZERO_HIGH: u64 = 0;
+
+    #[inline(always)]
+    unsafe fn load(text: &[u8], at: usize) -> Avx2 {
+        let padded;
+        let from = if at + 64 <= text.len() {
+            // SAFETY: 64 bytes from `at` on are in the text.
+            unsafe { text.as_ptr().add(at) }
+        } else {
+            padded = tail(text, at);
+            padded.as_ptr()
+        };
+        // SAFETY: 64 bytes can be read in both cases.
+        unsafe { Avx2(_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(32).cast())) }
+    }
+
+    #[inline(always)]
+    fn add_high(self, high: &mut u64) {
+        *high |= self.mask(|v| v);
+    }
+
+    #[inline(always)]
+    fn is_ascii(high: u64) -> bool {
+        high == 0
+    }
+
+    #[inline(always)]
+    fn equal(self, byte: u8) -> u64 {
+        // SAFETY: as in `mask`.
+        self.mask(|v| unsafe { _mm256_cmpeq_epi8(v, _mm256_set1_epi8(byte as i8)) })
+    }
+
+    #[inline(always)]
+    fn control(self) -> u64 {
+        // SAFETY: as in `mask`.
+        self.mask(|v| unsafe { _mm256_cmpeq_epi8(_mm256_max_epu8(v, _mm256_set1_epi8(0x1f)), _mm256_set1_epi8(0x1f)) })
+    }
+
+    #[inline(always)]
+    fn operators(self) -> u64 {
+        // SAFETY: as in `mask`.
+        self.mask(|v| unsafe {
+            let folded = _mm256_or_si256(v, _mm256_set1_epi8(0x20));
+            _mm256_cmpeq_epi8(folded, _mm256_shuffle_epi8(table256(&OPERATORS), v))
+        })
+    }
+
+    #[inline(always)]
+    fn spaces(self) -> u64 {
+        // SAFETY: as in `mask`.
+        self.mask(|v| unsafe { _mm256_cmpeq_epi8(v, _mm256_shuffle_epi8(table256(&SPACES), v)) })
+    }
+
+    #[inline(always)]
+    fn escapable(self) -> u64 {
+        // SAFETY: as in `mask`.
+        self.mask(|v| unsafe {
+            let half = _mm256_and_si256(_mm256_srli_epi16::<4>(v), _mm256_set1_epi8(15));
+            let bit = _mm256_shuffle_epi8(table256(&HIGH_BIT), half);
+            let allowed = _mm256_and_si256(bit, _mm256_shuffle_epi8(table256(&ESCAPABLE), v));
+            _mm256_xor_si256(_mm256_cmpeq_epi8(allowed, _mm256_setzero_si256()), _mm256_set1_epi8(-1))
+        })
+    }
+
+    #[inline(always)]
+    fn prefix_xor(bits: u64) -> u64 {
+        // SAFETY: as in `mask`; `has_avx2` asks for pclmulqdq.
+        unsafe { prefix_xor(bits) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, text: &[u8], at: usize, tokens: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
+        // SAFETY: passed on from the caller.
+        unsafe { store_by_bit(text, at, tokens, base, kinds, positions) }
+    }
+}
+
+/// The parity of all bits below and at each bit, by carry-less multiplication with all ones.
+#[inline(always)]
+unsafe fn prefix_xor(bits: u64) -> u64 {
+    // SAFETY: pclmulqdq is the caller's promise.
+    unsafe {
+        let product = _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, bits as i64), _mm_set1_epi8(-1));
+        _mm_cvtsi128_si64(product) as u64
+    }
+}
+
+/// One register of 64 bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512(__m512i);
+
+/// The numbers 0..64.
+const IOTA: [u8; 64] = {
+    let mut bytes = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        bytes[i] = i as u8;
+        i += 1;
+    }
+    bytes
+};
+
+/// A table of 16 bytes in all four quarters of a register.
+#[inline(always)]
+unsafe fn table512(table: &[u8; 16]) -> __m512i {
+    // SAFETY: the table has 16 bytes; AVX-512 is the caller's promise.
+    unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast())) }
+}
+
+impl Block for Avx512 {
+    type High = __m512i;
+    // SAFETY: all bits zero is a value of this type.
+    const ZERO_HIGH: __m512i = unsafe { std::mem::zeroed() };
+
+    #[inline(always)]
+    unsafe fn load(text: &[u8], at: usize) -> Avx512 {
+        let rest = text.len() - at;
+        let valid = if rest >= 64 { u64::MAX } else { (1 << rest) - 1 };
+        // SAFETY: masked-off bytes are not read; the others are in the text.
+        unsafe { Avx512(_mm512_mask_loadu_epi8(_mm512_set1_epi8(b' ' as i8), valid, text.as_ptr().add(at).cast())) }
+    }
+
+    #[inline(always)]
+    fn add_high(self, high: &mut __m512i) {
+        // SAFETY: an `Avx512` is only loaded on a CPU that has it; so below.
+        *high = unsafe { _mm512_or_si512(*high, self.0) };
+    }
+
+    #[inline(always)]
+    fn is_ascii(high: __m512i) -> bool {
+        // SAFETY: as above.
+        unsafe { _mm512_movepi8_mask(high) == 0 }
+    }
+
+    #[inline(always)]
+    fn equal(self, byte: u8) -> u64 {
+        // SAFETY: as above.
+        unsafe { _mm512_cmpeq_epi8_mask(self.0, _mm512_set1_epi8(byte as i8)) }
+    }
+
+    #[inline(always)]
+    fn control(self) -> u64 {
+        // SAFETY: as above.
+        unsafe { _mm512_cmplt_epu8_mask(self.0, _mm512_set1_epi8(0x20)) }
+    }
+
+    #[inline(always)]
+    fn operators(self) -> u64 {
+        // SAFETY: as above.
+        unsafe {
+            let folded = _mm512_or_si512(self.0, _mm512_set1_epi8(0x20));
+            _mm512_cmpeq_epi8_mask(folded, _mm512_shuffle_epi8(table512(&OPERATORS), self.0))
+        }
+    }
+
+    #[inline(always)]
+    fn spaces(self) -> u64 {
+        // SAFETY: as above.
+        unsafe { _mm512_cmpeq_epi8_mask(self.0, _mm512_shuffle_epi8(table512(&SPACES), self.0)) }
+    }
+
+    #[inline(always)]
+    fn escapable(self) -> u64 {
+        // SAFETY: as above.
+        unsafe {
+            let half = _mm512_and_si512(_mm512_srli_epi16::<4>(self.0), _mm512_set1_epi8(15));
+            let bit = _mm512_shuffle_epi8(table512(&HIGH_BIT), half);
+            _mm512_test_epi8_mask(bit, _mm512_shuffle_epi8(table512(&ESCAPABLE), self.0))
+        }
+    }
+
+    #[inline(always)]
+    fn prefix_xor(bits: u64) -> u64 {
+        // SAFETY: as above; `has_avx512` asks for pclmulqdq.
+        unsafe { prefix_xor(bits) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, _: &[u8], _: usize, tokens: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
+        // SAFETY: there is room for 64 elements at both pointers; bits beyond the text are never set in `tokens`.
+        unsafe {
+            let numbers = _mm512_maskz_compress_epi8(tokens, _mm512_loadu_si512(IOTA.as_ptr().cast()));
+            _mm512_storeu_si512(kinds.cast(), _mm512_maskz_compress_epi8(tokens, self.0));
+            let base = _mm512_set1_epi32(base as i32);
+            let put = |to: usize, quarter: __m128i| {
+                let position = _mm512_add_epi32(base, _mm512_cvtepu8_epi32(quarter));
+                _mm512_storeu_si512(positions.add(to).cast(), position);
+            };
+            // Blocks of 17 to 32 tokens are common in small events, more than 32 are not.
+            put(0, _mm512_castsi512_si128(numbers));
+            put(16, _mm512_extracti32x4_epi32::<1>(numbers));
+            if tokens.count_ones() > 32 {
+                put(32, _mm512_extracti32x4_epi32::<2>(numbers));
+                put(48, _mm512_extracti32x4_epi32::<3>(numbers));
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Expressions that are evaluated together over one selection of rows.
+//!
+//! Everything is planned when the pipeline is compiled. Parts that several
+//! expressions share are computed once, as columns of their own. An expression that
+//! fails (a bug, since ours are total) is bisected down to the rows at fault.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use datafusion::arrow::compute::concat;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::error::DataFusionError;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::prelude::SessionContext;
+
+use crate::expr::compile::{column_name, physical};
+use crate::expr::library::arrow_type;
+use crate::expr::typed::{Op, Source, Typed};
+use crate::expr::value::Type;
+
+/// A column that a phase needs, and the type in which it reads it.
+pub type Input = (Source, Type);
+
+/// Planned expressions.
+#[derive(Debug, Clone)]
+pub struct Phase {
+    /// Columns to be built before [`Phase::evaluate`], in this order.
+    pub inputs: Vec<Input>,
+    /// `schemas[n]`: the inputs and the first n shared parts.
+    schemas: Vec<SchemaRef>,
+    steps: Vec<Arc<dyn PhysicalExpr>>,
+    shared: usize,
+    types: Vec<Type>,
+    /// For each output that is just an input: its number (no evaluation at all).
+    direct: Vec<Option<usize>>,
+}
+
+impl Phase {
+    /// Plans `outputs`; each becomes one column of the result.
+    pub fn new(outputs: &[Typed], session: &SessionContext) -> Result<Phase, DataFusionError> {
+        let (shared, outputs) = share(outputs);
+        let mut inputs: Vec<Input> = Vec::new();
+        for typed in shared.iter().chain(&outputs) {
+            for input in typed.inputs() {
+                if !matches!(input.0, Source::Shared(_)) && !inputs.contains(&input) {
+                    inputs.push(input);
+                }
+            }
+        }
+        let mut fields: Vec<Field> = inputs.iter().map(|(source, ty)| Field::new(column_name(source, *ty), arrow_type(*ty), true)).collect();
+        for (number, typed) in shared.iter().enumerate() {
+            let name = column_name(&Source::Shared(number as u32), typed.ty);
+            fields.push(Field::new(name, arrow_type(typed.ty), true));
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let df_schema = DFSchema::try_from(schema.clone())?;
+        let schemas = (0..=shared.len())
+            .map(|n| schema.project(&(0..inputs.len() + n).collect::<Vec<_>>()).map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()?;
+        let steps = shared.iter().chain(&outputs).map(|typed| physical(typed, &df_schema, session)).collect::<Result<Vec<_>, _>>()?;
+        let direct = outputs
+            .iter()
+            .map(|typed| match &typed.op {
+                Op::Input(source) => inputs.iter().position(|(s, ty)| s == source && *ty == typed.ty),
+                _ => None,
+            })
+            .collect();
+        let types = shared.iter().chain(&outputs).map(|typed| typed.ty).collect();
+        Ok(Phase { inputs, schemas, steps, shared: shared.len(), types, direct })
+    }
+
+    /// True when there is nothing to compute.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Evaluates all outputs over `rows` rows of the given inputs. Rows (numbers within
+    /// the selection) on which an expression failed are added to `poison` and NULL.
+    pub fn evaluate(&self, inputs: Vec<ArrayRef>, rows: usize, poison: &mut Vec<u32>) -> Vec<ArrayRef> {
+        let mut columns = inputs;
+        for number in 0..self.shared {
+            let column = self.step(number, self.batch(number, &columns, rows).as_ref(), rows, poison);
+            columns.push(column);
+        }
+        let batch = self.batch(self.shared, &columns, rows);
+        let outputs = self.direct.iter().enumerate().map(|(output, direct)| match direct.and_then(|input| columns.get(input)) {
+            Some(column) => column.clone(),
+            None => self.step(self.shared + output, batch.as_ref(), rows, poison),
+        });
+        outputs.collect()
+    }
+
+    fn batch(&self, shared: usize, columns: &[ArrayRef], rows: usize) -> Option<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(self.schemas.get(shared)?.clone(), columns.to_vec(), &options).ok()
+    }
+
+    fn step(&self, number: usize, batch: Option<&RecordBatch>, rows: usize, poison: &mut Vec<u32>) -> ArrayRef {
+        let ty = self.types[number];
+        let null = || new_null_array(&arrow_type(ty), rows);
+        let Some(batch) = batch else {
+            // Columns that do not fit the plan: no row of this batch can be trusted.
+            poison.extend(0..rows as u32);
+            return null();
+        };
+        let mut parts = Vec::new();
+        bisect(&self.steps[number], batch, 0, ty, poison, &mut parts);
+        match parts.len() {
+            1 => parts.pop().unwrap_or_else(null),
+            _ => {
+                let parts: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()).collect();
+                concat(&parts).unwrap_or_else(|_| null())
+            }
+        }
+    }
+}
+
+fn bisect(step: &Arc<dyn PhysicalExpr>, batch: &RecordBatch, from: u32, ty: Type, poison: &mut Vec<u32>, parts: &mut Vec<ArrayRef>) {
+    let rows = batch.num_rows();
+    let result = catch_unwind(AssertUnwindSafe(|| step.evaluate(batch).and_then(|value| value.into_array(rows))));
+    match result {
+        Ok(Ok(column)) if column.len() == rows => parts.push(column),
+        _ if rows <= 1 => {
+            poison.extend((0..rows as u32).map(|row| from + row));
+            parts.push(new_null_array(&arrow_type(ty), rows));
+        }
+        _ => {
+            let half = rows / 2;
+            bisect(step, &batch.slice(0, half), from, ty, poison, parts);
+            bisect(step, &batch.slice(half, rows - half), from + half as u32, ty, poison, parts);
+        }
+    }
+}
+
+/// Finds parts that occur more than once and turns them into steps of their own,
+/// smaller ones first. Returns the shared parts and the outputs that use them.
+fn share(outputs: &[Typed]) -> (Vec<Typed>, Vec<Typed>) {
+    let mut counts: HashMap<&Typed, usize> = HashMap::new();
+    for output in outputs {
+        count(output, &mut counts);
+    }
+    let mut numbers: HashMap<Typed, u32> = HashMap::new();
+    let mut shared = Vec::new();
+    let outputs = outputs.iter().map(|output| replace(output, &counts, &mut numbers, &mut shared)).collect();
+    (shared, outputs)
+}
+
+fn worth_sharing(typed: &Typed) -> bool {
+    !matches!(typed.op, Op::Input(_) | Op::Constant(_) | Op::Not(_) | Op::IsNull(..))
+}
+
+fn count<'a>(typed: &'a Typed, counts: &mut HashMap<&'a Typed, usize>) {
+    let seen = counts.entry(typed).or_insert(0);
+    *seen += 1;
+    // What is inside a part that was seen before is computed with it.
+    if *seen == 1 {
+        typed.parts().into_iter().for_each(|part| count(part, counts));
+    }
+}
+
+fn replace(typed: &Typed, counts: &HashMap<&Typed, usize>, numbers: &mut HashMap<Typed, u32>, shared: &mut Vec<Typed>) -> Typed {
+    let repeated = worth_sharing(typed) && counts.get(typed).is_some_and(|n| *n > 1);
+    if repeated && let Some(number) = numbers.get(typed) {
+        return Typed::input(Source::Shared(*number), typed.ty);
+    }
+    let rebuilt = rebuild(typed, &mut |part| replace(part, counts, numbers, shared));
+    if !repeated {
+        return rebuilt;
+    }
+    let number = shared.len() as u32;
+    shared.push(rebuilt);
+    numbers.insert(typed.clone(), number);
+    Typed::input(Source::Shared(number), typed.ty)
+}
+
+/// The same expression with every direct part passed through `f`.
+fn rebuild(typed: &Typed, f: &mut impl FnMut(&Typed) -> Typed) -> Typed {
+    let mut each = |list: &[Typed]| -> Vec<Typed> { list.iter().map(&mut *f).collect() };
+    let op = match &typed.op {
+        Op::Input(_) | Op::Constant(_) => return typed.clone(),
+        Op::And(list) => Op::And(each(list)),
+        Op::Or(list) => Op::Or(each(list)),
+        Op::Coalesce(list) => Op::Coalesce(each(list)),
+        Op::Call(function, list) => Op::Call(function.clone(), each(list)),
+        Op::Library(library, list) => Op::Library(library.clone(), each(list)),
+        Op::Case { branches, otherwise } => {
+            let branches = branches.iter().map(|(when, then)| (f(when), f(then))).collect();
+            Op::Case { branches, otherwise: Box::new(f(otherwise)) }
+        }
+        Op::Not(x) => Op::Not(Box::new(f(x))),
+        Op::IsNull(x, negated) => Op::IsNull(Box::new(f(x)), *negated),
+        Op::Like { value, pattern, negated, fold_case } => {
+            Op::Like { value: Box::new(f(value)), pattern: pattern.clone(), negated: *negated, fold_case: *fold_case }
+        }
+        Op::Matches { value, pattern, negated } => Op::Matches { value: Box::new(f(value)), pattern: pattern.clone(), negated: *negated },
+        Op::In { value, list, negated } => Op::In { value: Box::new(f(value)), list: list.clone(), negated: *negated },
+        Op::Compare(op, a, b) => Op::Compare(*op, Box::new(f(a)), Box::new(f(b))),
+        Op::Arithmetic(op, a, b) => Op::Arithmetic(*op, Box::new(f(a)), Box::new(f(b))),
+        Op::TimeMinusTime(a, b) => Op::TimeMinusTime(Box::new(f(a)), Box::new(f(b))),
+        Op::TimeShift { time, by, negative } => Op::TimeShift { time: Box::new(f(time)), by: Box::new(f(by)), negative: *negative },
+    };
+    Typed { op, ty: typed.ty }
+}

@@ -1,0 +1,519 @@
+//! `config::Pipeline` → [`Plan`]: types every expression, numbers every path, plans
+//! every phase. All mistakes are reported at once, into the pipeline's diagnostics.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use datafusion::prelude::SessionContext;
+
+use super::fields::{Definition, How, define, infos, merge, typed};
+use super::scope::{EventScope, FieldInfo, RuleScope, Tables, WhereScope};
+use super::*;
+use crate::config::limits;
+use crate::config::model::{self, Pipeline, Tenant};
+use crate::config::{Diagnostic, Diagnostics};
+use crate::expr::convert::convert;
+use crate::expr::parse::parse_path;
+use crate::expr::typed::{Op, Source};
+use crate::ingest::decide;
+use crate::ingest::decode::ShapeOptions;
+
+/// What differs between running on Kafka and replaying files.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `replay`: the time of arrival is this path's, or the mapped `occurred`.
+    pub arrival: Option<Arrival>,
+}
+
+/// Where the time of arrival comes from when there is no Kafka record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrival {
+    /// The mapped `occurred`.
+    Occurred,
+    /// An event path.
+    Path(String),
+}
+
+/// Compiles a pipeline. `None` if there are errors in `diagnostics` afterwards.
+pub fn build(pipeline: &Pipeline, options: &Options, diagnostics: &mut Diagnostics) -> Option<Plan> {
+    let session = SessionContext::new();
+    let tables = Tables::new(&pipeline.lookups);
+    let types: Vec<Arc<str>> = pipeline.classify.produced().iter().map(|name| name.value.as_str().into()).collect();
+    let mut builder = Builder { pipeline, options, session, tables, types, diagnostics };
+    let plan = builder.plan();
+    if diagnostics.has_errors() { None } else { plan }
+}
+
+struct Builder<'a> {
+    pipeline: &'a Pipeline,
+    options: &'a Options,
+    session: SessionContext,
+    tables: Tables,
+    types: Vec<Arc<str>>,
+    diagnostics: &'a mut Diagnostics,
+}
+
+/// The fields of one source: those of `"*"`, and what each type overrides.
+struct Fields {
+    star: Vec<Definition>,
+    types: BTreeMap<u16, Vec<Definition>>,
+}
+
+impl Builder<'_> {
+    fn plan(&mut self) -> Option<Plan> {
+        let pipeline = self.pipeline;
+        let event = EventScope { tables: &self.tables, occurred: false };
+        let filters: Vec<_> = pipeline.filters.iter().map(|f| typed(&f.drop, &event, Some(Type::Boolean), self.diagnostics)).collect();
+        let conditions: Vec<_> = pipeline.classify.rules.iter().map(|r| typed(&r.when, &event, Some(Type::Boolean), self.diagnostics)).collect();
+        let key = pipeline.classify.key.as_ref().map(|key| typed(key, &event, Some(Type::Text), self.diagnostics));
+        let tenant = match &pipeline.tenant {
+            Tenant::Word(_) => None,
+            Tenant::Expr(text) => Some(typed(text, &event, Some(Type::Text), self.diagnostics)),
+        };
+        let arrival = match &self.options.arrival {
+            Some(Arrival::Path(path)) => match parse_path(path).map(|p| format!("parse_time({p})")).and_then(|text| crate::expr::parse::parse(&text)) {
+                Ok(expr) => crate::expr::check::check(&expr, &event, Some(Type::Time)).0,
+                Err(error) => {
+                    self.diagnostics.push(Diagnostic::error("bad-arrival", format!("--arrival: {error}")).maybe_hint(error.hint));
+                    None
+                }
+            },
+            _ => None,
+        };
+        let per_source: Vec<Fields> = pipeline.sources.iter().map(|source| self.fields(source)).collect();
+        let known = infos(per_source.iter().flat_map(|fields| fields.star.iter().chain(fields.types.values().flatten())));
+        let (whens, wheres) = self.rules(&known);
+        if self.diagnostics.has_errors() {
+            return None;
+        }
+        let filters = filters.into_iter().collect::<Option<Vec<_>>>()?;
+        let mut classify = conditions.into_iter().collect::<Option<Vec<_>>>()?;
+        let has_key = key.is_some();
+        if let Some(key) = key {
+            classify.push(key?);
+        }
+        let tenant = tenant.map_or(Some(None), |t| t.map(Some))?;
+        let parts = Parts { filters, classify, has_key, tenant, arrival, whens, wheres, known };
+        let mut sources = Vec::new();
+        for (source, fields) in pipeline.sources.iter().zip(&per_source) {
+            match self.source(source, fields, &parts) {
+                Ok(plan) => sources.push(plan),
+                Err(error) => {
+                    // Typed expressions always plan; should one not, say which source and stop.
+                    let message = format!("the expressions of source `{}` cannot be planned: {}", source.name.value, error.strip_backtrace());
+                    self.diagnostics.push(Diagnostic::error("internal", message).at(source.name.span));
+                    return None;
+                }
+            }
+        }
+        let rules = pipeline.preprocess.rules.iter().zip(&parts.wheres).map(|(rule, where_)| RulePlan {
+            name: rule.name.value.as_str().into(),
+            fields: rule.matches.iter().map(|field| field.value.as_str().into()).collect(),
+            nulls: rule.nulls,
+            where_: where_.clone(),
+        });
+        let default = match &pipeline.classify.default {
+            model::ClassifyDefault::Type(name) => DefaultPlan::Type(self.code(&name.value)),
+            other => DefaultPlan::from(other),
+        };
+        let reads_headers = sources.iter().any(reads_headers);
+        Some(Plan {
+            name: pipeline.name.value.as_str().into(),
+            version: pipeline.version.as_str().into(),
+            tenant: match &pipeline.tenant {
+                Tenant::Word(word) => Some(word.as_str().into()),
+                Tenant::Expr(_) => None,
+            },
+            types: self.types.clone(),
+            filters: pipeline
+                .filters
+                .iter()
+                .map(|f| FilterPlan { name: f.name.value.as_str().into(), shadow: f.mode == model::RuleMode::Shadow })
+                .collect(),
+            default,
+            rules: rules.collect(),
+            decide: decide_spec(pipeline),
+            max_skew_us: pipeline.clock.max_skew_ms.saturating_mul(1000),
+            late_max_us: pipeline.clock.late_max_ms.saturating_mul(1000),
+            by_occurred: pipeline.clock.kind == model::ClockKind::Occurred,
+            labels: pipeline.sink.labels,
+            raw: pipeline.sink.raw,
+            sources,
+            reads_headers,
+        })
+    }
+
+    fn code(&self, name: &str) -> u16 {
+        self.types.iter().position(|t| &**t == name).unwrap_or_default() as u16
+    }
+
+    /// The definitions of a source: the pipeline's `"*"`, the source's `"*"`, then
+    /// types, each later one overriding.
+    fn fields(&mut self, source: &model::Source) -> Fields {
+        let mut fields = Fields { star: Vec::new(), types: BTreeMap::new() };
+        let label = |section: &model::MapSection| section.target.value.clone();
+        let own = |section: &model::MapSection| format!("{} of source {}", section.target.value, source.name.value);
+        let sections = self.pipeline.map.iter().map(|s| (s, label(s))).chain(source.map.iter().map(|s| (s, own(s))));
+        for (section, label) in sections {
+            let definitions = define(section, &label, &self.pipeline.schema, &self.tables, self.diagnostics);
+            if section.target.value == "*" {
+                merge(&mut fields.star, definitions);
+            } else if let Some(code) = self.types.iter().position(|t| **t == *section.target.value) {
+                merge(fields.types.entry(code as u16).or_default(), definitions);
+            }
+        }
+        fields
+    }
+
+    /// Types the conditions of rules.
+    #[allow(clippy::type_complexity)]
+    fn rules(&mut self, known: &BTreeMap<String, FieldInfo>) -> (Vec<Option<Typed>>, Vec<Option<Typed>>) {
+        let mut whens = Vec::new();
+        let mut wheres = Vec::new();
+        for rule in &self.pipeline.preprocess.rules {
+            let scope = RuleScope { tables: &self.tables, fields: known };
+            whens.push(rule.when.as_ref().and_then(|when| typed(when, &scope, Some(Type::Boolean), self.diagnostics)));
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
+            for field in rule.matches.iter().filter(|field| !known.contains_key(&field.value)) {
+                let hint = crate::config::suggest::hint(&field.value, &names).unwrap_or_else(|| "map it first: match compares incident fields".to_owned());
+                self.diagnostics.push(Diagnostic::error("unknown-field", format!("no incident has a field `{}`", field.value)).at(field.span).hint(hint));
+            }
+            wheres.push(rule.where_.as_ref().and_then(|text| typed(text, &WhereScope(scope), Some(Type::Boolean), self.diagnostics)));
+            self.check_keyed_by(rule, known);
+        }
+        (whens, wheres)
+    }
+
+    /// Rules remember per input partition: what repeats must come in on one partition.
+    fn check_keyed_by(&mut self, rule: &model::Rule, known: &BTreeMap<String, FieldInfo>) {
+        if rule.matches.is_empty() || self.pipeline.preprocess.scope == model::Scope::Process {
+            return;
+        }
+        for source in self.pipeline.sources.iter().filter(|source| !source.keyed_by.is_empty()) {
+            let reads = |field: &str, path: &Path| match known.get(field) {
+                Some(FieldInfo::Path(p)) => p == path,
+                _ => self.pipeline.map.iter().chain(&source.map).flat_map(|section| &section.fields).any(|(name, text)| {
+                    let mut hit = false;
+                    text.expr.visit(&mut |e| hit |= matches!(&e.node, crate::expr::ast::Node::Path { path: p, .. } if p == path));
+                    name.value == field && hit
+                }),
+            };
+            let uncovered: Vec<_> = source.keyed_by.iter().filter(|key| !rule.matches.iter().any(|field| reads(&field.value, &key.value))).collect();
+            if let Some(key) = uncovered.first() {
+                let message = format!("rule `{}` does not match on `{}`, by which source `{}` is keyed", rule.name.value, key.value, source.name.value);
+                self.diagnostics.push(
+                    Diagnostic::warning("partitioned-rule", message)
+                        .at(rule.name.span)
+                        .also(key.span, "keyed here")
+                        .hint("repeats that arrive on different partitions will not meet; match on the key too, or set scope: process and run one member"),
+                );
+            }
+        }
+    }
+
+    fn source(&self, source: &model::Source, fields: &Fields, parts: &Parts) -> Result<SourcePlan, datafusion::error::DataFusionError> {
+        let mut paths = PathNumbers::default();
+        // Outputs over all classified rows; equal ones once.
+        let mut star: Vec<Typed> = Vec::new();
+        let occurred = fields.star.iter().find(|d| &*d.name == "occurred");
+        let tenant = parts.tenant.as_ref().map(|typed| output(&mut star, typed));
+
+        // Which types compute which expression: equal sets form a section.
+        let mut users: Vec<(Typed, Vec<u16>)> = Vec::new();
+        let fields_in_rules = self.rule_field_names(parts);
+        for (code, overrides) in &fields.types {
+            for definition in overrides {
+                if definition.how == How::Computed {
+                    add_user(&mut users, &definition.typed, *code);
+                }
+                if let Some(ty) = fields_in_rules.get(&*definition.name) {
+                    add_user(&mut users, &self.for_rules(&definition.typed, *ty), *code);
+                }
+            }
+        }
+        let mut sections: Vec<(Vec<u16>, Vec<Typed>)> = Vec::new();
+        for (typed, codes) in users {
+            match sections.iter_mut().find(|(known, _)| *known == codes) {
+                Some((_, outputs)) => outputs.push(typed),
+                None => sections.push((codes, vec![typed])),
+            }
+        }
+        let in_section = |typed: &Typed, code: u16| -> Option<From> {
+            sections.iter().enumerate().find_map(|(number, (codes, outputs))| {
+                let output = outputs.iter().position(|known| known == typed)?;
+                codes.contains(&code).then_some(From::Section(number, output))
+            })
+        };
+
+        let mut layouts = Vec::new();
+        for code in 0..self.types.len() as u16 {
+            let mut merged: Vec<(&Definition, bool)> = fields.star.iter().map(|d| (d, false)).collect();
+            for definition in fields.types.get(&code).into_iter().flatten() {
+                match merged.iter_mut().find(|(known, _)| known.name == definition.name) {
+                    Some(known) => *known = (definition, true),
+                    None => merged.push((definition, true)),
+                }
+            }
+            let mut layout = Layout::default();
+            for (definition, own) in merged {
+                let from = match definition.splice(&mut |path| paths.number(path)) {
+                    Some(splice) => splice,
+                    None if own => in_section(&definition.typed, code).unwrap_or(From::Star(0)),
+                    None if &*definition.name == "occurred" => From::Occurred,
+                    None => From::Star(output(&mut star, &definition.typed)),
+                };
+                let field = out_field(definition, from);
+                match &*definition.name {
+                    "occurred" => layout.occurred = Some(field),
+                    "severity" => layout.severity = Some(field),
+                    _ => layout.fields.push(field),
+                }
+            }
+            layouts.push(layout);
+        }
+
+        // Incident fields as columns, for rules.
+        let mut rule_fields: Vec<RuleField> = Vec::new();
+        let mut names: Vec<(&str, Type)> = fields_in_rules.iter().map(|(name, ty)| (&**name, *ty)).collect();
+        if self.pipeline.clock.kind == model::ClockKind::Occurred && !names.iter().any(|(name, _)| *name == "occurred") {
+            names.push(("occurred", Type::Time));
+        }
+        for (name, ty) in names {
+            let mut spread = Spread::default();
+            if let Some(definition) = fields.star.iter().find(|d| &*d.name == name) {
+                spread.star = Some(if name == "occurred" && definition.how == How::Computed {
+                    From::Occurred
+                } else {
+                    From::Star(output(&mut star, &self.for_rules(&definition.typed, ty)))
+                });
+            }
+            for (code, overrides) in &fields.types {
+                if let Some(definition) = overrides.iter().find(|d| &*d.name == name) {
+                    let typed = self.for_rules(&definition.typed, ty);
+                    spread.types.extend(in_section(&typed, *code).map(|from| (*code, from)));
+                }
+            }
+            let column = match (name, parts.known.get(name)) {
+                ("type", _) => FieldColumn::TypeName,
+                ("created", _) => FieldColumn::Created,
+                ("occurred", _) => FieldColumn::Occurred(spread),
+                ("severity", _) => FieldColumn::Severity(spread),
+                (_, Some(FieldInfo::Path(path))) => FieldColumn::Path(paths.number(path)),
+                _ => FieldColumn::Spread(spread),
+            };
+            rule_fields.push(RuleField { name: name.into(), ty, column });
+        }
+        let number_of = |name: &str| rule_fields.iter().position(|field| &*field.name == name);
+        let mut matches = Vec::new();
+        let mut where_fields = Vec::new();
+        for (rule, where_) in self.pipeline.preprocess.rules.iter().zip(&parts.wheres) {
+            let values = rule.matches.iter().filter_map(|field| match parts.known.get(&field.value) {
+                Some(FieldInfo::Path(path)) => Some(MatchValue::Slot(paths.number(path))),
+                _ => number_of(&field.value).map(MatchValue::Field),
+            });
+            matches.push(values.collect());
+            for (side, _) in where_.iter().flat_map(Typed::inputs) {
+                if let Source::New(name) | Source::Existing(name) = side
+                    && let Some(number) = number_of(&name)
+                    && !where_fields.contains(&number)
+                {
+                    where_fields.push(number);
+                }
+            }
+        }
+        let mut rule_outputs = Vec::new();
+        let mut conditions = Vec::new();
+        for when in &parts.whens {
+            rule_outputs.push(when.as_ref().map(|when| {
+                conditions.push(when.clone());
+                conditions.len() - 1
+            }));
+        }
+
+        let plan = |outputs: &[Typed]| Phase::new(outputs, &self.session);
+        let occurred: Vec<Typed> = occurred.filter(|d| d.how == How::Computed).map(|d| d.typed.clone()).into_iter().collect();
+        let filter = plan(&parts.filters)?;
+        let classify = plan(&parts.classify)?;
+        let arrival = plan(&parts.arrival.clone().into_iter().collect::<Vec<_>>())?;
+        let occurred = plan(&occurred)?;
+        let star = plan(&star)?;
+        let rules = plan(&conditions)?;
+        let sections = sections.into_iter().map(|(types, outputs)| Ok(Section { types, phase: plan(&outputs)? })).collect::<Result<Vec<_>, datafusion::error::DataFusionError>>()?;
+        let phases = [&filter, &classify, &arrival, &occurred, &star, &rules];
+        for phase in phases.into_iter().chain(sections.iter().map(|section| &section.phase)) {
+            for (source, _) in &phase.inputs {
+                if let Source::Event(path) = source {
+                    paths.number(path);
+                }
+            }
+        }
+        let top_level = self.pipeline.sink.labels != model::Labels::None;
+        let explode = source.explode.as_ref().map(|path| path.value.clone());
+        let shape = Shape::new(&paths.paths, ShapeOptions { top_level, explode });
+        let mut mapped_keys: Vec<Box<str>> = paths.paths.iter().filter_map(|p| p.root_key()).map(Into::into).collect();
+        mapped_keys.sort();
+        mapped_keys.dedup();
+        Ok(SourcePlan {
+            name: source.name.value.as_str().into(),
+            path_numbers: paths.paths.iter().cloned().enumerate().map(|(n, p)| (p, n)).collect(),
+            paths: paths.paths,
+            shape: Arc::new(shape),
+            filter,
+            classify,
+            rule_types: self.pipeline.classify.rules.iter().map(|r| self.code(&r.type_name.value)).collect(),
+            has_key: parts.has_key,
+            table: self.pipeline.classify.types.iter().map(|(key, ty)| (key.value.as_str().into(), self.code(&ty.value))).collect(),
+            arrival,
+            occurred,
+            star,
+            tenant,
+            sections,
+            layouts,
+            rule_fields,
+            rules,
+            rule_outputs,
+            matches,
+            where_fields,
+            mapped_keys,
+        })
+    }
+
+    /// Incident fields that some rule reads as a column, with the column's type.
+    fn rule_field_names(&self, parts: &Parts) -> BTreeMap<Arc<str>, Type> {
+        let mut names = BTreeMap::new();
+        let mut add = |name: &str| {
+            let ty = match parts.known.get(name) {
+                Some(FieldInfo::Typed(ty)) => *ty,
+                _ => Type::Text,
+            };
+            names.insert(Arc::<str>::from(name), ty);
+        };
+        for (source, _) in parts.whens.iter().chain(&parts.wheres).flatten().flat_map(Typed::inputs) {
+            match source {
+                Source::Field(name) | Source::New(name) | Source::Existing(name) => add(&name),
+                _ => {}
+            }
+        }
+        for field in self.pipeline.preprocess.rules.iter().flat_map(|rule| &rule.matches) {
+            if matches!(parts.known.get(&field.value), Some(FieldInfo::Typed(_))) {
+                add(&field.value);
+            }
+        }
+        names
+    }
+
+    /// A definition as the type that rules see.
+    fn for_rules(&self, typed: &Typed, ty: Type) -> Typed {
+        if typed.ty == ty {
+            return typed.clone();
+        }
+        match &typed.op {
+            Op::Input(source) if source.is_dynamic() && matches!(ty, Type::Text | Type::Number | Type::Boolean) => Typed { ty, ..typed.clone() },
+            Op::Constant(constant) if constant.0.is_null() => Typed { ty, ..typed.clone() },
+            _ => convert(typed.clone(), ty, false),
+        }
+    }
+}
+
+/// The typed expressions that all sources share.
+struct Parts {
+    filters: Vec<Typed>,
+    classify: Vec<Typed>,
+    has_key: bool,
+    tenant: Option<Typed>,
+    arrival: Option<Typed>,
+    whens: Vec<Option<Typed>>,
+    wheres: Vec<Option<Typed>>,
+    known: BTreeMap<String, FieldInfo>,
+}
+
+#[derive(Default)]
+struct PathNumbers {
+    paths: Vec<Path>,
+    numbers: HashMap<Path, usize>,
+}
+
+impl PathNumbers {
+    fn number(&mut self, path: &Path) -> usize {
+        if let Some(number) = self.numbers.get(path) {
+            return *number;
+        }
+        let number = self.paths.len();
+        self.paths.push(path.clone());
+        self.numbers.insert(path.clone(), number);
+        number
+    }
+}
+
+fn output(outputs: &mut Vec<Typed>, typed: &Typed) -> usize {
+    outputs.iter().position(|known| known == typed).unwrap_or_else(|| {
+        outputs.push(typed.clone());
+        outputs.len() - 1
+    })
+}
+
+fn add_user(users: &mut Vec<(Typed, Vec<u16>)>, typed: &Typed, code: u16) {
+    match users.iter_mut().find(|(known, _)| known == typed) {
+        Some((_, codes)) if codes.last() == Some(&code) => {}
+        Some((_, codes)) => codes.push(code),
+        None => users.push((typed.clone(), vec![code])),
+    }
+}
+
+fn out_field(definition: &Definition, from: From) -> OutField {
+    let mut key = vec![b','];
+    crate::incident::encode::push_string(&mut key, &definition.name);
+    key.push(b':');
+    OutField {
+        name: definition.name.clone(),
+        key: key.into(),
+        from,
+        ty: definition.typed.ty,
+        required: definition.required,
+        fallible: matches!(from, From::SpliceNumber(_) | From::SpliceBoolean(_)) || definition.typed.is_fallible(),
+        typed: definition.typed.clone(),
+        text: definition.text.clone(),
+        section: definition.section.clone(),
+    }
+}
+
+fn reads_headers(plan: &SourcePlan) -> bool {
+    let phases = [&plan.filter, &plan.classify, &plan.arrival, &plan.occurred, &plan.star, &plan.rules];
+    let mut inputs = phases.into_iter().chain(plan.sections.iter().map(|s| &s.phase)).flat_map(|phase| &phase.inputs);
+    inputs.any(|(source, _)| matches!(source, Source::Header(_)))
+}
+
+fn decide_spec(pipeline: &Pipeline) -> DecideSpec {
+    let preprocess = &pipeline.preprocess;
+    let rules = preprocess.rules.iter().map(|rule| decide::RuleSpec {
+        name: rule.name.value.as_str().into(),
+        action: match rule.action {
+            model::Action::Drop => decide::Action::Drop,
+            model::Action::DropAndUpdate => decide::Action::DropAndUpdate,
+            model::Action::Link => decide::Action::Link,
+            model::Action::LinkAndClose => decide::Action::LinkAndClose,
+            model::Action::Close => decide::Action::Close,
+        },
+        matches: !rule.matches.is_empty(),
+        has_where: rule.where_.is_some(),
+        within_ms: rule.within_ms.unwrap_or_default(),
+        link_to: match rule.link_to {
+            model::LinkTo::Oldest => decide::LinkTo::Oldest,
+            model::LinkTo::Newest => decide::LinkTo::Newest,
+        },
+        shadow: rule.mode == model::RuleMode::Shadow,
+    });
+    DecideSpec {
+        mode: match preprocess.mode {
+            model::PreprocessMode::First => decide::Mode::First,
+            model::PreprocessMode::All => decide::Mode::All,
+        },
+        rules: rules.collect(),
+        scope: match preprocess.scope {
+            model::Scope::Partition => decide::Scope::Partition,
+            model::Scope::Process => decide::Scope::Process,
+        },
+        late_max_ms: pipeline.clock.late_max_ms.saturating_add(pipeline.clock.max_skew_ms),
+        index_bytes_max: limits::MemoryShares::of(limits::MEMORY_DEFAULT).index as usize,
+    }
+}

@@ -1,0 +1,198 @@
+//! A decoded batch while the stateless stages run over it: which rows are alive,
+//! and the columns built for them so far.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, PrimitiveArray, StringViewBuilder};
+use datafusion::arrow::compute::take;
+use datafusion::arrow::datatypes::{TimestampMicrosecondType, UInt32Type};
+
+use super::batch::{Header, Message, Partitions};
+use super::columns::{self, Arena};
+use super::decode::Rows;
+use super::phase::{Input, Phase};
+use super::plan::SourcePlan;
+use crate::expr::library::arrow_type;
+use crate::expr::reference::{Row, array_value};
+use crate::expr::typed::{Record, Source};
+use crate::expr::value::{Type, Value};
+
+/// No time is known.
+pub const NO_TIME: i64 = i64::MIN;
+
+/// A decoded batch and its surroundings.
+pub struct Scene<'a> {
+    /// The source's plan.
+    pub plan: &'a SourcePlan,
+    /// The bytes.
+    pub arena: &'a Arena,
+    /// The messages that rows came from.
+    pub messages: &'a [Message],
+    /// Their headers.
+    pub headers: &'a [Header],
+    /// Names of partitions.
+    pub partitions: &'a Partitions,
+    /// The decoded rows.
+    pub rows: &'a Rows,
+    /// Time of arrival per decoded row, in microseconds; [`NO_TIME`] where unknown.
+    pub arrivals: Vec<i64>,
+    /// `occurred` of the `"*"` section, over the kept rows, once it is computed.
+    pub occurred: Option<ArrayRef>,
+    /// Columns built for the selection that is current.
+    cache: Vec<(Input, ArrayRef)>,
+}
+
+impl<'a> Scene<'a> {
+    /// A scene whose arrivals are the records' timestamps.
+    pub fn new(plan: &'a SourcePlan, arena: &'a Arena, messages: &'a [Message], headers: &'a [Header], partitions: &'a Partitions, rows: &'a Rows) -> Scene<'a> {
+        let arrivals = rows.messages.iter().map(|m| messages.get(*m as usize).map_or(NO_TIME, |m| m.timestamp_us)).collect();
+        Scene { plan, arena, messages, headers, partitions, rows, arrivals, occurred: None, cache: Vec::new() }
+    }
+
+    /// The selection of rows has changed: columns of the old one are of no use.
+    pub fn selection_changed(&mut self) {
+        self.cache.clear();
+    }
+
+    /// Evaluates a phase over `selected`, the current selection. Rows (numbers within
+    /// it) on which an expression failed are added to `poison`.
+    pub fn evaluate(&mut self, phase: &Phase, selected: &[u32], poison: &mut Vec<u32>) -> Vec<ArrayRef> {
+        let inputs = phase
+            .inputs
+            .iter()
+            .map(|input| {
+                if let Some((_, column)) = self.cache.iter().find(|(known, _)| known == input) {
+                    return column.clone();
+                }
+                let column = self.input(input, selected, None);
+                // The record's time may still change while arrivals are being found out.
+                if input.0 != Source::Record(Record::Timestamp) {
+                    self.cache.push((input.clone(), column.clone()));
+                }
+                column
+            })
+            .collect();
+        phase.evaluate(inputs, selected.len(), poison)
+    }
+
+    /// Evaluates a phase over some of the kept rows: `rows` are row numbers, `places`
+    /// their places among the kept rows.
+    pub fn evaluate_some(&self, phase: &Phase, rows: &[u32], places: &[u32], poison: &mut Vec<u32>) -> Vec<ArrayRef> {
+        let inputs = phase.inputs.iter().map(|input| self.input(input, rows, Some(places))).collect();
+        phase.evaluate(inputs, rows.len(), poison)
+    }
+
+    /// One input column for the given rows.
+    pub fn input(&self, (source, ty): &Input, rows: &[u32], places: Option<&[u32]>) -> ArrayRef {
+        match source {
+            Source::Event(path) => match self.plan.path_numbers.get(path).and_then(|number| self.rows.columns.get(*number)) {
+                Some(slots) => columns::column(self.arena, slots, rows, *ty),
+                None => datafusion::arrow::array::new_null_array(&arrow_type(*ty), rows.len()),
+            },
+            Source::Record(Record::Timestamp) => {
+                let times = rows.iter().map(|row| self.arrivals.get(*row as usize).copied().filter(|t| *t != NO_TIME));
+                Arc::new(times.collect::<PrimitiveArray<TimestampMicrosecondType>>().with_timezone("+00:00"))
+            }
+            Source::Record(Record::Partition | Record::Offset) => {
+                Arc::new(rows.iter().map(|row| self.get_row(*row, source, *ty).as_number()).collect::<Float64Array>())
+            }
+            Source::Field(name) if name == "occurred" => match (&self.occurred, places) {
+                (Some(column), None) => column.clone(),
+                (Some(column), Some(places)) => {
+                    let places = PrimitiveArray::<UInt32Type>::from_iter_values(places.iter().copied());
+                    take(column, &places, None).unwrap_or_else(|_| datafusion::arrow::array::new_null_array(&arrow_type(*ty), rows.len()))
+                }
+                (None, _) => datafusion::arrow::array::new_null_array(&arrow_type(*ty), rows.len()),
+            },
+            _ => {
+                let mut column = StringViewBuilder::with_capacity(rows.len());
+                for row in rows {
+                    column.append_option(self.get_row(*row, source, *ty).as_text());
+                }
+                let text: ArrayRef = Arc::new(column.finish());
+                match ty {
+                    Type::Number | Type::Boolean => datafusion::arrow::compute::cast(&text, &arrow_type(*ty))
+                        .unwrap_or_else(|_| datafusion::arrow::array::new_null_array(&arrow_type(*ty), rows.len())),
+                    _ => text,
+                }
+            }
+        }
+    }
+
+    /// The message that a row came from.
+    pub fn message(&self, row: u32) -> Option<&Message> {
+        self.messages.get(*self.rows.messages.get(row as usize)? as usize)
+    }
+
+    fn text(&self, (start, len): (u32, u32)) -> Option<&str> {
+        std::str::from_utf8(self.arena.bytes().get(start as usize..(start + len) as usize)?).ok()
+    }
+
+    /// The value of an input for one row.
+    pub fn get_row(&self, row: u32, source: &Source, ty: Type) -> Value<'_> {
+        let text = |text: Option<&'a str>| text.map_or(Value::Null, |text| Value::Text(text.into()));
+        match source {
+            Source::Event(path) => {
+                let slots = self.plan.path_numbers.get(path).and_then(|number| self.rows.columns.get(*number));
+                slots.and_then(|slots| slots.get(row as usize)).map_or(Value::Null, |slot| columns::value(self.arena.bytes(), *slot, ty))
+            }
+            Source::Record(record) => {
+                let Some(message) = self.message(row) else { return Value::Null };
+                match record {
+                    Record::Key if message.key.1 == 0 => Value::Null,
+                    Record::Key => self.text(message.key).map_or(Value::Null, |text| Value::Text(text.into())),
+                    Record::Timestamp => match self.arrivals.get(row as usize) {
+                        Some(time) if *time != NO_TIME => Value::Time(*time),
+                        _ => Value::Null,
+                    },
+                    Record::Topic => text(Some(self.partitions.name(message.partition).0)),
+                    Record::Partition => Value::Number(f64::from(self.partitions.name(message.partition).1)),
+                    Record::Offset => Value::Number(message.offset as f64),
+                    Record::Source => text(Some(&self.plan.name)),
+                }
+            }
+            Source::Header(name) => {
+                let Some(message) = self.message(row) else { return Value::Null };
+                let headers = self.headers.get(message.headers.0 as usize..message.headers.1 as usize).unwrap_or_default();
+                // The last header of a name is the newest one.
+                let header = headers.iter().rev().find(|header| self.text(header.name) == Some(name));
+                let value = header.and_then(|header| self.text(header.value)).map_or(Value::Null, |text| Value::Text(text.into()));
+                match (ty, value.as_text()) {
+                    (Type::Number, Some(text)) => crate::expr::value::parse_number(text).map_or(Value::Null, Value::Number),
+                    (Type::Boolean, Some(text)) => crate::expr::value::parse_boolean(text).map_or(Value::Null, Value::Boolean),
+                    _ => value,
+                }
+            }
+            _ => Value::Null,
+        }
+    }
+}
+
+/// One row of a scene, for the reference evaluator.
+pub struct SceneRow<'a> {
+    /// The scene.
+    pub scene: &'a Scene<'a>,
+    /// Number of the decoded row.
+    pub row: u32,
+    /// Its place among the kept rows.
+    pub place: u32,
+}
+
+impl Row for SceneRow<'_> {
+    fn get(&self, source: &Source, ty: Type) -> Value<'_> {
+        match (source, &self.scene.occurred) {
+            (Source::Field(name), Some(column)) if name == "occurred" => array_value(column, self.place as usize, Type::Time),
+            _ => self.scene.get_row(self.row, source, ty),
+        }
+    }
+}
+
+/// The rows of a Boolean column that are TRUE (NULL is not), as one flag a row.
+pub fn truths(column: &ArrayRef) -> Option<Vec<bool>> {
+    let column = column.as_boolean_opt()?;
+    let values = column.values();
+    Some(match column.nulls() {
+        None => values.iter().collect(),
+        Some(nulls) => (values & nulls.inner()).iter().collect(),
+    })
+}

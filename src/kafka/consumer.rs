@@ -1,0 +1,398 @@
+//! The poll thread: one `BaseConsumer`, one OS thread. It copies messages into
+//! the open batches, cuts them and hands them on; nothing else happens here.
+//!
+//! **Backpressure.** A full channel is waited on for [`SEND_WAIT`] at a time,
+//! and between the waits one event is served, so that the group's
+//! `max.poll.interval` never passes. Pausing throws librdkafka's prefetched
+//! messages away, so partitions are paused only after [`PAUSE_AFTER`].
+//!
+//! **Stopping.** Raise the flag: the thread seals what is open, hands it on and
+//! ends, which closes the channel behind it. The group member itself lives
+//! until the last [`Committer`] is dropped, so that what is in flight can
+//! still be committed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::ingest::batch::RawBatch;
+
+use super::commit::Committer;
+use super::credit::{Credit, CreditReader, cost};
+use super::cutter::{Cut, Cutter, Incoming};
+use super::error::{Error, is_passing};
+use super::events::{Event, EventQueue, Fetched};
+use super::log::Logging;
+use super::progress::Progress;
+use super::settings::Settings;
+use super::topics::SourceTopics;
+
+/// How long one wait for a full channel may last before the consumer polls
+/// again: far below `max.poll.interval.ms` (5 minutes) and any session timeout.
+pub const SEND_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the channel must be full before partitions are paused.
+pub const PAUSE_AFTER: Duration = Duration::from_secs(10);
+
+/// How long a stopping consumer tries to hand on what it has read. What it
+/// cannot hand on is not committed, hence read again.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// Longest wait in one poll: how quickly the stop flag is noticed.
+const POLL_WAIT: Duration = Duration::from_millis(50);
+
+/// Messages between two looks at the clock and the stop flag while messages
+/// keep coming (below 0.2 ms of work).
+const BURST: u32 = 128;
+
+/// How long the broker may take to tell the committed offsets.
+const COMMITTED_WAIT: Duration = Duration::from_secs(10);
+
+/// Whether offsets may be missing between two records of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gaps {
+    /// Never: a gap means lost records. For the embedded broker.
+    Forbidden,
+    /// Transaction markers and compaction leave gaps. For real Kafka.
+    Legal,
+}
+
+/// What a consumer needs to start.
+pub struct ConsumerSpec {
+    /// Client properties, made by [`Settings::consumer`].
+    pub settings: Settings,
+    /// Which topic feeds which source.
+    pub topics: Arc<SourceTopics>,
+    /// When a batch is complete.
+    pub cut: Cut,
+    /// Whether missing offsets are an error.
+    pub gaps: Gaps,
+    /// Where to give credit back, as which reader. `None` on real Kafka.
+    pub credit: Option<(Arc<Credit>, usize)>,
+    /// Raised to end the thread.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// A running poll thread.
+pub struct Consumer {
+    thread: JoinHandle<Result<(), Error>>,
+    committer: Committer,
+    progress: Arc<Progress>,
+}
+
+impl Consumer {
+    /// Joins the group and starts the thread. Sealed batches leave through `out`
+    /// (make it bounded); used arenas come back through `arenas`.
+    ///
+    /// # Errors
+    /// Properties that librdkafka refuses; a credit gate that lacks one of the topics.
+    pub fn spawn(spec: ConsumerSpec, out: Sender<RawBatch>, arenas: Receiver<Vec<u8>>) -> Result<Consumer, Error> {
+        let action = "starting the consumer";
+        let consumer: BaseConsumer<Logging> = spec
+            .settings
+            .client_config()
+            .create_with_context(Logging)
+            .map_err(|error| Error::from_kafka(action, error))?;
+        let consumer = Arc::new(consumer);
+        let topics = spec.topics;
+        let names: Vec<&str> = topics.topics().iter().map(|topic| topic.name.as_str()).collect();
+        let credit = names
+            .iter()
+            .map(|name| match &spec.credit {
+                None => Ok(None),
+                Some((credit, reader)) => credit.reader(name, *reader).map(Some).ok_or_else(|| Error::TopicTable {
+                    topic: (*name).to_owned(),
+                    problem: "not under the credit gate, or has no such reader",
+                }),
+            })
+            .collect::<Result<_, _>>()?;
+        let queue = EventQueue::new(Arc::clone(&consumer))?;
+        consumer.subscribe(&names).map_err(|error| Error::from_kafka(action, error))?;
+        let progress = Arc::new(Progress::new(topics.partitions().len()));
+        let committer = Committer::new(Arc::clone(&consumer), Arc::clone(topics.partitions()));
+        let taker = Taker {
+            cutter: Cutter::new(spec.cut, topics.sources(), arenas),
+            expected: vec![None; topics.partitions().len()],
+            last_topic: None,
+            gaps: spec.gaps,
+            credit,
+            progress: Arc::clone(&progress),
+            topics,
+        };
+        let mut poller = Poller { queue, taker, out, stop: spec.stop, paused: false };
+        let thread = std::thread::Builder::new()
+            .name("catchment-poll".to_owned())
+            .spawn(move || poller.run())
+            .map_err(|_| Error::Thread { name: "poll", problem: "could not be started" })?;
+        Ok(Consumer { thread, committer, progress })
+    }
+
+    /// Commits for this group member; give it to the producer thread.
+    pub fn committer(&self) -> Committer {
+        self.committer.clone()
+    }
+
+    /// Counters and positions, readable at any time.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// True when the thread has ended, with or without an error: [`Consumer::join`] tells.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the thread to end.
+    ///
+    /// # Errors
+    /// Why it ended, if not because of the stop flag.
+    pub fn join(self) -> Result<(), Error> {
+        self.thread.join().unwrap_or(Err(Error::Thread { name: "poll", problem: "panicked" }))
+    }
+}
+
+struct Poller {
+    queue: EventQueue,
+    taker: Taker,
+    out: Sender<RawBatch>,
+    stop: Arc<AtomicBool>,
+    paused: bool,
+}
+
+/// The part of the poller that handles a message while the queue is borrowed.
+struct Taker {
+    topics: Arc<SourceTopics>,
+    cutter: Cutter,
+    /// Per dense partition: the offset that must come next; `None` = any.
+    expected: Vec<Option<i64>>,
+    /// librdkafka's topic handle of the last message and our index of it.
+    last_topic: Option<(usize, usize)>,
+    gaps: Gaps,
+    /// Per topic.
+    credit: Vec<Option<CreditReader>>,
+    progress: Arc<Progress>,
+}
+
+impl Poller {
+    fn run(&mut self) -> Result<(), Error> {
+        while !self.stop.load(Ordering::Relaxed) {
+            let now = Instant::now();
+            self.taker.cutter.cut_lingering(now);
+            self.hand_on()?;
+            let wait = self.taker.cutter.due_in(now).unwrap_or(POLL_WAIT).min(POLL_WAIT);
+            // librdkafka counts in whole milliseconds; rounded down, the rest would be polled away.
+            let mut wait = Duration::from_millis(wait.as_micros().div_ceil(1000) as u64);
+            for _ in 0..BURST {
+                if !self.serve(wait)? {
+                    break;
+                }
+                self.hand_on()?;
+                wait = Duration::ZERO;
+            }
+        }
+        self.taker.cutter.cut_all();
+        self.hand_on()
+    }
+
+    /// Serves one event; false when there was none.
+    fn serve(&mut self, wait: Duration) -> Result<bool, Error> {
+        let Poller { queue, taker, .. } = self;
+        match queue.poll(wait) {
+            None => return Ok(false),
+            Some(Event::Message(message)) => taker.take(&message)?,
+            Some(Event::Served) => {}
+            Some(Event::End { topic, partition, offset }) => {
+                if let Some(number) = taker.topics.number_of(&topic, partition) {
+                    taker.progress.ended(number, offset);
+                }
+            }
+            Some(Event::Assigned(partitions)) => self.assign(&partitions)?,
+            Some(Event::Revoked(partitions)) => {
+                // The embedded broker has one member, so nobody can take anything from it.
+                // On real Kafka this is where the gate closes before the partitions go.
+                return Err(Error::Revoked { partitions: partitions.len() });
+            }
+            Some(Event::Failed { code, fatal, at }) => failed(code, fatal, at)?,
+        }
+        Ok(true)
+    }
+
+    /// Sends what is sealed.
+    #[inline]
+    fn hand_on(&mut self) -> Result<(), Error> {
+        while let Some(batch) = self.taker.cutter.take() {
+            self.send(batch)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, mut batch: RawBatch) -> Result<(), Error> {
+        let messages = batch.messages.len();
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.out.send_timeout(batch, SEND_WAIT) {
+                Ok(()) => break,
+                Err(SendTimeoutError::Disconnected(_)) => return Err(Error::Downstream { who: "takes batches" }),
+                Err(SendTimeoutError::Timeout(back)) => batch = back,
+            }
+            waited += SEND_WAIT;
+            self.taker.progress.stalled();
+            if self.stop.load(Ordering::Relaxed) && waited >= STOP_WAIT {
+                return Err(Error::Stopped { action: "handing on the last batches" });
+            }
+            if waited >= PAUSE_AFTER && !self.paused {
+                self.pause(true)?;
+            }
+            // Its message, if it is one, goes into the open batch: at most one a second until the pause.
+            self.serve(Duration::ZERO)?;
+        }
+        self.taker.progress.sent(messages);
+        if self.paused {
+            self.pause(false)?;
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, on: bool) -> Result<(), Error> {
+        let consumer = self.queue.consumer();
+        let assigned = consumer.assignment().map_err(|error| Error::from_kafka("reading the assignment", error))?;
+        let done = if on { consumer.pause(&assigned) } else { consumer.resume(&assigned) };
+        done.map_err(|error| Error::from_kafka("pausing or resuming partitions", error))?;
+        if on {
+            self.taker.progress.paused();
+            tracing::warn!(waited = ?PAUSE_AFTER, "the stages behind the consumer are full: partitions paused");
+        }
+        self.paused = on;
+        Ok(())
+    }
+
+    /// Takes partitions over: from the committed offset, or where the source says.
+    fn assign(&mut self, partitions: &[(String, i32)]) -> Result<(), Error> {
+        let consumer = self.queue.consumer();
+        let wrong = |error| Error::from_kafka("assigning partitions", error);
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            list.add_partition(topic, *partition);
+        }
+        let committed = consumer
+            .committed_offsets(list, COMMITTED_WAIT)
+            .map_err(|error| Error::from_kafka("reading committed offsets", error))?;
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for element in committed.elements() {
+            let (topic, partition) = (element.topic(), element.partition());
+            let taker = &mut self.taker;
+            let index = taker.topics.index(topic);
+            let (Some(index), Some(number)) = (index, taker.topics.number_of(topic, partition)) else {
+                // A partition added after the start: it has no number, so it waits for the next start.
+                tracing::warn!(topic, partition, "this partition is new and will be read after a restart");
+                continue;
+            };
+            let start = taker.topics.topics().get(index).map_or(Offset::Invalid, |topic| topic.start.offset());
+            let offset = match element.offset() {
+                Offset::Offset(offset) => Offset::Offset(offset),
+                _ => start,
+            };
+            let known = if let Offset::Offset(offset) = offset { Some(offset) } else { None };
+            if let Some(expected) = taker.expected.get_mut(number as usize) {
+                *expected = known;
+            }
+            taker.progress.starts_at(number, known.unwrap_or(0));
+            list.add_partition_offset(topic, partition, offset).map_err(wrong)?;
+        }
+        self.taker.last_topic = None;
+        let done =
+            if self.queue.is_cooperative() { consumer.incremental_assign(&list) } else { consumer.assign(&list) };
+        done.map_err(wrong)?;
+        self.taker.progress.set_assigned();
+        tracing::info!(partitions = list.count(), "assigned");
+        Ok(())
+    }
+}
+
+impl Taker {
+    #[inline]
+    fn take(&mut self, message: &Fetched<'_>) -> Result<(), Error> {
+        let index = match self.last_topic {
+            Some((id, index)) if id == message.topic_id() => Some(index),
+            _ => self.topics.index(message.topic_name()),
+        };
+        let number = index.and_then(|index| self.topics.number(index, message.partition()));
+        let (Some(index), Some(number)) = (index, number) else {
+            return Err(Error::TopicTable {
+                topic: message.topic_name().to_owned(),
+                problem: "read without being assigned",
+            });
+        };
+        self.last_topic = Some((message.topic_id(), index));
+        let offset = message.offset();
+        self.check_gap(message, number)?;
+        let Some(topic) = self.topics.topics().get(index) else { return Ok(()) };
+        let credit = self.credit.get(index).and_then(Option::as_ref);
+        // Headers are parsed on demand, so they are looked at only where somebody needs them.
+        let header_bytes = if topic.headers || credit.is_some() { message.header_bytes() } else { 0 };
+        let (payload, key) = (message.payload(), message.key());
+        let incoming = Incoming {
+            payload,
+            key,
+            partition: number,
+            offset,
+            timestamp_us: message.timestamp_ms().map_or(i64::MIN, |millis| millis.saturating_mul(1000)),
+            header_bytes: if topic.headers { header_bytes } else { 0 },
+        };
+        let added = self.cutter.add(topic.source, &incoming, |batch| {
+            message.headers(|name, value| batch.push_header(name, value));
+        });
+        if !added {
+            return Err(Error::TopicTable {
+                topic: topic.name.clone(),
+                problem: "of no known source, or its record exceeds 4 GiB",
+            });
+        }
+        let key_len = key.map_or(0, <[u8]>::len);
+        if let Some(credit) = credit {
+            credit.give(message.partition(), cost(key_len, payload.len(), header_bytes));
+        }
+        self.progress.read(number, offset, payload.len() + key_len);
+        Ok(())
+    }
+
+    #[inline]
+    fn check_gap(&mut self, message: &Fetched<'_>, number: u16) -> Result<(), Error> {
+        let Some(slot) = self.expected.get_mut(number as usize) else { return Ok(()) };
+        let found = message.offset();
+        if let Some(expected) = *slot
+            && found != expected
+            && (self.gaps == Gaps::Forbidden || found < expected)
+        {
+            return Err(Error::Gap {
+                topic: message.topic_name().to_owned(),
+                partition: message.partition(),
+                expected,
+                found,
+            });
+        }
+        *slot = Some(found + 1);
+        Ok(())
+    }
+}
+
+/// Tells what ends the consumer from what librdkafka heals by itself.
+fn failed(code: Code, fatal: bool, at: Option<(String, i32)>) -> Result<(), Error> {
+    match (code, at) {
+        (Code::AutoOffsetReset | Code::OffsetOutOfRange, Some((topic, partition))) => {
+            Err(Error::Trimmed { topic, partition })
+        }
+        (Code::UnknownTopicOrPartition | Code::UnknownTopic, Some((topic, _))) => Err(Error::NoSuchTopic { topic }),
+        (code, _) if is_passing(code) && !fatal => {
+            tracing::warn!(?code, "the consumer reports a passing error");
+            Ok(())
+        }
+        (code, _) => Err(Error::Failed { action: "reading", code, fatal }),
+    }
+}

@@ -1,0 +1,63 @@
+//! Everything that speaks Kafka. No other room names `rdkafka`.
+//!
+//! | file | job |
+//! |---|---|
+//! | `settings` | client properties as data, each with its reason; user overrides; secrets masked |
+//! | `topics` | which topics feed which source; dense partition numbers; discovery |
+//! | `events` | librdkafka's consumer queue as plain Rust values |
+//! | `cutter` | copies messages into the open batches and decides when one is complete |
+//! | `consumer` | the poll thread: events in, sealed batches out, backpressure |
+//! | `progress` | what the poll thread has done so far, for other threads to read |
+//! | `commit` | committing the offsets of completed batches |
+//! | `output` | the encoded records of one batch, as they travel to the producer thread |
+//! | `producer` | the producer thread: produce, all acks, then commit, in batch order |
+//! | `reports` | librdkafka's delivery reports as plain Rust values |
+//! | `acks` | counting the acks of the batches in flight |
+//! | `credit` | keeps a writer from outrunning its readers on the embedded broker |
+//! | `partitioner` | key → partition, as every other Kafka client does it |
+//! | `feeder` | produces generated events quickly, for `demo` and `load` |
+//! | `reader` | reads topics from offset 0, for `demo`, audits and tests |
+//! | `embedded` | the in-process broker |
+//! | `error` | whose fault, and is it worth trying again |
+//!
+//! Step 1 knows the embedded broker only, whose order is *produce → all acks →
+//! commit*. The order is a decision of `producer` alone: batches carry their
+//! offsets, so a transaction can take the place of the commit without the
+//! other files noticing; and assignments arrive in `consumer` as values, not in
+//! a callback, which is where the rebalance gate belongs.
+
+mod acks;
+mod commit;
+mod consumer;
+mod credit;
+mod cutter;
+mod embedded;
+mod error;
+mod events;
+mod feeder;
+mod log;
+mod output;
+mod partitioner;
+mod producer;
+mod progress;
+mod reader;
+mod reports;
+mod settings;
+mod topics;
+
+pub use commit::Committer;
+pub use consumer::{Consumer, ConsumerSpec, Gaps, PAUSE_AFTER, SEND_WAIT};
+pub use credit::{
+    CREDIT_BYTES, CREDIT_WAIT_MAX, Credit, CreditReader, CreditTopic, CreditWriter, RECORD_OVERHEAD, cost,
+};
+pub use cutter::Cut;
+pub use embedded::{EmbeddedBroker, Request};
+pub use error::{Error, Fault};
+pub use feeder::{Fed, Feeder};
+pub use output::{OutHeader, OutRecord, OutputBatch};
+pub use partitioner::{murmur2, partition_of};
+pub use producer::{Delivered, OutputTopic, Producer, ProducerSpec, ProducerTotals};
+pub use progress::Progress;
+pub use reader::{Record, TopicReader};
+pub use settings::{EMBEDDED_MESSAGE_BYTES_MAX, Settings, is_secret};
+pub use topics::{SourceTopic, SourceTopics, Start, discover};

@@ -1,0 +1,174 @@
+//! Reads whole topics from offset 0, assigned by hand and without committing:
+//! for `demo`, which tails its own output, for audits, and for tests.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::credit::{Credit, CreditReader, cost};
+use super::error::{Error, is_passing};
+use super::events::{Event, EventQueue, Fetched};
+use super::log::Logging;
+use super::settings::Settings;
+
+/// Longest single wait inside [`TopicReader::drain`].
+const DRAIN_STEP: Duration = Duration::from_millis(20);
+
+/// A record, borrowed for the length of a callback.
+pub struct Record<'a> {
+    fetched: &'a Fetched<'a>,
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its Kafka partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Its time, milliseconds since the epoch; `None` if it carries none.
+    pub timestamp_ms: Option<i64>,
+}
+
+impl Record<'_> {
+    /// The value; empty for a tombstone.
+    pub fn payload(&self) -> &[u8] {
+        self.fetched.payload()
+    }
+
+    /// The key.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.fetched.key()
+    }
+
+    /// Calls `each` with the name and value of every header.
+    pub fn headers(&self, each: impl FnMut(&str, &[u8])) {
+        self.fetched.headers(each);
+    }
+}
+
+struct Partition {
+    next: i64,
+    /// Where the broker last had nothing more.
+    end: Option<i64>,
+}
+
+struct Topic {
+    name: String,
+    partitions: Vec<Partition>,
+    credit: Option<CreditReader>,
+}
+
+/// A reader of one or more topics. Offsets must be without gaps: a missing
+/// record is an error.
+pub struct TopicReader {
+    queue: EventQueue,
+    topics: Vec<Topic>,
+}
+
+impl TopicReader {
+    /// Opens all partitions of these topics, `(name, partitions)`, at offset 0.
+    /// With `credit` it gives credit back as that reader number.
+    ///
+    /// # Errors
+    /// Properties that librdkafka refuses; a credit gate that lacks one of the topics.
+    pub fn open(
+        settings: &Settings,
+        topics: &[(&str, i32)],
+        credit: Option<(&Arc<Credit>, usize)>,
+    ) -> Result<TopicReader, Error> {
+        let wrong = |error| Error::from_kafka("opening a reader", error);
+        let consumer: BaseConsumer<Logging> = settings.client_config().create_with_context(Logging).map_err(wrong)?;
+        let mut list = TopicPartitionList::new();
+        let mut opened = Vec::with_capacity(topics.len());
+        for (name, partitions) in topics {
+            for partition in 0..*partitions {
+                list.add_partition_offset(name, partition, Offset::Offset(0)).map_err(wrong)?;
+            }
+            let credit = match credit {
+                None => None,
+                Some((credit, reader)) => Some(credit.reader(name, reader).ok_or_else(|| Error::TopicTable {
+                    topic: (*name).to_owned(),
+                    problem: "not under the credit gate, or has no such reader",
+                })?),
+            };
+            let partitions = (0..*partitions).map(|_| Partition { next: 0, end: None }).collect();
+            opened.push(Topic { name: (*name).to_owned(), partitions, credit });
+        }
+        consumer.assign(&list).map_err(wrong)?;
+        Ok(TopicReader { queue: EventQueue::new(Arc::new(consumer))?, topics: opened })
+    }
+
+    /// Serves one event, waiting up to `timeout` for it. True if it was a
+    /// record, which was given to `each`; false if it was the end of a
+    /// partition, or nothing came.
+    ///
+    /// # Errors
+    /// A gap, a trimmed partition, or an error that does not pass by itself.
+    pub fn poll(&mut self, timeout: Duration, mut each: impl FnMut(&Record<'_>)) -> Result<bool, Error> {
+        let TopicReader { queue, topics } = self;
+        match queue.poll(timeout) {
+            Some(Event::Message(fetched)) => {
+                let name = fetched.topic_name();
+                let Some(topic) = topics.iter_mut().find(|topic| topic.name == name) else { return Ok(false) };
+                let (partition, offset) = (fetched.partition(), fetched.offset());
+                let Some(state) = usize::try_from(partition).ok().and_then(|at| topic.partitions.get_mut(at)) else {
+                    return Ok(false);
+                };
+                if offset != state.next {
+                    let (topic, expected) = (topic.name.clone(), state.next);
+                    return Err(Error::Gap { topic, partition, expected, found: offset });
+                }
+                state.next = offset + 1;
+                if let Some(credit) = &topic.credit {
+                    let key = fetched.key().map_or(0, <[u8]>::len);
+                    credit.give(partition, cost(key, fetched.payload().len(), fetched.header_bytes()));
+                }
+                let timestamp_ms = fetched.timestamp_ms();
+                each(&Record { fetched: &fetched, topic: &topic.name, partition, offset, timestamp_ms });
+                Ok(true)
+            }
+            Some(Event::End { topic, partition, offset }) => {
+                let topic = topics.iter_mut().find(|known| known.name == topic);
+                let at = usize::try_from(partition).ok();
+                if let Some(state) = topic.zip(at).and_then(|(topic, at)| topic.partitions.get_mut(at)) {
+                    state.end = Some(offset);
+                }
+                Ok(false)
+            }
+            Some(Event::Failed {
+                code: Code::AutoOffsetReset | Code::OffsetOutOfRange,
+                at: Some((topic, partition)),
+                ..
+            }) => Err(Error::Trimmed { topic, partition }),
+            Some(Event::Failed { code, fatal, .. }) if fatal || !is_passing(code) => {
+                Err(Error::Failed { action: "reading a topic", code, fatal })
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Reads until every partition is at its end, and tells how many records
+    /// that were. Records produced meanwhile are read too.
+    ///
+    /// # Errors
+    /// As [`TopicReader::poll`], or [`Error::TimedOut`] after `timeout`.
+    pub fn drain(&mut self, timeout: Duration, mut each: impl FnMut(&Record<'_>)) -> Result<u64, Error> {
+        let since = Instant::now();
+        let mut records = 0;
+        while !self.at_end() {
+            if self.poll(DRAIN_STEP, &mut each)? {
+                records += 1;
+            }
+            if since.elapsed() > timeout {
+                return Err(Error::TimedOut { action: "reading a topic to its end", waited: timeout });
+            }
+        }
+        Ok(records)
+    }
+
+    /// True when every partition was read to what was its end at the time.
+    pub fn at_end(&self) -> bool {
+        self.topics.iter().flat_map(|topic| &topic.partitions).all(|state| state.end == Some(state.next))
+    }
+}

@@ -1,0 +1,228 @@
+//! Client properties as data: every one that we set, with the reason why.
+//!
+//! A user's `kafka:` section in `catchment.yaml` is laid over them, except over
+//! those on which correctness rests. Values that may be secrets are never
+//! printed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+
+use super::error::Error;
+
+/// Upper bound of one record on the embedded broker, in bytes with framing (real
+/// Kafka takes what the topic allows). The mock holds 5 MiB per partition, and it
+/// loses a message set that does not fit there together with the one before it.
+pub const EMBEDDED_MESSAGE_BYTES_MAX: usize = 2 << 20;
+
+/// Prefetched but unread bytes per consumer, KiB: the largest share of memory
+/// that librdkafka holds for us.
+const QUEUED_KBYTES_MAX: &str = "65536";
+
+/// Properties that a user may not change: name, the only value, and the reason.
+const FIXED: &[(&str, &str, &str)] = &[
+    ("enable.auto.commit", "false", "offsets are committed only after their results are stored"),
+    ("enable.auto.offset.store", "false", "offsets are committed only after their results are stored"),
+    ("enable.partition.eof", "true", "the end of a partition tells that a source is drained"),
+    ("delivery.report.only.error", "false", "each batch waits for the acks of its records"),
+    ("acks", "all", "an offset may be committed only after all replicas stored the results"),
+    ("request.required.acks", "all", "an offset may be committed only after all replicas stored the results"),
+    ("enable.idempotence", "true", "records of one key must keep their order when a request is retried"),
+    ("test.mock.num.brokers", "0", "the embedded broker is started by the program"),
+];
+
+#[derive(Clone)]
+struct Setting {
+    value: String,
+    reason: &'static str,
+}
+
+/// The properties of one client.
+#[derive(Clone)]
+pub struct Settings {
+    entries: BTreeMap<String, Setting>,
+}
+
+impl Settings {
+    fn new(bootstrap: &str) -> Settings {
+        let mut settings = Settings { entries: BTreeMap::new() };
+        settings.set("bootstrap.servers", bootstrap, "the brokers");
+        settings.set("client.id", "catchment", "names us in the broker's logs and quotas");
+        settings.set("statistics.interval.ms", "0", "its JSON costs CPU, and our own counters tell more");
+        settings
+    }
+
+    /// A member of the consumer group `group`.
+    pub fn consumer(bootstrap: &str, group: &str) -> Settings {
+        let mut settings = Settings::new(bootstrap);
+        settings.set("group.id", group, "the consumer group");
+        settings.set("enable.auto.commit", "false", "offsets are committed only after their results are stored");
+        settings.set("enable.auto.offset.store", "false", "offsets are committed only after their results are stored");
+        settings.set("enable.partition.eof", "true", "the end of a partition tells that a source is drained");
+        settings.set("allow.auto.create.topics", "false", "a typo must not create a topic");
+        settings.set("queued.max.messages.kbytes", QUEUED_KBYTES_MAX, "bounds prefetched memory: 64 MiB");
+        settings.set("queued.min.messages", "100000", "keep fetching well ahead of the poll thread");
+        settings.set("fetch.queue.backoff.ms", "10", "the default stalls a full prefetch queue for a second");
+        settings
+    }
+
+    /// The producer of results.
+    pub fn producer(bootstrap: &str) -> Settings {
+        let mut settings = Settings::new(bootstrap);
+        settings.set("acks", "all", "an offset may be committed only after all replicas stored the results");
+        settings.set("enable.idempotence", "true", "records of one key keep their order when a request is retried");
+        settings.set("linger.ms", "2", "a batch's records are sent at once; waiting longer only adds latency");
+        settings.set("batch.size", "524288", "large message sets; an eighth of what a partition may hold unread");
+        settings.set("queue.buffering.max.messages", "100000", "bounds the queue; a full queue is waited for");
+        settings.set("queue.buffering.max.kbytes", "65536", "bounds the queue's memory: 64 MiB");
+        settings
+    }
+
+    /// The producer of generated events on the embedded broker: throughput before latency.
+    pub fn feeder(bootstrap: &str) -> Settings {
+        let mut settings = Settings::producer(bootstrap).embedded();
+        settings.set("linger.ms", "5", "the mock serves one message set per partition and fetch: make them large");
+        settings.set("delivery.report.only.error", "true", "successes are counted by the queue running empty");
+        settings
+    }
+
+    /// A reader of whole topics: assigned by hand, never committing.
+    pub fn reader(bootstrap: &str) -> Settings {
+        let group = format!("catchment-reader-{}", std::process::id());
+        let mut settings = Settings::consumer(bootstrap, &group);
+        settings.set("auto.offset.reset", "error", "reading from the start must not skip anything silently");
+        settings
+    }
+
+    /// Adapts a consumer or producer to the embedded broker.
+    pub fn embedded(mut self) -> Settings {
+        if self.entries.contains_key("group.id") {
+            self.set(
+                "auto.offset.reset",
+                "error",
+                "a dropped record must be loud: the start is explicit, so no reset is ever due",
+            );
+            self.set(
+                "group.protocol",
+                "consumer",
+                "joins in milliseconds; with the classic one the mock keeps a member that left for 45 s",
+            );
+            self.set("fetch.wait.max.ms", "5", "the mock answers an empty fetch only after this time");
+            self.set("fetch.error.backoff.ms", "20", "errors on loopback pass at once or not at all");
+        } else {
+            self.set(
+                "enable.idempotence",
+                "false",
+                "the mock does not deduplicate, and fetching a producer id delays the first record by 500 ms",
+            );
+            self.set("max.in.flight", "1", "keeps the order when a request is retried, in place of idempotence");
+            self.set("compression.type", "none", "credit is counted in plain bytes, and loopback is faster than zstd");
+        }
+        self.set(
+            "message.max.bytes",
+            &EMBEDDED_MESSAGE_BYTES_MAX.to_string(),
+            "what the mock can hold beside other records",
+        );
+        self.set("reconnect.backoff.ms", "10", "the broker is in this process");
+        self
+    }
+
+    /// Lays the user's properties over ours. Not for the embedded broker: there
+    /// is nothing to tune, and brokers or security of the user's do not apply.
+    ///
+    /// # Errors
+    /// [`Error::Property`] for one on which correctness rests, unless it says the same.
+    pub fn with_user(mut self, user: &BTreeMap<String, String>) -> Result<Settings, Error> {
+        for (key, value) in user {
+            match FIXED.iter().find(|(fixed, ..)| fixed == key) {
+                Some((_, only, _)) if only == value => continue,
+                Some((_, _, reason)) => {
+                    return Err(Error::Property { key: key.clone(), reason: format!("it is fixed, because {reason}") });
+                }
+                None => {}
+            }
+            self.entries.insert(key.clone(), Setting { value: value.clone(), reason: "set in catchment.yaml" });
+        }
+        Ok(self)
+    }
+
+    /// Name, printable value, and reason of every property.
+    pub fn explain(&self) -> impl Iterator<Item = (&str, &str, &'static str)> {
+        self.entries.iter().map(|(key, setting)| {
+            let value = if is_secret(key) { "***" } else { setting.value.as_str() };
+            (key.as_str(), value, setting.reason)
+        })
+    }
+
+    fn set(&mut self, key: &str, value: &str, reason: &'static str) {
+        self.entries.insert(key.to_owned(), Setting { value: value.to_owned(), reason });
+    }
+
+    pub(super) fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (key, setting) in &self.entries {
+            config.set(key, &setting.value);
+        }
+        // Otherwise the level would follow the `log` crate, which we do not use.
+        config.set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.explain().map(|(key, value, _)| (key, value))).finish()
+    }
+}
+
+/// True for a property whose value must not be shown.
+pub fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["password", "secret", "passphrase", "private.key", "key.pem", "token", "oauthbearer.config", "jaas"]
+        .iter()
+        .any(|part| key.contains(part))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn user(key: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(key.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn librdkafka_accepts_all_of_them() {
+        for settings in [
+            Settings::consumer("localhost:1", "g"),
+            Settings::consumer("localhost:1", "g").embedded(),
+            Settings::producer("localhost:1"),
+            Settings::producer("localhost:1").embedded(),
+            Settings::feeder("localhost:1"),
+            Settings::reader("localhost:1").embedded(),
+        ] {
+            settings.client_config().create_native_config().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_user_may_tune_but_not_break() {
+        let settings = Settings::consumer("localhost:1", "g");
+        let tuned = settings.clone().with_user(&user("fetch.min.bytes", "100")).unwrap();
+        assert!(tuned.explain().any(|(key, value, _)| key == "fetch.min.bytes" && value == "100"));
+        let error = settings.clone().with_user(&user("enable.auto.commit", "true")).unwrap_err();
+        assert!(error.to_string().contains("enable.auto.commit"), "{error}");
+        assert!(settings.with_user(&user("enable.auto.commit", "false")).is_ok());
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        let mut kafka = user("sasl.password", "hunter2");
+        kafka.insert("ssl.key.pem".into(), "-----BEGIN".into());
+        let settings = Settings::consumer("localhost:1", "g").with_user(&kafka).unwrap();
+        let text = format!("{settings:?}");
+        assert!(text.contains("sasl.password") && !text.contains("hunter2") && !text.contains("BEGIN"), "{text}");
+    }
+}

@@ -1,0 +1,30 @@
+//! Seeded load: a flood of invented events in the shapes of real products, and what
+//! must become of each, known by construction.
+//!
+//! ```text
+//! profiles/*.shapes ─▶ template ─▶ render ─▶ Message { topic, key, payload, timestamp, outcomes }
+//! profiles/*.rs: kinds, weights, answers        ▲
+//! story: what came before  ─────────────────────┤
+//! hostile: poison and oddities ─────────────────┘          outcomes ─▶ Answers ─▶ compare(engine's Counts)
+//! ```
+//! The generator decides first what happens ("a new incident", "a repeat of story 17
+//! within its window", "noise that filter X takes") and then writes the event that says
+//! so. It never asks the engine, and shares no code with it. Same seed and spec, same bytes.
+
+pub mod answers;
+pub mod event;
+pub mod generate;
+pub mod hostile;
+pub mod profile;
+pub mod profiles;
+pub mod render;
+pub mod rng;
+pub mod stamp;
+pub mod story;
+pub mod template;
+pub mod world;
+
+pub use answers::{Answers, Counts, Difference};
+pub use event::{Message, Outcome};
+pub use generate::{Generator, GeneratorSpec, START_MS};
+pub use profile::Profile;

@@ -1,0 +1,123 @@
+//! The environment file: what it becomes, its mistakes, and that no secret is ever shown.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use catchment::config::Diagnostics;
+use catchment::config::environment::{Environment, load_text};
+
+fn read(text: &str, dir: &Path) -> (Environment, Diagnostics) {
+    let (environment, out) = load_text("catchment.yaml", text, dir);
+    (environment.unwrap(), out)
+}
+
+#[test]
+fn everything() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("password"), "hunter2\n").unwrap();
+    std::fs::write(dir.path().join("ca.pem"), "x").unwrap();
+    let text = "
+brokers: [kafka-1:9092, kafka-2:9092]
+security:
+  protocol: sasl_ssl
+  mechanism: scram-sha-512
+  username: catchment
+  password: { file: password }
+  ca: ca.pem
+state_dir: state
+limits: { memory: 512MiB, workers: 4, message_bytes: 1MiB }
+listen: { metrics: 127.0.0.1:9464 }
+kafka: { fetch.min.bytes: 65536, socket.keepalive.enable: true, client.rack: eu-1a, ssl.key.password: { file: password } }
+";
+    let (environment, out) = read(text, dir.path());
+    assert!(out.is_empty(), "{}", out.plain());
+    assert_eq!(environment.bootstrap().as_deref(), Some("kafka-1:9092,kafka-2:9092"));
+    assert_eq!(environment.state_dir, dir.path().join("state"));
+    assert_eq!((environment.limits.memory, environment.limits.workers), (512 << 20, Some(4)));
+    let shares = environment.limits.shares();
+    assert_eq!(shares.fetch + shares.batches + shares.index + shares.candidates + shares.output, 512 << 20);
+    let properties: Vec<(String, String)> = environment.client_properties().into_iter().collect();
+    let ca = dir.path().join("ca.pem").display().to_string();
+    let expected = [
+        ("client.rack", "eu-1a"),
+        ("fetch.min.bytes", "65536"),
+        ("sasl.mechanism", "SCRAM-SHA-512"),
+        ("sasl.password", "hunter2"),
+        ("sasl.username", "catchment"),
+        ("security.protocol", "sasl_ssl"),
+        ("socket.keepalive.enable", "true"),
+        ("ssl.ca.location", &ca),
+        ("ssl.key.password", "hunter2"),
+    ];
+    assert_eq!(properties, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    assert!(!format!("{environment:?}").contains("hunter2"));
+}
+
+#[test]
+fn mistakes() {
+    let text = "
+brokers: [kafka, 'a:0', 'b:9092,c:9093', :9092]
+security: { protocol: ssl, mechanism: plain, certificate: nowhere.pem }
+limits: { memory: 10MiB, workers: 0, message_bytes: 1GiB, memroy: 1GiB }
+listen: { metrics: 9464, api: 1.2.3.4:80 }
+kafka: { bootstrap.servers: x, a: [b], sasl.oauthbearer.client.secret: { env: CATCHMENT_TEST_UNSET } }
+workers: 3
+classify: {}
+";
+    let (environment, out) = read(text, Path::new("/nonexistent"));
+    assert_eq!(environment.brokers, ["b:9092", "c:9093"]);
+    let lines: Vec<String> = out.plain().lines().map(|line| line.replace("catchment.yaml:", "")).collect();
+    let expected = [
+        "2:11: error[bad-value]: `kafka` is not a broker (a broker is host:port, for example: kafka:9092)",
+        "2:18: error[bad-value]: `a:0` is not a broker (a broker is host:port, for example: a:9092)",
+        "2:42: error[bad-value]: `:9092` is not a broker (a broker is host:port, for example: kafka:9092)",
+        "3:28: error[bad-value]: `mechanism` has no meaning with `ssl` (a user needs sasl_ssl (or sasl_plaintext))",
+        "3:46: error[missing-key]: `certificate` needs `key`",
+        "3:59: error[missing-file]: /nonexistent/nowhere.pem does not exist",
+        "4:19: error[bad-value]: `memory` must be at least 128MiB",
+        "4:35: error[bad-value]: `workers` must be a whole number from 1 to 256",
+        "4:53: error[bad-value]: `message_bytes` must be from 1B to 64MiB",
+        "4:59: error[unknown-key]: unknown key `memroy` (did you mean `memory`?)",
+        "5:20: error[bad-value]: `9464` is not an address to listen on (did you mean 127.0.0.1:9464?)",
+        "5:26: error[not-built-yet]: `api` is not built yet (serving the API, web pages and SQL comes with a later step)",
+        "6:10: error[unknown-key]: `bootstrap.servers` cannot be set under `kafka` (write it as `brokers`)",
+        "6:36: error[wrong-type]: `a` must be text, a number, true or false, not a list",
+        "6:79: error[secret]: the environment variable CATCHMENT_TEST_UNSET is not set",
+        "7:1: error[unknown-key]: `workers` is not a key here (it stands under `limits`: limits: { workers: 4 })",
+        "8:1: error[unknown-key]: `classify` is not a key here (it belongs in a pipeline.yaml)",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_secret_in_the_file_is_refused_and_never_shown() {
+    for text in [
+        "security: { protocol: sasl_ssl, mechanism: plain, username: u, password: hunter2 }",
+        "security:\n  protocol: sasl_ssl\n  mechanism: plain\n  username: u\n  pasword: hunter2",
+        "security:\n  protocol: sasl_ssl\n  password: hunter2\n  password: 'hunter2'",
+        "security:\n  protocol: sasl_ssl\n  \"password\": \"hunter2\"",
+        "security:\n  protocol: sasl_ssl\n  password: [hunter2]",
+        "security:\n  protocol: sasl_ssl\n  password: { value: hunter2 }",
+        "security:\n  protocol: sasl_ssl\n  password:\n    value: hunter2",
+        "kafka: { sasl.password: [hunter2] }",
+        "security:\n  protocol: sasl_ssl\n  password: |\n    hunter2\n   x: y",
+        "kafka: { sasl.password: hunter2 }",
+        "kafka: { ssl.key.pem: hunter2",
+        "kafka:\n  sasl.jaas.config: hunter2 = \"hunter2\" ;",
+    ] {
+        let (environment, out) = load_text("catchment.yaml", text, Path::new("/nonexistent"));
+        assert!(out.has_errors(), "{text}");
+        let shown = format!("{}{}{}{environment:?}", out.plain(), out.render(false), out.to_json());
+        assert!(!shown.contains("hunter2"), "{text}\n{shown}");
+    }
+}
+
+#[test]
+fn a_missing_file_says_what_it_is_for() {
+    let (environment, out) = catchment::config::environment::load(Path::new("/nonexistent/catchment.yaml"));
+    assert!(environment.is_none());
+    assert_eq!(
+        out.plain(),
+        "error[missing-file]: /nonexistent/catchment.yaml does not exist (this is the environment file: brokers, security, state_dir, limits, listen, kafka)\n"
+    );
+}
