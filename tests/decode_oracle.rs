@@ -278,31 +278,55 @@ pub fn paths(texts: &[&str]) -> Vec<Path> {
     texts.iter().map(|text| path(text)).collect()
 }
 
-/// Decodes one message that stands behind a few other bytes in its arena, at every level; the results must agree.
-pub fn decode(paths: &[Path], options: ShapeOptions, text: &[u8]) -> (Vec<u8>, Result<Rows, Reject>) {
-    let shape = Arc::new(Shape::new(paths, options));
-    let mut arena = b"{\"x\":\"\\".to_vec();
-    let start = arena.len();
+/// What [`decode`] puts before the message in the arena.
+const BEFORE: &[u8] = b"{\"x\":\"\\";
+
+/// A message in an arena, and where.
+fn arena_of(text: &[u8]) -> (Vec<u8>, std::ops::Range<usize>) {
+    let mut arena = BEFORE.to_vec();
     arena.extend_from_slice(text);
-    let end = arena.len();
+    let range = BEFORE.len()..arena.len();
     // What follows a message may be anything.
     arena.extend_from_slice(&[b'"'; 32]);
     arena.extend_from_slice(&[0; 64]);
+    (arena, range)
+}
+
+/// Decodes one message several times (so that its form gets known) at every level; the results must agree.
+pub fn decode(paths: &[Path], options: ShapeOptions, text: &[u8]) -> (Vec<u8>, Result<Rows, Reject>) {
+    decode_after(paths, options, &[], text)
+}
+
+/// As [`decode`], by decoders that have seen other messages before.
+pub fn decode_after(
+    paths: &[Path],
+    options: ShapeOptions,
+    before: &[&[u8]],
+    text: &[u8],
+) -> (Vec<u8>, Result<Rows, Reject>) {
+    let shape = Arc::new(Shape::new(paths, options));
+    let (arena, range) = arena_of(text);
     let mut first: Option<Result<Rows, Reject>> = None;
     for level in Level::available() {
         let mut decoder = Decoder::with_level(shape.clone(), DecodeLimits::default(), level);
-        let mut rows = Rows::new(&shape);
-        let result = decoder.decode(&arena, start..end, 7, &mut rows);
-        if result.is_err() {
-            assert!(rows.is_empty() && rows.columns.iter().all(Vec::is_empty) && rows.top.is_empty());
+        for before in before.iter().flat_map(|text| [text; 3]) {
+            let (arena, range) = arena_of(before);
+            let _ = decoder.decode(&arena, range, 1, &mut Rows::new(&shape));
         }
-        let result = result.map(|count| {
-            assert_eq!(count as usize, rows.len());
-            rows
-        });
-        match &first {
-            None => first = Some(result),
-            Some(first) => assert_eq!(format!("{first:?}"), format!("{result:?}"), "{level:?}"),
+        for time in 0..4 {
+            let mut rows = Rows::new(&shape);
+            let result = decoder.decode(&arena, range.clone(), 7, &mut rows);
+            if result.is_err() {
+                assert!(rows.is_empty() && rows.columns.iter().all(Vec::is_empty) && rows.top.is_empty());
+            }
+            let result = result.map(|count| {
+                assert_eq!(count as usize, rows.len());
+                rows
+            });
+            match &first {
+                None => first = Some(result),
+                Some(first) => assert_eq!(format!("{first:?}"), format!("{result:?}"), "{level:?}, {time}"),
+            }
         }
     }
     (arena, first.expect("there is always a level"))
@@ -310,8 +334,13 @@ pub fn decode(paths: &[Path], options: ShapeOptions, text: &[u8]) -> (Vec<u8>, R
 
 /// Decodes a message and compares everything with the oracle.
 pub fn compare(paths: &[Path], text: &[u8]) {
-    let (arena, ours) = decode(paths, ShapeOptions { top_level: true, explode: None }, text);
-    let start = b"{\"x\":\"\\".len();
+    compare_after(paths, &[], text);
+}
+
+/// As [`compare`], by decoders that have seen other messages before.
+pub fn compare_after(paths: &[Path], before: &[&[u8]], text: &[u8]) {
+    let (arena, ours) = decode_after(paths, ShapeOptions { top_level: true, explode: None }, before, text);
+    let start = BEFORE.len();
     let shown = || String::from_utf8_lossy(text).into_owned();
     let (rows, events) = match (ours, events(text)) {
         (Ok(rows), Ok(events)) => (rows, events),

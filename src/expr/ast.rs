@@ -30,6 +30,7 @@ impl Hash for Expr {
 }
 
 /// The kinds of expression.
+#[allow(missing_docs)]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Node {
     /// `NULL`

@@ -132,8 +132,16 @@ fn bind_types(udf: &Arc<ScalarUDF>, args: &[Typed]) -> Result<Library, String> {
         let line = text.lines().next().unwrap_or_default();
         format!("{}() cannot be called like this: {}", udf.name(), line.trim_start_matches("Error during planning: "))
     };
-    let fields: Vec<FieldRef> = args.iter().map(|arg| Arc::new(Field::new("x", arrow_type(arg.ty), true)) as FieldRef).collect();
-    let coerced = fields_with_udf(&fields, udf.as_ref()).map_err(short)?;
+    // Our numbers are doubles. Some functions want whole ones (positions, lengths): first
+    // the constants that are whole are offered as such, then all numbers.
+    let whole = |arg: &Typed| matches!(arg.as_constant(), Some(Value::Number(n)) if n.fract() == 0.0 && n.abs() < 9e15);
+    let fields = |integer: &dyn Fn(&Typed) -> bool| -> Vec<FieldRef> {
+        let ty = |arg: &Typed| if arg.ty == Type::Number && integer(arg) { DataType::Int64 } else { arrow_type(arg.ty) };
+        args.iter().map(|arg| Arc::new(Field::new("x", ty(arg), true)) as FieldRef).collect()
+    };
+    let coerced = fields_with_udf(&fields(&whole), udf.as_ref())
+        .or_else(|error| fields_with_udf(&fields(&|_| true), udf.as_ref()).map_err(|_| error))
+        .map_err(short)?;
     let scalars: Vec<Option<ScalarValue>> = args
         .iter()
         .zip(&coerced)

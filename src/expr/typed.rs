@@ -92,6 +92,7 @@ pub enum Arithmetic {
 }
 
 /// The operations.
+#[allow(missing_docs)]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Op {
     /// A column of the batch.

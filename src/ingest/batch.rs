@@ -94,6 +94,13 @@ impl RawBatch {
         true
     }
 
+    /// Adds a message whose bytes are in the arena already, without key or headers.
+    pub fn push_span(&mut self, start: u32, len: u32, partition: u16, offset: i64, timestamp_us: i64) {
+        let headers = self.headers.len() as u32;
+        self.messages.push(Message { start, len, partition, offset, timestamp_us, key: (start, 0), headers: (headers, headers) });
+        self.offsets.add(partition, offset);
+    }
+
     /// Adds a header to the message pushed last.
     pub fn push_header(&mut self, name: &str, value: &[u8]) {
         let Some(message) = self.messages.last_mut() else { return };
@@ -131,6 +138,13 @@ impl Partitions {
         }
         let at = u16::try_from(self.names.len()).ok()?;
         self.names.push((topic.to_owned(), partition));
+        Some(at)
+    }
+
+    /// Adds a partition of its own (number 0 of `topic`), even where the name is known already.
+    pub fn append(&mut self, topic: &str) -> Option<u16> {
+        let at = u16::try_from(self.names.len()).ok()?;
+        self.names.push((topic.to_owned(), 0));
         Some(at)
     }
 

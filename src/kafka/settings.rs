@@ -114,9 +114,8 @@ impl Settings {
             self.set(
                 "enable.idempotence",
                 "false",
-                "the mock does not deduplicate, and fetching a producer id delays the first record by 500 ms",
+                "in this process nothing fails, so nothing is retried; and a producer id costs the first 500 ms",
             );
-            self.set("max.in.flight", "1", "keeps the order when a request is retried, in place of idempotence");
             self.set("compression.type", "none", "credit is counted in plain bytes, and loopback is faster than zstd");
         }
         self.set(
@@ -136,11 +135,10 @@ impl Settings {
     pub fn with_user(mut self, user: &BTreeMap<String, String>) -> Result<Settings, Error> {
         for (key, value) in user {
             match FIXED.iter().find(|(fixed, ..)| fixed == key) {
-                Some((_, only, _)) if only == value => continue,
-                Some((_, _, reason)) => {
+                Some((_, only, reason)) if only != value => {
                     return Err(Error::Property { key: key.clone(), reason: format!("it is fixed, because {reason}") });
                 }
-                None => {}
+                _ => {}
             }
             self.entries.insert(key.clone(), Setting { value: value.clone(), reason: "set in catchment.yaml" });
         }

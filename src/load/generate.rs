@@ -5,12 +5,10 @@ use super::hostile;
 use super::profile::{Compiled, Kind, Plan, Profile, Wrap};
 use super::render::{Renderer, Subject};
 use super::rng::{Draw, EventRng};
+use super::spec::GeneratorSpec;
 use super::story::{Stories, Told, When};
 use super::template::TemplateError;
 
-/// Where simulated time begins unless told otherwise: 2026-03-02 08:00:00 UTC, a
-/// Monday morning. Fixed, so that runs repeat byte by byte.
-pub const START_MS: i64 = 1_772_438_400_000;
 /// Hosts and people the background draws from: enough for keys to spread over
 /// partitions, few enough for them to recur.
 const CROWD: u64 = 4_000;
@@ -31,69 +29,6 @@ const EMPTY_RECORDS_EVERY: u64 = 500;
 const ODD_SHARE: f64 = 0.5;
 /// Cloud accounts of the background; every story has one of its own.
 const ACCOUNTS: u64 = 24;
-
-/// What to generate.
-#[derive(Debug, Clone)]
-pub struct GeneratorSpec {
-    /// Same seed and spec, same bytes.
-    pub seed: u64,
-    /// Events to generate (dead letters count as one each).
-    pub events: u64,
-    /// Profiles and their weights.
-    pub mix: Vec<(&'static Profile, u32)>,
-    /// Time of the first record, milliseconds since the epoch.
-    pub start_ms: i64,
-    /// Events per second of simulated time.
-    pub rate: u32,
-    /// Share of messages (0 to 1) that are hostile: half dead letters, half odd but good.
-    pub hostile_share: f64,
-    /// Share of events (0 to 1) that tell a story; `None` = what each profile says.
-    pub story_share: Option<f64>,
-    /// Share of story events (0 to 1) that repeat a recent story.
-    pub duplicate_share: f64,
-    /// Share of events (0 to 1) that happened long before their record.
-    pub late_share: f64,
-    /// Share of new stories (0 to 1) that begin a burst of repeats.
-    pub burst_share: f64,
-    /// Messages become NDJSON lines: nothing that is empty or holds a line end.
-    pub lines: bool,
-}
-
-impl GeneratorSpec {
-    /// A flood of one profile, nothing hostile or late: for benches and fixtures.
-    pub fn plain(profile: &'static Profile, seed: u64, events: u64) -> GeneratorSpec {
-        GeneratorSpec {
-            seed,
-            events,
-            mix: vec![(profile, 1)],
-            start_ms: START_MS,
-            rate: 500,
-            hostile_share: 0.0,
-            story_share: None,
-            duplicate_share: 0.3,
-            late_share: 0.0,
-            burst_share: 0.0,
-            lines: true,
-        }
-    }
-
-    /// What `demo` streams: every product, with everything that goes wrong in real life.
-    pub fn soc(seed: u64, events: u64) -> GeneratorSpec {
-        GeneratorSpec {
-            seed,
-            events,
-            mix: super::profiles::SOC_MIX.to_vec(),
-            start_ms: START_MS,
-            rate: 50,
-            hostile_share: 0.002,
-            story_share: None,
-            duplicate_share: 0.6,
-            late_share: 0.01,
-            burst_share: 0.01,
-            lines: false,
-        }
-    }
-}
 
 /// One profile, ready to be drawn from.
 #[derive(Debug)]
@@ -360,8 +295,7 @@ impl Generator {
             Some(later) if next.told.again => later,
             _ => &compiled.event,
         };
-        let subject =
-            Subject { story: next.told.number, account: next.account, occurred_ms: next.when.occurred_ms };
+        let subject = Subject { story: next.told.number, account: next.account, occurred_ms: next.when.occurred_ms };
         self.renderer.event(&shape.event, subject, &mut self.rng, &mut message.payload);
         if key {
             self.renderer.companion(&shape.key, subject, &mut self.rng, &mut message.key);

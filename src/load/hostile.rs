@@ -16,14 +16,40 @@ const TOO_MANY_EVERY: u64 = 200;
 
 /// Tokens that are not JSON, each put in as a member's value.
 const NOT_JSON: [&[u8]; 30] = [
-    b"01", b"-", b"+1", b".5", b"1.", b"1e", b"1e+", b"0x1F", b"NaN", b"Infinity", b"-Infinity", b"undefined", b"True", b"nul",
-    b"'a'", b"[1,]", b"[,1]", b"[1 2]", b"[1}", b"{\"a\":1]", b"{\"a\"}", b"{\"a\":}", b"{a:1}", b"{\"a\":1,}", b"{\"a\"::1}",
-    b"\"\\x41\"", b"\"\\u12g4\"", b"\"\\u12\"", b"/* no */1", b"--1",
+    b"01",
+    b"-",
+    b"+1",
+    b".5",
+    b"1.",
+    b"1e",
+    b"1e+",
+    b"0x1F",
+    b"NaN",
+    b"Infinity",
+    b"-Infinity",
+    b"undefined",
+    b"True",
+    b"nul",
+    b"'a'",
+    b"[1,]",
+    b"[,1]",
+    b"[1 2]",
+    b"[1}",
+    b"{\"a\":1]",
+    b"{\"a\"}",
+    b"{\"a\":}",
+    b"{a:1}",
+    b"{\"a\":1,}",
+    b"{\"a\"::1}",
+    b"\"\\x41\"",
+    b"\"\\u12g4\"",
+    b"\"\\u12\"",
+    b"/* no */1",
+    b"--1",
 ];
 
 /// Bytes inside a string that are not UTF-8.
-const NOT_UTF8: [&[u8]; 6] =
-    [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf0\x9f\x92", b"\x80", b"\xf5\x80\x80\x80"];
+const NOT_UTF8: [&[u8]; 6] = [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf0\x9f\x92", b"\x80", b"\xf5\x80\x80\x80"];
 
 /// Bytes that a string may not hold raw (no line ends: the message may be a line).
 const CONTROL: [u8; 5] = [0x00, 0x01, 0x08, 0x09, 0x1f];
@@ -71,7 +97,11 @@ pub fn poison(payload: &mut Vec<u8>, lines: bool, draw: &mut impl Draw) -> Outco
     match draw.below(if lines { 8 } else { 9 }) {
         0 => {
             // Cut anywhere: without its last brace no message is whole.
-            let keep = draw.between(1, payload.len().saturating_sub(1) as u64) as usize;
+            let mut keep = draw.between(1, payload.len().saturating_sub(1) as u64) as usize;
+            // Not inside a letter: that would be another reason.
+            while payload.get(keep).is_some_and(|byte| byte & 0xc0 == 0x80) {
+                keep -= 1;
+            }
             payload.truncate(keep);
             Outcome::DeadLetter("syntax")
         }
@@ -116,7 +146,8 @@ pub fn twist(payload: &mut Vec<u8>, key: &str, draw: &mut impl Draw) {
         0 => {
             let mut front = b"{\"".to_vec();
             front.extend_from_slice(key.as_bytes());
-            front.extend_from_slice(pick(&[b"\":null,".as_slice(), b"\":\"gone\",", b"\":{\"a\":1},", b"\":-1,"], draw));
+            front
+                .extend_from_slice(pick(&[b"\":null,".as_slice(), b"\":\"gone\",", b"\":{\"a\":1},", b"\":-1,"], draw));
             payload.splice(..payload.len().min(1), front);
         }
         1 => nested(payload, DEEP),

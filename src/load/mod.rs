@@ -19,6 +19,7 @@ pub mod profile;
 pub mod profiles;
 pub mod render;
 pub mod rng;
+pub mod spec;
 pub mod stamp;
 pub mod story;
 pub mod template;
@@ -26,5 +27,6 @@ pub mod world;
 
 pub use answers::{Answers, Counts, Difference};
 pub use event::{Message, Outcome};
-pub use generate::{Generator, GeneratorSpec, START_MS};
+pub use generate::Generator;
 pub use profile::Profile;
+pub use spec::{GeneratorSpec, START_MS};

@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(first, PINNED, "a changed stream changes every fixture and every recorded answer");
     }
 
-    const PINNED: [u64; 3] = [0, 0, 0];
+    const PINNED: [u64; 3] = [402_485, 80_383, 596_560];
 
     #[test]
     fn ranges_hold() {

@@ -217,8 +217,7 @@ impl Parser<'_, '_> {
             return self.condition(condition);
         }
         if let Some(name) = place.strip_prefix('>') {
-            let (_, text) =
-                *self.parts.iter().find(|(n, _)| *n == name).ok_or_else(|| error(place, "no such part"))?;
+            let (_, text) = *self.parts.iter().find(|(n, _)| *n == name).ok_or_else(|| error(place, "no such part"))?;
             if self.depth >= PART_DEPTH_MAX {
                 return Err(error(place, "parts within parts within parts"));
             }

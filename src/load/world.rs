@@ -76,7 +76,8 @@ const FAMILY: [&str; 24] = [
     "moreau", "novak", "oduya", "petrov", "quint", "rossi", "sander", "tanaka", "urban", "varga", "weiss", "zeman",
 ];
 const INITIAL: &[u8; 20] = b"abcdefghijklmnoprstv";
-const STRANGERS: [&str; 8] = ["parcel-desk", "invoice-hub", "sso-renew", "docu-share", "payroll-info", "mail-quota", "it-portal", "bank-alert"];
+const STRANGERS: [&str; 8] =
+    ["parcel-desk", "invoice-hub", "sso-renew", "docu-share", "payroll-info", "mail-quota", "it-portal", "bank-alert"];
 
 /// Appends entity `which` of a kind for a story.
 pub fn push(entity: Entity, which: u32, subject: Subject, out: &mut Vec<u8>) {
@@ -173,7 +174,7 @@ fn push_user(number: u64, out: &mut Vec<u8>) {
 }
 
 fn push_host(desk: &[u8], server: &[u8], number: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(if mix(number) % 8 == 0 { server } else { desk });
+    out.extend_from_slice(if mix(number).is_multiple_of(8) { server } else { desk });
     push_padded(number, 5.max(digits(number)), out);
 }
 
@@ -205,9 +206,38 @@ pub fn pool(filler: Filler) -> &'static [u8] {
 
 fn words() -> Vec<u8> {
     const WORDS: [&str; 32] = [
-        "the", "request", "was", "made", "by", "service", "account", "for", "object", "with", "access", "from", "network",
-        "session", "policy", "and", "process", "requested", "handle", "token", "key", "value", "user", "this", "computer",
-        "is", "generated", "when", "a", "logon", "group", "changed",
+        "the",
+        "request",
+        "was",
+        "made",
+        "by",
+        "service",
+        "account",
+        "for",
+        "object",
+        "with",
+        "access",
+        "from",
+        "network",
+        "session",
+        "policy",
+        "and",
+        "process",
+        "requested",
+        "handle",
+        "token",
+        "key",
+        "value",
+        "user",
+        "this",
+        "computer",
+        "is",
+        "generated",
+        "when",
+        "a",
+        "logon",
+        "group",
+        "changed",
     ];
     fill(b' ', |draw, out| out.extend_from_slice(WORDS[draw.below(32) as usize].as_bytes()))
 }
@@ -219,10 +249,14 @@ fn base64() -> Vec<u8> {
 
 fn trace() -> Vec<u8> {
     const MODULES: [&str; 8] = [
-        "C:\\\\Windows\\\\SYSTEM32\\\\ntdll.dll", "C:\\\\Windows\\\\System32\\\\KERNELBASE.dll",
-        "C:\\\\Windows\\\\System32\\\\RPCRT4.dll", "c:\\\\windows\\\\system32\\\\lsm.dll",
-        "C:\\\\Windows\\\\System32\\\\combase.dll", "C:\\\\Windows\\\\System32\\\\KERNEL32.DLL",
-        "C:\\\\Windows\\\\System32\\\\sechost.dll", "C:\\\\Windows\\\\System32\\\\user32.dll",
+        "C:\\\\Windows\\\\SYSTEM32\\\\ntdll.dll",
+        "C:\\\\Windows\\\\System32\\\\KERNELBASE.dll",
+        "C:\\\\Windows\\\\System32\\\\RPCRT4.dll",
+        "c:\\\\windows\\\\system32\\\\lsm.dll",
+        "C:\\\\Windows\\\\System32\\\\combase.dll",
+        "C:\\\\Windows\\\\System32\\\\KERNEL32.DLL",
+        "C:\\\\Windows\\\\System32\\\\sechost.dll",
+        "C:\\\\Windows\\\\System32\\\\user32.dll",
     ];
     fill(b'|', |draw, out| {
         out.extend_from_slice(MODULES[draw.below(8) as usize].as_bytes());
@@ -258,7 +292,16 @@ mod tests {
 
     #[test]
     fn the_first_of_a_kind_is_the_storys_own() {
-        for entity in [Entity::Host, Entity::User, Entity::Email, Entity::Ip, Entity::Stranger, Entity::HostUpper, Entity::Outside, Entity::Account] {
+        for entity in [
+            Entity::Host,
+            Entity::User,
+            Entity::Email,
+            Entity::Ip,
+            Entity::Stranger,
+            Entity::HostUpper,
+            Entity::Outside,
+            Entity::Account,
+        ] {
             let all: HashSet<String> = (0..50_000).map(|story| text(entity, 0, story)).collect();
             assert_eq!(all.len(), 50_000, "{entity:?}");
         }

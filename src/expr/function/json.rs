@@ -8,6 +8,7 @@ use datafusion::arrow::array::{Array, ArrayRef, BooleanBuilder, Float64Builder};
 
 use super::text::args::{arity, constant_text};
 use super::text::text_column;
+use super::text::views::{Piece, TextWriter};
 use super::{Arg, Bound, Failed, Function, Misuse};
 use crate::expr::parse::parse_path;
 use crate::expr::path::Step;
@@ -63,7 +64,8 @@ pub fn bind_array_any(args: &[Arg]) -> Result<Bound, Misuse> {
 /// `array_any_like(x, 'pattern%', …)`: does the array have an element like one of the patterns?
 pub fn bind_array_any_like(args: &[Arg]) -> Result<Bound, Misuse> {
     arity(args, 2, usize::MAX, "array_any_like(domains, '%.example.com')")?;
-    let patterns = (1..args.len()).map(|index| constant_text(args, index, "a pattern", "'%.example.com'").map(|text| Wanted::Like(Like::new(text.unwrap_or_default()))));
+    let patterns =
+        (1..args.len()).map(|index| constant_text(args, index, "a pattern", "'%.example.com'").map(|text| Wanted::Like(Like::new(text.unwrap_or_default()))));
     let wanted = patterns.collect::<Result<Vec<_>, _>>()?;
     Ok(bound(Arc::new(Any { wanted: wanted.into() }), vec![(0, Type::Text)], Type::Boolean, false))
 }
@@ -83,17 +85,33 @@ struct Get {
     way: Way,
 }
 
+impl Get {
+    fn get<'t>(&self, text: &'t str) -> Result<Option<Cow<'t, str>>, Failed> {
+        if is_json(text) { Ok(self.way.find(text).and_then(token_text)) } else { Err(Failed) }
+    }
+}
+
 impl Function for Get {
     fn call<'a>(&self, args: &[Value<'a>]) -> Result<Value<'a>, Failed> {
-        fn get<'t>(way: &Way, text: &'t str) -> Result<Option<Cow<'t, str>>, Failed> {
-            if is_json(text) { Ok(way.find(text).and_then(token_text)) } else { Err(Failed) }
-        }
         let found = match args.first() {
-            Some(Value::Text(Cow::Borrowed(text))) => get(&self.way, text)?,
-            Some(Value::Text(Cow::Owned(text))) => get(&self.way, text)?.map(|found| Cow::Owned(found.into_owned())),
+            Some(Value::Text(Cow::Borrowed(text))) => self.get(text)?,
+            Some(Value::Text(Cow::Owned(text))) => self.get(text)?.map(|found| Cow::Owned(found.into_owned())),
             _ => None,
         };
         Ok(found.map_or(Value::Null, Value::Text))
+    }
+
+    fn column(&self, args: &[ArrayRef]) -> Option<ArrayRef> {
+        let texts = text_column(args, 0)?;
+        let mut writer = TextWriter::new(texts.len());
+        for text in texts {
+            let found = text.and_then(|text| self.get(text).ok().flatten());
+            if let Some(found) = &found {
+                writer.push(Piece::of(found));
+            }
+            writer.end(found.is_some());
+        }
+        Some(writer.finish())
     }
 }
 

@@ -31,8 +31,27 @@ pub const WORDS: &[(f64, &[&str])] = &[
     (
         0.5,
         &[
-            "informational", "information", "informative", "info", "inform", "notice", "note", "notification", "none", "debug", "trace", "verbose",
-            "normal", "ok", "benign", "very low", "lowest", "trivial", "p5", "sev5", "sev 5",
+            "informational",
+            "information",
+            "informative",
+            "info",
+            "inform",
+            "notice",
+            "note",
+            "notification",
+            "none",
+            "debug",
+            "trace",
+            "verbose",
+            "normal",
+            "ok",
+            "benign",
+            "very low",
+            "lowest",
+            "trivial",
+            "p5",
+            "sev5",
+            "sev 5",
         ],
     ),
     (1.0, &["low", "lo", "minor", "p4", "sev4", "sev 4"]),
@@ -43,8 +62,27 @@ pub const WORDS: &[(f64, &[&str])] = &[
     (
         4.0,
         &[
-            "critical", "crit", "severe", "fatal", "emergency", "emerg", "alert", "panic", "disaster", "catastrophic", "very high", "highest", "urgent",
-            "extreme", "blocker", "p1", "p0", "sev1", "sev0", "sev 1", "sev 0",
+            "critical",
+            "crit",
+            "severe",
+            "fatal",
+            "emergency",
+            "emerg",
+            "alert",
+            "panic",
+            "disaster",
+            "catastrophic",
+            "very high",
+            "highest",
+            "urgent",
+            "extreme",
+            "blocker",
+            "p1",
+            "p0",
+            "sev1",
+            "sev0",
+            "sev 1",
+            "sev 0",
         ],
     ),
 ];
@@ -193,9 +231,7 @@ impl Words {
                 (u64::from(first) | u64::from(last) >> (8 * (8 - len)) << 32, 0)
             }
             8 => (u64::from_le_bytes(*word.first_chunk()?), 0),
-            len @ 9..=Words::WORD_BYTES_MAX => {
-                (u64::from_le_bytes(*word.first_chunk()?), u64::from_le_bytes(*word.last_chunk()?) >> (8 * (16 - len)))
-            }
+            len @ 9..=Words::WORD_BYTES_MAX => (u64::from_le_bytes(*word.first_chunk()?), u64::from_le_bytes(*word.last_chunk()?) >> (8 * (16 - len))),
             _ => return None,
         };
         let key = u128::from(to_lower(low)) | u128::from(to_lower(high)) << 64;

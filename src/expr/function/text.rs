@@ -14,7 +14,7 @@ use crate::expr::value::{Type, Value};
 pub(super) mod args;
 #[cfg(test)]
 pub(super) mod testing;
-mod views;
+pub(super) mod views;
 
 use args::{arity, constant_text};
 use views::{Piece, TextWriter};
@@ -40,7 +40,8 @@ pub fn bind_regexp_extract(args: &[Arg]) -> Result<Bound, Misuse> {
         None => usize::from(groups > 0),
         Some(Arg::Constant(Value::Number(number))) if number.fract() == 0.0 && (0.0..=groups as f64).contains(number) => *number as usize,
         Some(Arg::Constant(Value::Number(_))) => {
-            return Err(Misuse::argument(2, format!("the regular expression has {groups} groups")).hint("0 is the whole match, 1 the first group"));
+            return Err(Misuse::argument(2, format!("the regular expression has {groups} {}", if groups == 1 { "group" } else { "groups" }))
+                .hint("0 is the whole match, 1 the first group"));
         }
         Some(Arg::Constant(Value::Text(name))) => match regex.capture_names().position(|n| n == Some(name)) {
             Some(group) => group,

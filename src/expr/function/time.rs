@@ -176,4 +176,6 @@ impl Function for FormatTime {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -1,16 +1,22 @@
-//! The unit of the table: four entries of 28 bytes side by side.
+//! An entry of the table in 28 bytes: two in its mark, which is all that a search looks
+//! at, and 26 for the rest, which lies apart.
+
+use super::slices::Live;
 
 /// Entries a bucket.
 pub(super) const SLOTS: usize = 4;
 /// Bits of an offset that an entry keeps.
-pub(super) const OFFSET_BITS: u32 = 40;
+pub(super) const OFFSET_BITS: u32 = 39;
+/// In the byte of the uppermost offset bits: the entry names a chain.
+const CHAINED: u8 = 1 << (OFFSET_BITS - 32);
 
-/// The 112 bits of a fingerprint that an entry keeps.
+/// The 112 bits of a fingerprint that an entry keeps. Fingerprints are keyed hashes: any
+/// of their bits can choose a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
-    /// Bits 0..64, never 0: 0 marks an empty slot. Its halves choose the two buckets.
+    /// Bits 0..64. The lower half chooses the first bucket.
     pub low: u64,
-    /// Bits 64..112. Its top bits choose the segment.
+    /// Bits 64..112. The lowest eight are in the mark, the top ones choose the segment.
     pub high: u64,
 }
 
@@ -18,130 +24,156 @@ impl Key {
     /// The key of a fingerprint.
     #[inline]
     pub fn new(fingerprint: u128) -> Key {
-        let low = fingerprint as u64;
-        Key { low: low | u64::from(low == 0), high: (fingerprint >> 64) as u64 & 0xffff_ffff_ffff }
+        Key { low: fingerprint as u64, high: (fingerprint >> 64) as u64 & 0xffff_ffff_ffff }
+    }
+
+    /// The part of it that is in the mark.
+    #[inline]
+    pub fn print(self) -> u8 {
+        self.high as u8
     }
 }
 
-/// One remembered key, unpacked.
+/// The marks of a bucket's four slots.
 #[derive(Debug, Clone, Copy)]
+#[repr(C, align(8))]
+pub(super) struct Marks {
+    /// Part of the keys.
+    pub prints: [u8; SLOTS],
+    /// Tags of their slices, see [`super::slices`]; 0 = empty.
+    pub tags: [u8; SLOTS],
+}
+
+impl Marks {
+    /// Four empty slots.
+    pub const NONE: Marks = Marks { prints: [0; SLOTS], tags: [0; SLOTS] };
+
+    /// Slots whose entry is live and could be of a key with this print.
+    #[inline]
+    pub fn like(&self, print: u8, live: Live) -> Slots {
+        Slots((0..SLOTS).fold(0, |bits, at| bits | u8::from((self.prints[at] == print) & live.holds(self.tags[at])) << at))
+    }
+
+    /// Slots that are empty or dead.
+    #[inline]
+    pub fn free(&self, live: Live) -> Slots {
+        Slots((0..SLOTS).fold(0, |bits, at| bits | u8::from(!live.holds(self.tags[at])) << at))
+    }
+}
+
+/// Some slots of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slots(u8);
+
+impl Slots {
+    /// How many.
+    #[inline]
+    pub fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    /// The first of them.
+    #[inline]
+    pub fn first(self) -> Option<usize> {
+        (self.0 != 0).then(|| self.0.trailing_zeros() as usize % SLOTS)
+    }
+}
+
+impl Iterator for Slots {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let first = self.first()?;
+        self.0 &= self.0 - 1;
+        Some(first)
+    }
+}
+
+/// What an entry says about its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// One incident: the low [`OFFSET_BITS`] bits of its offset, partition, element.
+    One { offset: u64, partition: u16, element: u16 },
+    /// Several: the number of their chain.
+    Chain(u32),
+}
+
+/// An entry as it lies in memory, without its mark. Copied whole when it moves.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, packed)]
 pub(super) struct Entry {
-    /// Which key.
-    pub key: Key,
-    /// Stamp of the slice of its newest time.
-    pub stamp: u8,
-    /// The key has several incidents: `offset` is the number of their chain.
-    pub chained: bool,
-    /// Milliseconds from the start of the slice to the newest time.
-    pub rest: u32,
-    /// Low [`OFFSET_BITS`] bits of the incident's offset, or the chain.
-    pub offset: u64,
-    /// The incident's partition.
-    pub partition: u16,
-    /// The incident's element.
-    pub element: u16,
+    low: u64,
+    /// Bits 8..40 and 40..48 of the key's upper part.
+    high: u32,
+    high_top: u8,
+    offset_top: u8,
+    offset: u32,
+    rest: u32,
+    partition: u16,
+    element: u16,
 }
 
-/// Four entries, field by field, so that a probe reads what it compares side by side.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub(super) struct Bucket {
-    low: [u64; SLOTS],
-    high: [u32; SLOTS],
-    high_top: [u16; SLOTS],
-    /// Stamp in the upper seven bits, "has a chain" in the lowest.
-    tag: [u8; SLOTS],
-    rest: [u32; SLOTS],
-    offset: [u32; SLOTS],
-    offset_top: [u8; SLOTS],
-    partition: [u16; SLOTS],
-    element: [u16; SLOTS],
-}
+const _: () = assert!(size_of::<Entry>() + size_of::<Marks>() / SLOTS == 28);
 
-const _: () = assert!(size_of::<Bucket>() == SLOTS * 28);
+impl Entry {
+    /// No entry; only the mark says whether there is one.
+    pub const NONE: Entry = Entry { low: 0, high: 0, high_top: 0, offset_top: 0, offset: 0, rest: 0, partition: 0, element: 0 };
 
-impl Bucket {
-    /// A bucket without entries.
-    pub const EMPTY: Bucket = Bucket {
-        low: [0; SLOTS],
-        high: [0; SLOTS],
-        high_top: [0; SLOTS],
-        tag: [0; SLOTS],
-        rest: [0; SLOTS],
-        offset: [0; SLOTS],
-        offset_top: [0; SLOTS],
-        partition: [0; SLOTS],
-        element: [0; SLOTS],
-    };
-
-    /// The slot that holds a key.
+    /// An entry whose newest time lies `rest` ms behind the start of its slice.
     #[inline]
-    pub fn find(&self, key: Key) -> Option<usize> {
-        (0..SLOTS).find(|at| self.low[*at] == key.low && self.key(*at) == key)
-    }
-
-    /// The first slot that is empty or whose stamp is dead.
-    #[inline]
-    pub fn free(&self, dead: impl Fn(u8) -> bool) -> Option<usize> {
-        (0..SLOTS).find(|at| self.low[*at] == 0 || dead(self.tag[*at] >> 1))
-    }
-
-    /// How many slots are empty.
-    #[inline]
-    pub fn empty(&self) -> u32 {
-        self.low.iter().map(|low| u32::from(*low == 0)).sum()
-    }
-
-    /// Whether a slot holds nothing.
-    #[inline]
-    pub fn is_empty(&self, slot: usize) -> bool {
-        self.low[slot] == 0
-    }
-
-    /// The key in a slot.
-    #[inline]
-    pub fn key(&self, slot: usize) -> Key {
-        Key { low: self.low[slot], high: u64::from(self.high[slot]) | u64::from(self.high_top[slot]) << 32 }
-    }
-
-    /// The stamp in a slot.
-    #[inline]
-    pub fn stamp(&self, slot: usize) -> u8 {
-        self.tag[slot] >> 1
-    }
-
-    /// The entry in a slot.
-    #[inline]
-    pub fn get(&self, slot: usize) -> Entry {
+    pub fn new(key: Key, rest: u32, held: Held) -> Entry {
+        let (offset, flag, partition, element) = match held {
+            Held::One { offset, partition, element } => (offset & ((1 << OFFSET_BITS) - 1), 0, partition, element),
+            Held::Chain(number) => (u64::from(number), CHAINED, 0, 0),
+        };
         Entry {
-            key: self.key(slot),
-            stamp: self.tag[slot] >> 1,
-            chained: self.tag[slot] & 1 == 1,
-            rest: self.rest[slot],
-            offset: u64::from(self.offset[slot]) | u64::from(self.offset_top[slot]) << 32,
-            partition: self.partition[slot],
-            element: self.element[slot],
+            low: key.low,
+            high: (key.high >> 8) as u32,
+            high_top: (key.high >> 40) as u8,
+            offset_top: (offset >> 32) as u8 | flag,
+            offset: offset as u32,
+            rest,
+            partition,
+            element,
         }
     }
 
-    /// Writes an entry into a slot.
+    /// The half of its key that chooses the first bucket.
     #[inline]
-    pub fn set(&mut self, slot: usize, entry: Entry) {
-        self.low[slot] = entry.key.low;
-        self.high[slot] = entry.key.high as u32;
-        self.high_top[slot] = (entry.key.high >> 32) as u16;
-        self.tag[slot] = entry.stamp << 1 | u8::from(entry.chained);
-        self.rest[slot] = entry.rest;
-        self.offset[slot] = entry.offset as u32;
-        self.offset_top[slot] = (entry.offset >> 32) as u8;
-        self.partition[slot] = entry.partition;
-        self.element[slot] = entry.element;
+    pub fn half(&self) -> u32 {
+        self.low as u32
     }
 
-    /// Empties a slot.
+    /// Whether it is of this key, whose print its mark has.
     #[inline]
-    pub fn clear(&mut self, slot: usize) {
-        self.low[slot] = 0;
+    pub fn is(&self, key: Key) -> bool {
+        self.low == key.low && u64::from(self.high) | u64::from(self.high_top) << 32 == key.high >> 8
+    }
+
+    /// Milliseconds from the start of its slice to its newest time.
+    #[inline]
+    pub fn rest(&self) -> u32 {
+        self.rest
+    }
+
+    /// What it says.
+    #[inline]
+    pub fn held(&self) -> Held {
+        match self.chain() {
+            Some(number) => Held::Chain(number),
+            None => Held::One {
+                offset: u64::from(self.offset) | u64::from(self.offset_top) << 32,
+                partition: self.partition,
+                element: self.element,
+            },
+        }
+    }
+
+    /// Its chain, if it has one.
+    #[inline]
+    pub fn chain(&self) -> Option<u32> {
+        (self.offset_top & CHAINED != 0).then_some(self.offset)
     }
 }
 
@@ -153,17 +185,24 @@ mod tests {
     #[test]
     fn an_entry_survives_packing() {
         let key = Key::new(0xfedc_ba98_7654_3210_0123_4567_89ab_cdef_u128);
-        let entry = Entry { key, stamp: 127, chained: true, rest: u32::MAX, offset: (1 << OFFSET_BITS) - 2, partition: 65_535, element: 65_534 };
-        for slot in 0..SLOTS {
-            let mut bucket = Bucket::EMPTY;
-            bucket.set(slot, entry);
-            let got = bucket.get(slot);
-            assert_eq!(format!("{got:?}"), format!("{entry:?}"));
-            assert_eq!((bucket.find(key), bucket.stamp(slot)), (Some(slot), 127));
-            assert_eq!(bucket.free(|_| false), Some(usize::from(slot == 0)));
-            bucket.clear(slot);
-            assert!(bucket.is_empty(slot) && bucket.find(key).is_none());
+        let one = Held::One { offset: (1 << OFFSET_BITS) - 2, partition: 65_535, element: 65_534 };
+        for held in [one, Held::Chain(u32::MAX), Held::Chain(0)] {
+            let entry = Entry::new(key, u32::MAX - 1, held);
+            assert_eq!((entry.half(), entry.rest(), entry.held()), (key.low as u32, u32::MAX - 1, held));
+            for bit in 8..48 {
+                assert!(!entry.is(Key { high: key.high ^ 1 << bit, ..key }));
+            }
+            assert!(entry.is(key) && !entry.is(Key { low: !key.low, ..key }) && key.print() == 0x10);
         }
-        assert_eq!(Key::new(1 << 64).low, 1, "a zero low half is not an empty slot");
+    }
+
+    #[test]
+    fn marks_tell_what_is_free_and_what_may_match() {
+        let live = Live::new(100, 110);
+        let tag = crate::ingest::decide::slices::tag;
+        let marks = Marks { prints: [7, 7, 8, 7], tags: [tag(105), tag(99), tag(110), 0] };
+        assert_eq!(marks.free(live).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(marks.like(7, live).collect::<Vec<_>>(), [0]);
+        assert_eq!((marks.like(9, live).first(), marks.free(live).count()), (None, 2));
     }
 }

@@ -63,6 +63,7 @@ enum Chain {
 pub(super) struct Chains {
     pages: Vec<Vec<Chain>>,
     free: Option<u32>,
+    count: usize,
 }
 
 impl Block {
@@ -124,6 +125,11 @@ enum Search {
 }
 
 impl Chains {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// A chain of two. `None` when the purse is empty.
     pub fn create(&mut self, first: Member, second: Member, purse: &mut Purse) -> Option<u32> {
         let members = 2 * size_of::<Member>();
@@ -142,6 +148,7 @@ impl Chains {
         block.push(second);
         *slot = Chain::Short(block);
         self.free = next;
+        self.count += 1;
         Some(number)
     }
 
@@ -243,6 +250,7 @@ impl Chains {
     pub fn free(&mut self, number: u32, purse: &mut Purse) {
         let next = self.free;
         let Some(slot) = self.slot(number) else { return };
+        debug_assert!(!matches!(slot, Chain::Free(_)), "a chain is freed once");
         let bytes = match std::mem::replace(slot, Chain::Free(next)) {
             Chain::Free(_) => 0,
             Chain::Short(block) => block.bytes(),
@@ -250,6 +258,7 @@ impl Chains {
         };
         purse.give(bytes);
         self.free = Some(number);
+        self.count -= 1;
     }
 }
 

@@ -6,27 +6,24 @@
 //! free for whoever comes by. Every segment grows, shrinks and is swept alone, at its own
 //! moment, so that no insert waits for more than one segment.
 
-use super::bucket::{Entry, Key, OFFSET_BITS, SLOTS};
+use super::bucket::{Entry, Held, Key, OFFSET_BITS, SLOTS};
 use super::chain::{Chains, Member, Window};
 use super::purse::Purse;
-use super::segment::{Dead, Placed, Segment};
-use super::slices::{self, REACH_MAX_MS, Slices, TIME_MAX_MS};
+use super::segment::{Item, Placed, Segment};
+use super::slices::{AGE_MAX, Live, REACH_MAX_MS, Slices, TIME_MAX_MS, tag};
 use super::{LinkTo, Origin};
 
 /// Segments of an index (count, a power of two). At 10 million keys one has 20,000 entries
 /// in 0.6 MB, which are rewritten within a millisecond.
 const SEGMENTS: usize = 512;
 /// Share of slots in use at which a segment has to act, in 1/128.
-const FULL: usize = 124;
+const FULL: usize = 123;
 /// Share of slots in use, in 1/128, up to which a sweep counts as having made room enough.
 const ROOMY: usize = 121;
 /// Times that one insert may grow a segment: more than one is a freak of small segments.
 const GROWTHS_MAX: usize = 8;
 /// A segment below this size (buckets) grows bucket by bucket, above by an eighth.
 const SMALL: usize = 8;
-/// A segment is swept at the latest when its lower bound is this many slices old: stamps
-/// are unambiguous for 128.
-const SWEEP_AFTER: i64 = 112;
 /// Sweeps of different segments are spread over this many slices.
 const SWEEP_SPREAD: i64 = 32;
 
@@ -44,11 +41,9 @@ pub struct Index {
     given_up: i64,
     clock: Option<i64>,
     slices: Slices,
-    /// The clock's slice.
-    now: i64,
-    /// Slices before this one are dead: that of `live_from`.
-    floor: i64,
-    /// The clock at which `now` or `floor` change next.
+    /// From the slice of `live_from` to that of the clock.
+    live: Live,
+    /// The clock at which `live` changes next.
     turn: i64,
     /// Which incident of a key is asked for; `None` = any of them (a `where` decides).
     only: Option<LinkTo>,
@@ -75,8 +70,7 @@ impl Index {
             given_up: i64::MIN,
             clock: None,
             slices: Slices::new(reach),
-            now: 0,
-            floor: 0,
+            live: Live::new(0, 0),
             turn: i64::MIN,
             only,
             segments: Vec::new(),
@@ -112,10 +106,9 @@ impl Index {
     #[inline(never)]
     fn settle(&mut self, clock: i64) {
         self.live_from = self.horizon.max(self.given_up);
-        self.now = self.slices.of(clock);
-        self.floor = self.slices.of(self.live_from);
-        let floor_turns = self.slices.start(self.floor + 1) + self.reach;
-        self.turn = self.slices.start(self.now + 1).min(floor_turns);
+        self.live = Live::new(self.slices.of(self.live_from), self.slices.of(clock));
+        let floor_turns = self.slices.start(self.live.floor + 1) + self.reach;
+        self.turn = self.slices.start(self.live.now + 1).min(floor_turns);
     }
 
     /// Whether a time is beyond the horizon that the rule gives.
@@ -124,12 +117,21 @@ impl Index {
         time < self.horizon
     }
 
-    /// Fetches the lines that a lookup of the fingerprint will read.
+    /// Fetches what a lookup of the fingerprint will read first.
     #[inline]
     pub fn prefetch(&self, fingerprint: u128) {
         let key = Key::new(fingerprint);
         if let Some(segment) = self.segments.get(segment_of(key)) {
             segment.prefetch(key);
+        }
+    }
+
+    /// Fetches what it will read then; wants the first to be there.
+    #[inline]
+    pub fn prefetch_entry(&self, fingerprint: u128) {
+        let key = Key::new(fingerprint);
+        if let Some(segment) = self.segments.get(segment_of(key)) {
+            segment.prefetch_entry(key, self.live);
         }
     }
 
@@ -139,20 +141,28 @@ impl Index {
     pub fn find(&mut self, fingerprint: u128, time: i64, link_to: LinkTo, mut accept: impl FnMut(Origin) -> Option<bool>) -> Option<Origin> {
         let (key, time) = (Key::new(fingerprint), time.clamp(-TIME_MAX_MS, TIME_MAX_MS));
         let at = segment_of(key);
-        if self.segments.get(at)?.lower() + SWEEP_AFTER <= self.now {
+        if self.segments.get(at)?.lower() + AGE_MAX <= self.live.now {
             self.sweep(at);
         }
         let segment = self.segments.get(at)?;
-        let (entry, slice) = segment.get(segment.find(key)?);
+        let (entry, tag) = segment.get(segment.find(key, self.live)?);
         let window = Window { from: (time - self.within).max(self.live_from), to: time + self.within };
-        if entry.chained {
-            return self.chains.find(entry.offset as u32, window, link_to, accept);
+        match entry.held() {
+            Held::Chain(number) => self.chains.find(number, window, link_to, accept),
+            Held::One { offset, partition, element } => {
+                if !window.holds(self.newest(&entry, tag)) {
+                    return None;
+                }
+                let origin = self.anchors.origin(offset, partition, element);
+                (accept(origin) == Some(true)).then_some(origin)
+            }
         }
-        if !window.holds(self.slices.start(slice) + i64::from(entry.rest)) {
-            return None;
-        }
-        let origin = self.anchors.origin(&entry);
-        (accept(origin) == Some(true)).then_some(origin)
+    }
+
+    /// The newest time of an entry's incidents.
+    #[inline]
+    fn newest(&self, entry: &Entry, tag: u8) -> i64 {
+        self.slices.start(self.live.slice(tag)) + i64::from(entry.rest())
     }
 
     /// Takes a created incident in, unless its time is behind all that is live.
@@ -170,72 +180,65 @@ impl Index {
         if self.segments.is_empty() && !self.open() {
             return;
         }
-        if self.segments[at].lower() + SWEEP_AFTER <= self.now {
+        if self.segments[at].lower() + AGE_MAX <= self.live.now {
             self.sweep(at);
         }
         self.anchors.set(origin);
         let member = Member { time, origin };
-        match self.segments[at].find(key) {
+        match self.segments[at].find(key, self.live) {
             Some(place) => {
-                let (entry, slice) = self.segments[at].get(place);
-                let newest = self.slices.start(slice) + i64::from(entry.rest);
-                if let Some(entry) = self.joined(entry, newest, member) {
-                    self.segments[at].set(place, entry);
+                let (entry, tag) = self.segments[at].get(place);
+                let newest = self.newest(&entry, tag);
+                if let Some((entry, tag)) = self.joined(key, &entry, newest, member) {
+                    self.segments[at].set(place, entry, tag);
                 }
             }
-            None => self.place(at, self.entry(key, member)),
+            None => {
+                let (entry, tag) = self.entry(key, time, one(origin));
+                self.place(at, Item { entry, print: key.print(), tag });
+            }
         }
     }
 
-    /// The entry of one incident.
+    /// An entry and its tag.
     #[inline]
-    fn entry(&self, key: Key, member: Member) -> Entry {
-        Entry {
-            key,
-            stamp: slices::stamp(self.slices.of(member.time)),
-            chained: false,
-            rest: self.slices.rest(member.time),
-            offset: member.origin.offset as u64 & ((1 << OFFSET_BITS) - 1),
-            partition: member.origin.partition,
-            element: member.origin.element,
-        }
+    fn entry(&self, key: Key, newest: i64, held: Held) -> (Entry, u8) {
+        let slice = self.slices.of(newest);
+        (Entry::new(key, (newest - self.slices.start(slice)) as u32, held), tag(slice))
     }
 
     /// What becomes of the entry of a key, whose newest time is given, when one more
     /// incident joins; `None` = it stays as it is.
-    fn joined(&mut self, entry: Entry, newest: i64, member: Member) -> Option<Entry> {
-        let alone = self.entry(entry.key, member);
+    fn joined(&mut self, key: Key, entry: &Entry, newest: i64, member: Member) -> Option<(Entry, u8)> {
+        let alone = self.entry(key, member.time, one(member.origin));
         if newest < self.live_from {
-            if entry.chained {
-                self.chains.free(entry.offset as u32, &mut self.purse);
-            }
+            self.bury(entry);
             return Some(alone);
         }
+        let later = newest.max(member.time);
         // Of two incidents of one time, a rule that only asks for the oldest (newest) never sees the other.
-        if entry.chained {
-            let number = entry.offset as u32;
-            if let (Some(only), Some(last)) = (self.only, self.chains.last_at(number, member.time)) {
-                if only == LinkTo::Newest {
-                    last.origin = member.origin;
+        match (entry.held(), self.only) {
+            (Held::Chain(number), only) => {
+                if let (Some(only), Some(last)) = (only, self.chains.last_at(number, member.time)) {
+                    if only == LinkTo::Newest {
+                        last.origin = member.origin;
+                    }
+                    return None;
                 }
-                return None;
+                self.evicted += self.chains.push(number, member, self.live_from, &mut self.purse) as u64;
+                Some(self.entry(key, later, Held::Chain(number)))
             }
-            self.evicted += self.chains.push(number, member, self.live_from, &mut self.purse) as u64;
-            let later = self.entry(entry.key, Member { time: newest.max(member.time), ..member });
-            return Some(Entry { stamp: later.stamp, rest: later.rest, ..entry });
+            (Held::One { .. }, Some(LinkTo::Oldest)) if newest == member.time => None,
+            (Held::One { .. }, Some(LinkTo::Newest)) if newest == member.time => Some(alone),
+            (Held::One { offset, partition, element }, _) => {
+                let first = Member { time: newest, origin: self.anchors.origin(offset, partition, element) };
+                let Some(number) = self.chains.create(first, member, &mut self.purse) else {
+                    self.evicted += 1;
+                    return Some(alone);
+                };
+                Some(self.entry(key, later, Held::Chain(number)))
+            }
         }
-        match self.only {
-            Some(LinkTo::Oldest) if newest == member.time => return None,
-            Some(LinkTo::Newest) if newest == member.time => return Some(alone),
-            _ => {}
-        }
-        let first = Member { time: newest, origin: self.anchors.origin(&entry) };
-        let Some(chain) = self.chains.create(first, member, &mut self.purse) else {
-            self.evicted += 1;
-            return Some(alone);
-        };
-        let later = self.entry(entry.key, Member { time: newest.max(member.time), ..member });
-        Some(Entry { chained: true, offset: u64::from(chain), partition: 0, element: 0, ..later })
     }
 
     /// Creates the segments, empty. False when not even they may be paid.
@@ -243,44 +246,38 @@ impl Index {
         if !self.purse.take(SEGMENTS * size_of::<Segment>()) {
             return false;
         }
-        let lower = |at: usize| self.floor - spread(at);
+        let lower = |at: usize| self.live.floor - spread(at);
         self.segments = (0..SEGMENTS).map(|at| Segment::new(0, lower(at))).collect();
         true
     }
 
     /// Places an entry whose key is new.
     #[inline]
-    fn place(&mut self, at: usize, entry: Entry) {
-        let segment = &mut self.segments[at];
-        let slots = segment.buckets() * SLOTS;
-        if segment.used() < full(slots) && self.try_place(at, entry) {
-            return;
+    fn place(&mut self, at: usize, new: Item) {
+        let segment = &self.segments[at];
+        if segment.used() >= full(segment.buckets() * SLOTS) || !self.try_place(at, new) {
+            self.make_room(at, new);
         }
-        self.make_room(at, entry);
     }
 
     #[inline]
-    fn try_place(&mut self, at: usize, entry: Entry) -> bool {
-        let segment = &mut self.segments[at];
-        let dead = Dead::new(segment.lower(), self.floor);
-        match segment.place(entry, dead) {
-            Placed::Fresh => {
-                self.keys += 1;
-                true
-            }
-            Placed::Over(old) => {
-                self.bury(old);
-                true
-            }
-            Placed::Full => false,
+    fn try_place(&mut self, at: usize, new: Item) -> bool {
+        match self.segments[at].place(new, self.live) {
+            Placed::Fresh => self.keys += 1,
+            Placed::Over(old) => self.bury(&old),
+            Placed::Full => return false,
         }
+        true
     }
 
     /// Sweeps, grows, gives up old slices or, in the end, the oldest neighbour, until the entry has a place.
     #[inline(never)]
-    fn make_room(&mut self, at: usize, entry: Entry) {
-        let mut oldest = self.sweep(at);
-        if self.is_roomy(at) && self.try_place(at, entry) {
+    fn make_room(&mut self, at: usize, new: Item) {
+        // Right after a sweep the lower bound lies `spread` before the floor: no news, no sweep.
+        if self.segments[at].lower() + spread(at) < self.live.floor {
+            self.sweep(at);
+        }
+        if self.is_roomy(at) && self.try_place(at, new) {
             return;
         }
         let mut buckets = self.segments[at].buckets();
@@ -289,25 +286,25 @@ impl Index {
             if !self.resize(at, buckets) {
                 break;
             }
-            if self.segments[at].buckets() == buckets && self.try_place(at, entry) {
+            if self.segments[at].buckets() == buckets && self.try_place(at, new) {
                 return;
             }
         }
         // No more bytes: the oldest slice of this segment is given up, in all segments.
-        while let Some(slice) = oldest.filter(|slice| *slice < self.now) {
-            self.given_up = self.slices.start(slice + 1);
+        while let Some(oldest) = self.segments[at].oldest(self.live).filter(|slice| *slice < self.live.now) {
+            self.given_up = self.slices.start(oldest + 1);
             self.settle(self.clock.unwrap_or_default());
-            oldest = self.sweep(at);
-            if self.is_roomy(at) && self.try_place(at, entry) {
+            self.sweep(at);
+            if self.is_roomy(at) && self.try_place(at, new) {
                 return;
             }
         }
         if self.segments[at].buckets() == 0 && !self.resize(at, 1) {
             self.evicted += 1;
-        } else if !self.try_place(at, entry) {
+        } else if !self.try_place(at, new) {
             self.evicted += 1;
-            if let Some(old) = self.segments[at].replace_oldest(entry) {
-                self.bury(old);
+            if let Some(old) = self.segments[at].replace_oldest(new, self.live) {
+                self.bury(&old);
             }
         }
     }
@@ -319,27 +316,32 @@ impl Index {
         segment.used() < slots && segment.used() * 128 <= slots * ROOMY
     }
 
-    fn bury(&mut self, old: Entry) {
-        if old.chained {
-            self.chains.free(old.offset as u32, &mut self.purse);
+    /// Frees what hangs on an entry that is gone.
+    #[inline]
+    fn bury(&mut self, old: &Entry) {
+        if let Some(number) = old.chain() {
+            self.chains.free(number, &mut self.purse);
         }
     }
 
-    /// Empties the dead slots of a segment. Returns its oldest live slice.
-    fn sweep(&mut self, at: usize) -> Option<i64> {
+    /// Empties the dead slots of a segment and shrinks it if most of it is empty.
+    fn sweep(&mut self, at: usize) {
         let (chains, purse) = (&mut self.chains, &mut self.purse);
         let segment = &mut self.segments[at];
-        let swept = segment.sweep(self.floor, self.floor - spread(at), |old| chains.free(old.offset as u32, purse));
-        self.keys -= swept.gone;
-        let slots = segment.buckets() * SLOTS;
-        if segment.used() == 0 {
-            self.purse.give(Segment::bytes(segment.buckets()));
+        let bury = (!chains.is_empty()).then_some(|old: Entry| {
+            if let Some(number) = old.chain() {
+                chains.free(number, purse);
+            }
+        });
+        self.keys -= segment.sweep(self.live, self.live.floor - spread(at), bury);
+        let (used, buckets) = (segment.used(), segment.buckets());
+        if used == 0 {
+            self.purse.give(Segment::bytes(buckets));
             *segment = Segment::new(0, segment.lower());
-        } else if segment.buckets() > SMALL && segment.used() < slots / 2 {
-            let fitting = next_size(segment.used().div_ceil(SLOTS), at);
+        } else if buckets > SMALL && used < buckets * SLOTS / 2 {
+            let fitting = next_size(used.div_ceil(SLOTS), at);
             self.resize(at, next_size(fitting, at));
         }
-        swept.oldest
     }
 
     /// Rewrites a swept segment with another number of buckets. False when that may not be
@@ -349,7 +351,7 @@ impl Index {
         if buckets > old && !self.purse.take(Segment::bytes(buckets - old)) {
             return false;
         }
-        match self.segments[at].rebuilt(buckets) {
+        match self.segments[at].rebuilt(buckets, self.live) {
             Some(new) => {
                 self.segments[at] = new;
                 self.purse.give(Segment::bytes(old.saturating_sub(buckets)));
@@ -410,7 +412,7 @@ fn next_size(buckets: usize, at: usize) -> usize {
     size as usize
 }
 
-/// The offset last remembered of each partition: entries keep the low 40 bits of theirs, and
+/// The offset last remembered of each partition: entries keep the low 39 bits of theirs, and
 /// the nearest offset with these bits is meant.
 #[derive(Debug, Default)]
 struct Anchors(Vec<(u16, i64)>);
@@ -431,10 +433,16 @@ impl Anchors {
     }
 
     #[inline]
-    fn origin(&self, entry: &Entry) -> Origin {
-        let at = self.0.binary_search_by_key(&entry.partition, |anchor| anchor.0);
+    fn origin(&self, offset: u64, partition: u16, element: u16) -> Origin {
+        let at = self.0.binary_search_by_key(&partition, |anchor| anchor.0);
         let anchor = at.ok().and_then(|at| self.0.get(at)).map_or(0, |anchor| anchor.1);
-        let ahead = (entry.offset.wrapping_sub(anchor as u64) << (64 - OFFSET_BITS)) as i64 >> (64 - OFFSET_BITS);
-        Origin { partition: entry.partition, offset: anchor.wrapping_add(ahead), element: entry.element }
+        let ahead = (offset.wrapping_sub(anchor as u64) << (64 - OFFSET_BITS)) as i64 >> (64 - OFFSET_BITS);
+        Origin { partition, offset: anchor.wrapping_add(ahead), element }
     }
+}
+
+/// What an entry says of a single incident.
+#[inline]
+fn one(origin: Origin) -> Held {
+    Held::One { offset: origin.offset as u64, partition: origin.partition, element: origin.element }
 }

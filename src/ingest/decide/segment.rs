@@ -1,33 +1,17 @@
 //! A segment of the table: a bucketized cuckoo hash of one part of the keys. It
 //! grows, shrinks and is swept alone, so that no single operation is long.
+//!
+//! Every entry lies in one of two buckets, and either follows from the other and the mark.
+//! So a search for a free slot, a lookup that finds nothing and a sweep read marks only,
+//! eight bytes a bucket in an array apart; entries lie in far memory and are read to
+//! confirm a match and to be moved.
 
-use super::bucket::{Bucket, Entry, Key, SLOTS};
-use super::slices::{STAMPS, unstamp};
+use super::bucket::{Entry, Key, Marks, SLOTS};
+use super::slices::Live;
 
-/// Most buckets that one insert looks at for a free slot (count). At a load of 0.95 about
-/// six are enough on average and fewer than one insert in a million fails, which only
-/// means growing a little early.
-const SEARCH_MAX: usize = 96;
-
-/// Which stamps of a segment are dead: those of slices before a floor.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Dead {
-    lower: u8,
-    ages: u8,
-}
-
-impl Dead {
-    /// Slices before `floor`, in a segment that holds none before `lower`.
-    #[inline]
-    pub fn new(lower: i64, floor: i64) -> Dead {
-        Dead { lower: lower as u8, ages: (floor - lower).clamp(0, STAMPS) as u8 }
-    }
-
-    #[inline]
-    fn is(self, stamp: u8) -> bool {
-        stamp.wrapping_sub(self.lower) & (STAMPS as u8 - 1) < self.ages
-    }
-}
+/// Most buckets that one insert looks at for a free slot (count). At a load of 0.95 ten are
+/// enough on average; to fail only means growing a little early.
+const SEARCH_MAX: usize = 128;
 
 /// Where an entry is.
 #[derive(Debug, Clone, Copy)]
@@ -47,25 +31,15 @@ pub(super) enum Placed {
     Full,
 }
 
-/// What a sweep left.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Swept {
-    /// Entries that went.
-    pub gone: usize,
-    /// The oldest slice that is still there.
-    pub oldest: Option<i64>,
-}
-
 /// One segment.
 #[derive(Debug)]
 pub(super) struct Segment {
-    buckets: Box<[Bucket]>,
-    /// One bit a bucket: it has an empty slot. A search asks these bits instead of loading
-    /// the buckets, most of which are full.
-    open: Box<[u64]>,
-    /// Entries held, dead ones that were not overwritten or swept yet included.
+    marks: Box<[Marks]>,
+    /// Four for each of the marks.
+    entries: Box<[[Entry; SLOTS]]>,
+    /// Slots that are not empty.
     used: u32,
-    /// No entry is of a slice before this one: stamps are read relative to it.
+    /// No entry is of a slice before this one.
     lower: i64,
 }
 
@@ -84,17 +58,21 @@ const _: () = assert!(SEARCH_MAX < ROOT as usize);
 impl Segment {
     /// An empty segment.
     pub fn new(buckets: usize, lower: i64) -> Segment {
-        let open = vec![u64::MAX; buckets.div_ceil(64)].into_boxed_slice();
-        Segment { buckets: vec![Bucket::EMPTY; buckets].into_boxed_slice(), open, used: 0, lower }
+        Segment {
+            marks: vec![Marks::NONE; buckets].into_boxed_slice(),
+            entries: vec![[Entry::NONE; SLOTS]; buckets].into_boxed_slice(),
+            used: 0,
+            lower,
+        }
     }
 
     /// Number of buckets.
     #[inline]
     pub fn buckets(&self) -> usize {
-        self.buckets.len()
+        self.marks.len()
     }
 
-    /// Entries held.
+    /// Entries held, dead ones that were not overwritten or swept yet included.
     #[inline]
     pub fn used(&self) -> usize {
         self.used as usize
@@ -108,145 +86,142 @@ impl Segment {
 
     /// The bytes of a segment with so many buckets.
     pub fn bytes(buckets: usize) -> usize {
-        buckets * size_of::<Bucket>() + buckets.div_ceil(64) * size_of::<u64>()
+        buckets * (size_of::<[Entry; SLOTS]>() + size_of::<Marks>())
     }
 
-    /// The two buckets of a key. Scaling (not masking) allows any number of buckets and
-    /// keeps the order of buckets when the number changes.
+    /// A number of 32 bits as a bucket. Scaling (not masking) allows any number of buckets
+    /// and keeps the order of buckets when the number changes.
     #[inline]
-    fn homes(&self, key: Key) -> (usize, usize) {
-        let scale = |half: u32| ((u64::from(half) * self.buckets.len() as u64) >> 32) as usize;
-        (scale(key.low as u32), scale((key.low >> 32) as u32))
+    fn scale(&self, number: u32) -> usize {
+        ((u64::from(number) * self.marks.len() as u64) >> 32) as usize
     }
 
-    /// Fetches the lines of a key's two buckets.
+    /// The other bucket of an entry that lies in `bucket`: its mirror image, with a mirror
+    /// that the print places. The other's other is the one again.
+    #[inline]
+    fn other(&self, bucket: usize, print: u8) -> usize {
+        let mirror = self.scale((u32::from(print) + 1).wrapping_mul(0x9e37_79b1));
+        if mirror >= bucket { mirror - bucket } else { mirror + self.marks.len() - bucket }
+    }
+
+    /// The two buckets of a key. There must be buckets.
+    #[inline]
+    fn homes(&self, key: Key) -> [usize; 2] {
+        let first = self.scale(key.low as u32);
+        [first, self.other(first, key.print())]
+    }
+
+    /// Fetches the marks that a lookup of the key will read.
     #[inline]
     pub fn prefetch(&self, key: Key) {
-        let (one, two) = self.homes(key);
-        if let (Some(one), Some(two)) = (self.buckets.get(one), self.buckets.get(two)) {
-            fetch(one);
-            fetch(two);
+        if !self.marks.is_empty() {
+            self.homes(key).map(|home| fetch(&self.marks[home]));
         }
     }
 
-    /// Where a key is. A segment without buckets holds nothing.
+    /// Fetches the entry that a lookup of the key will probably read; wants the marks.
     #[inline]
-    pub fn find(&self, key: Key) -> Option<Place> {
-        let (one, two) = self.homes(key);
-        if let Some(slot) = self.buckets.get(one)?.find(key) {
-            return Some(Place { bucket: one as u32, slot: slot as u8 });
-        }
-        let slot = self.buckets.get(two)?.find(key)?;
-        Some(Place { bucket: two as u32, slot: slot as u8 })
-    }
-
-    /// The entry at a place, and its slice.
-    #[inline]
-    pub fn get(&self, place: Place) -> (Entry, i64) {
-        let entry = self.buckets[place.bucket as usize].get(place.slot as usize);
-        (entry, unstamp(entry.stamp, self.lower))
-    }
-
-    /// Overwrites the entry at a place with one of the same key.
-    #[inline]
-    pub fn set(&mut self, place: Place, entry: Entry) {
-        self.buckets[place.bucket as usize].set(place.slot as usize, entry);
-    }
-
-    #[inline]
-    fn is_open(&self, bucket: usize) -> bool {
-        self.open[bucket / 64] >> (bucket % 64) & 1 == 1
-    }
-
-    /// Places an entry whose key is not there yet, moving others to their second bucket if need be.
-    #[inline]
-    pub fn place(&mut self, entry: Entry, dead: Dead) -> Placed {
-        let (one, two) = self.homes(entry.key);
-        if self.is_open(one) || self.is_open(two) {
-            // The emptier of both: the fewer full buckets, the fewer searches.
-            let home = if self.buckets[one].empty() >= self.buckets[two].empty() { one } else { two };
-            if let Some(slot) = self.buckets[home].free(|_| false) {
-                return self.fill(home, slot, entry);
-            }
-        }
-        for home in [one, two] {
-            if let Some(slot) = self.buckets[home].free(|stamp| dead.is(stamp)) {
-                return self.fill(home, slot, entry);
-            }
-        }
-        for home in [one, two] {
-            for slot in 0..SLOTS {
-                let there = self.other(home, slot);
-                if self.is_open(there) {
-                    return self.push_on(home, slot, there, entry);
+    pub fn prefetch_entry(&self, key: Key, live: Live) {
+        if !self.marks.is_empty() {
+            for home in self.homes(key) {
+                if let Some(slot) = self.marks[home].like(key.print(), live).first() {
+                    return fetch(&self.entries[home][slot]);
                 }
             }
         }
-        self.search(one, two, entry, dead)
     }
 
-    /// The other bucket in which the entry of a slot could be.
+    /// Where the live entry of a key is. A segment without buckets holds nothing.
     #[inline]
-    fn other(&self, bucket: usize, slot: usize) -> usize {
-        let (one, two) = self.homes(self.buckets[bucket].key(slot));
-        if one == bucket { two } else { one }
-    }
-
-    /// Writes into a slot that is empty or dead.
-    #[inline]
-    fn fill(&mut self, at: usize, slot: usize, entry: Entry) -> Placed {
-        let bucket = &mut self.buckets[at];
-        let old = (!bucket.is_empty(slot)).then(|| bucket.get(slot));
-        bucket.set(slot, entry);
-        match old {
-            Some(old) => Placed::Over(old),
-            None => {
-                if bucket.empty() == 0 {
-                    self.open[at / 64] &= !(1 << (at % 64));
+    pub fn find(&self, key: Key, live: Live) -> Option<Place> {
+        if self.marks.is_empty() {
+            return None;
+        }
+        for home in self.homes(key) {
+            for slot in self.marks[home].like(key.print(), live) {
+                if self.entries[home][slot].is(key) {
+                    return Some(Place { bucket: home as u32, slot: slot as u8 });
                 }
-                self.used += 1;
-                Placed::Fresh
             }
+        }
+        None
+    }
+
+    /// The entry at a place, and its tag.
+    #[inline]
+    pub fn get(&self, place: Place) -> (Entry, u8) {
+        let (bucket, slot) = (place.bucket as usize, place.slot as usize);
+        (self.entries[bucket][slot], self.marks[bucket].tags[slot])
+    }
+
+    /// Overwrites a live entry with another of the same key.
+    #[inline]
+    pub fn set(&mut self, place: Place, entry: Entry, tag: u8) {
+        let (bucket, slot) = (place.bucket as usize, place.slot as usize);
+        self.entries[bucket][slot] = entry;
+        self.marks[bucket].tags[slot] = tag;
+    }
+
+    /// Places an entry whose key has no live one yet, moving others to their other bucket if need be.
+    #[inline]
+    pub fn place(&mut self, new: Item, live: Live) -> Placed {
+        let first = self.scale(new.entry.half());
+        let homes = [first, self.other(first, new.print)];
+        let free = homes.map(|home| self.marks[home].free(live));
+        // The emptier of both: the fewer full buckets, the fewer searches.
+        let best = usize::from(free[1].count() > free[0].count());
+        match free[best].first() {
+            Some(slot) => self.fill(homes[best], slot, new),
+            None => self.search(homes, new, live),
         }
     }
 
-    /// Moves the entry of a slot to its other, open bucket and takes the slot.
     #[inline]
-    fn push_on(&mut self, home: usize, slot: usize, there: usize, entry: Entry) -> Placed {
-        let Some(free) = self.buckets[there].free(|_| false) else { return Placed::Full };
-        let moved = self.buckets[home].get(slot);
-        self.buckets[home].set(slot, entry);
-        self.fill(there, free, moved)
+    fn item(&self, bucket: usize, slot: usize) -> Item {
+        let marks = &self.marks[bucket];
+        Item { entry: self.entries[bucket][slot], print: marks.prints[slot], tag: marks.tags[slot] }
+    }
+
+    #[inline]
+    fn write(&mut self, bucket: usize, slot: usize, item: Item) {
+        let marks = &mut self.marks[bucket];
+        (marks.prints[slot], marks.tags[slot]) = (item.print, item.tag);
+        self.entries[bucket][slot] = item.entry;
+    }
+
+    /// Writes into a free slot.
+    #[inline]
+    fn fill(&mut self, bucket: usize, slot: usize, new: Item) -> Placed {
+        // An empty slot is not read: its line may be far, and a write does not wait for it.
+        let placed = match self.marks[bucket].tags[slot] {
+            0 => Placed::Fresh,
+            _ => Placed::Over(self.entries[bucket][slot]),
+        };
+        self.used += u32::from(matches!(placed, Placed::Fresh));
+        self.write(bucket, slot, new);
+        placed
     }
 
     /// Breadth first from both homes over "the entry here could move there", until a bucket
-    /// with a free slot; then every entry on the way back moves one step.
+    /// with a free slot; then every entry on the way moves one step and the new one takes
+    /// the slot that this frees in a home.
     #[inline(never)]
-    fn search(&mut self, one: usize, two: usize, entry: Entry, dead: Dead) -> Placed {
+    fn search(&mut self, homes: [usize; 2], new: Item, live: Live) -> Placed {
         let mut steps = [Step::default(); SEARCH_MAX];
-        steps[0] = Step { bucket: one as u32, parent: ROOT, slot: 0 };
-        steps[1] = Step { bucket: two as u32, parent: ROOT, slot: 0 };
-        let (mut next, mut end) = (0, if one == two { 1 } else { 2 });
+        steps[0] = Step { bucket: homes[0] as u32, parent: ROOT, slot: 0 };
+        steps[1] = Step { bucket: homes[1] as u32, parent: ROOT, slot: 0 };
+        let (mut next, mut end) = (0, if homes[0] == homes[1] { 1 } else { 2 });
         while next < end {
             let here = steps[next].bucket as usize;
-            // Roots were looked at; a bucket further on is loaded only now.
-            if steps[next].parent != ROOT
-                && let Some(free) = self.buckets[here].free(|stamp| dead.is(stamp))
-            {
-                let old = self.buckets[here].get(free);
-                self.shift(&steps, next, free, entry);
-                return Placed::Over(old);
-            }
             for slot in 0..SLOTS {
-                let there = self.other(here, slot);
-                let is_open = self.is_open(there);
-                if !is_open && end == SEARCH_MAX || on_the_way(&steps, next, there as u32) {
+                let there = self.other(here, self.marks[here].prints[slot]);
+                let free = self.marks[there].free(live).first();
+                if free.is_none() && end == SEARCH_MAX || on_the_way(&steps, next, there as u32) {
                     continue;
                 }
-                if is_open {
-                    let Some(free) = self.buckets[there].free(|_| false) else { continue };
-                    let moved = self.buckets[here].get(slot);
-                    self.shift(&steps, next, slot, entry);
+                if let Some(free) = free {
+                    let moved = self.item(here, slot);
+                    self.shift(&steps, next, slot, new);
                     return self.fill(there, free, moved);
                 }
                 steps[end] = Step { bucket: there as u32, parent: next as u8, slot: slot as u8 };
@@ -257,91 +232,91 @@ impl Segment {
         Placed::Full
     }
 
-    /// Makes way along a path: frees the slot of the root by moving every entry one step
-    /// towards `slot` of step `at`, whose own entry the caller has, and places the new entry.
-    fn shift(&mut self, steps: &[Step], mut at: usize, mut slot: usize, entry: Entry) {
+    /// Moves every entry on the way to step `at` one step on, the last into `slot`, whose
+    /// own entry the caller has; the new one takes the slot of the root.
+    fn shift(&mut self, steps: &[Step], mut at: usize, mut slot: usize, new: Item) {
         while steps[at].parent != ROOT {
-            let parent = steps[at].parent as usize;
-            let moved = self.buckets[steps[parent].bucket as usize].get(steps[at].slot as usize);
-            self.buckets[steps[at].bucket as usize].set(slot, moved);
-            slot = steps[at].slot as usize;
-            at = parent;
+            let (parent, from_slot) = (steps[at].parent as usize, steps[at].slot as usize);
+            let moved = self.item(steps[parent].bucket as usize, from_slot);
+            self.write(steps[at].bucket as usize, slot, moved);
+            (at, slot) = (parent, from_slot);
         }
-        self.buckets[steps[at].bucket as usize].set(slot, entry);
+        self.write(steps[at].bucket as usize, slot, new);
     }
 
     /// Puts an entry in the place of the oldest one in its two buckets, which is returned.
     /// The last resort: only when there is no room, no more bytes and nothing to sweep.
-    pub fn replace_oldest(&mut self, entry: Entry) -> Option<Entry> {
-        let (one, two) = self.homes(entry.key);
-        let mut oldest: Option<((i64, u32), Place)> = None;
-        for home in [one, two] {
-            for slot in 0..SLOTS {
-                let place = Place { bucket: home as u32, slot: slot as u8 };
-                let (there, slice) = self.get(place);
-                if oldest.is_none_or(|(age, _)| (slice, there.rest) < age) {
-                    oldest = Some(((slice, there.rest), place));
-                }
-            }
-        }
-        let (_, place) = oldest?;
-        let old = self.get(place).0;
-        self.set(place, entry);
+    pub fn replace_oldest(&mut self, new: Item, live: Live) -> Option<Entry> {
+        let first = self.scale(new.entry.half());
+        let homes = [first, self.other(first, new.print)];
+        let places = homes.into_iter().flat_map(|home| (0..SLOTS).map(move |slot| (home, slot)));
+        let age = |(home, slot): &(usize, usize)| (live.slice(self.marks[*home].tags[*slot]), self.entries[*home][*slot].rest());
+        let (home, slot) = places.min_by_key(age)?;
+        let old = self.entries[home][slot];
+        self.write(home, slot, new);
         Some(old)
     }
 
-    /// Empties the slots of all slices before `floor` and raises `lower` to `mark` (at most
-    /// `floor`). Hands the dead entries that have a chain to `bury`.
-    pub fn sweep(&mut self, floor: i64, mark: i64, mut bury: impl FnMut(Entry)) -> Swept {
-        let dead = Dead::new(self.lower, floor);
-        let (mut gone, mut oldest) = (0, i64::MAX);
-        for (at, bucket) in self.buckets.iter_mut().enumerate() {
-            for slot in 0..SLOTS {
-                if bucket.is_empty(slot) {
-                    continue;
+    /// Empties the slots of all dead slices; from now on there is nothing before `lower`,
+    /// which is at most the floor. `bury` gets the dead entries; without it they are not even
+    /// read. Returns how many went.
+    pub fn sweep(&mut self, live: Live, lower: i64, mut bury: Option<impl FnMut(Entry)>) -> usize {
+        let (before, sweep) = (self.used, live.since(self.lower));
+        self.used = 0;
+        for (marks, entries) in self.marks.iter_mut().zip(&self.entries) {
+            for (tag, entry) in marks.tags.iter_mut().zip(entries) {
+                let stays = sweep.holds(*tag);
+                if let (Some(bury), false, true) = (&mut bury, stays, *tag != 0) {
+                    bury(*entry);
                 }
-                if dead.is(bucket.stamp(slot)) {
-                    let entry = bucket.get(slot);
-                    if entry.chained {
-                        bury(entry);
-                    }
-                    bucket.clear(slot);
-                    self.open[at / 64] |= 1 << (at % 64);
-                    gone += 1;
-                } else {
-                    oldest = oldest.min(unstamp(bucket.stamp(slot), self.lower));
-                }
+                *tag = if stays { *tag } else { 0 };
+                self.used += u32::from(stays);
             }
         }
-        self.used -= gone;
-        self.lower = self.lower.max(mark.min(floor));
-        Swept { gone: gone as usize, oldest: (self.used > 0).then_some(oldest) }
+        self.lower = self.lower.max(lower.min(live.floor));
+        (before - self.used) as usize
     }
 
-    /// The same entries in another number of buckets; `None` if they do not fit. No entry
+    /// The oldest live slice that has entries here.
+    pub fn oldest(&self, live: Live) -> Option<i64> {
+        let tags = self.marks.iter().flat_map(|marks| marks.tags);
+        tags.filter(|tag| live.holds(*tag)).map(|tag| live.slice(tag)).min()
+    }
+
+    /// The live entries in another number of buckets; `None` if they do not fit. Nothing
     /// may be dead (sweep first).
-    pub fn rebuilt(&self, buckets: usize) -> Option<Segment> {
+    pub fn rebuilt(&self, buckets: usize, live: Live) -> Option<Segment> {
         let mut new = Segment::new(buckets, self.lower);
-        let none = Dead::new(0, 0);
-        for (at, bucket) in self.buckets.iter().enumerate() {
+        for bucket in 0..self.marks.len() {
             for slot in 0..SLOTS {
-                if bucket.is_empty(slot) {
+                if !live.holds(self.marks[bucket].tags[slot]) {
                     continue;
                 }
-                let entry = bucket.get(slot);
-                // By the same half of the key, buckets keep their order: reading and
-                // writing both walk forward.
-                let (first, second) = new.homes(entry.key);
-                let home = if self.homes(entry.key).0 == at { first } else { second };
-                if let Some(free) = new.buckets[home].free(|_| false) {
-                    new.fill(home, free, entry);
-                } else if matches!(new.place(entry, none), Placed::Full) {
+                // First buckets keep their order: mostly, reading and writing both walk forward.
+                let item = self.item(bucket, slot);
+                let first = new.scale(item.entry.half());
+                let placed = match new.marks[first].free(live).first() {
+                    Some(free) => new.fill(first, free, item),
+                    None => new.place(item, live),
+                };
+                if matches!(placed, Placed::Full) {
                     return None;
                 }
             }
         }
         Some(new)
     }
+}
+
+/// An entry with its mark.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Item {
+    /// The entry.
+    pub entry: Entry,
+    /// The part of its key that is in the mark.
+    pub print: u8,
+    /// The tag of its slice.
+    pub tag: u8,
 }
 
 /// Whether a bucket is already on the way to step `at`.
@@ -357,20 +332,23 @@ fn on_the_way(steps: &[Step], mut at: usize, bucket: u32) -> bool {
     }
 }
 
-/// Asks the processor to load a bucket; its 112 bytes lie on two or three lines.
+/// Asks the processor to load a value of less than a line's length.
 #[inline]
-fn fetch(bucket: &Bucket) {
+fn fetch<T>(value: &T) {
+    const { assert!(size_of::<T>() <= 64) };
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let at = std::ptr::from_ref(bucket).cast::<i8>();
+        let at = std::ptr::from_ref(value).cast::<i8>();
         // SAFETY: a prefetch is a hint that reads nothing and cannot fault; both addresses
-        // lie inside the bucket behind the reference (112 bytes).
+        // lie inside the value behind the reference.
         unsafe {
             _mm_prefetch::<_MM_HINT_T0>(at);
-            _mm_prefetch::<_MM_HINT_T0>(at.add(64));
+            if align_of::<T>() < size_of::<T>() {
+                _mm_prefetch::<_MM_HINT_T0>(at.add(size_of::<T>() - 1));
+            }
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = bucket;
+    let _ = value;
 }

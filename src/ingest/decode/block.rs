@@ -1,6 +1,8 @@
 //! 64 bytes of text and the questions that the index asks about them: the portable answer.
 //! An answer is a mask, bit *i* for byte *i*.
 
+use super::index::PRIMITIVE;
+
 /// 64 bytes, loaded; bytes beyond the end of the text read as spaces.
 pub(super) trait Block: Copy {
     /// Accumulates whether any byte was not ASCII.
@@ -29,11 +31,12 @@ pub(super) trait Block: Copy {
     fn escapable(self) -> u64;
     /// Bit *i* is the parity of bits 0..=i.
     fn prefix_xor(bits: u64) -> u64;
-    /// Stores kind (the byte) and position (`base` + bit number) of each bit of `tokens`.
+    /// Stores kind (the byte, [`PRIMITIVE`] for bits of `primitives`) and position (`base` + bit number) of each
+    /// bit of `tokens`, of which `primitives` are some.
     ///
     /// # Safety
-    /// There is room for 64 elements at both pointers; `text` and `at` are those of the load.
-    unsafe fn store(self, text: &[u8], at: usize, tokens: u64, base: u32, kinds: *mut u8, positions: *mut u32);
+    /// There is room for 64 elements at both pointers.
+    unsafe fn store(self, tokens: u64, primitives: u64, base: u32, kinds: *mut u8, positions: *mut u32);
 }
 
 /// The bytes from `at` on, padded with blanks.
@@ -47,31 +50,31 @@ pub(super) fn tail(text: &[u8], at: usize) -> [u8; 64] {
     bytes
 }
 
-/// Stores tokens one by one, four at a time: most blocks have a multiple of a few, and a loop
-/// that writes a little too much mispredicts less.
+/// [`Block::store`], four tokens at a time: a loop that writes a little too much mispredicts less.
 ///
 /// # Safety
-/// There is room for 64 elements at both pointers, and all bits of `tokens` are of bytes of `text`.
+/// There is room for 64 elements at both pointers.
 #[inline(always)]
 pub(super) unsafe fn store_by_bit(
-    text: &[u8],
-    at: usize,
+    bytes: &[u8; 64],
     mut tokens: u64,
+    primitives: u64,
     base: u32,
     kinds: *mut u8,
     positions: *mut u32,
 ) {
     let mut to = 0;
+    // At most 16 rounds of 4: `to` stays below 64.
     while tokens != 0 {
         for _ in 0..4 {
-            // With no bit left this is 64: a rubbish token behind the last one, within the room for 64 or skipped.
+            // With no bit left this is 64, and a rubbish token is written behind the last one.
             let bit = tokens.trailing_zeros();
-            if to < 64 {
-                // SAFETY: `to < 64`, the room that the caller gave.
-                unsafe {
-                    kinds.add(to).write(text.get(at + bit as usize).copied().unwrap_or(0));
-                    positions.add(to).write(base.wrapping_add(bit));
-                }
+            let byte = bytes[(bit % 64) as usize];
+            let kind = if primitives >> (bit % 64) & 1 == 1 { PRIMITIVE } else { byte };
+            // SAFETY: `to < 64`, the room that the caller gave.
+            unsafe {
+                kinds.add(to).write(kind);
+                positions.add(to).write(base.wrapping_add(bit));
             }
             to += 1;
             tokens &= tokens.wrapping_sub(1);
@@ -150,8 +153,8 @@ impl Block for Portable {
     }
 
     #[inline(always)]
-    unsafe fn store(self, text: &[u8], at: usize, tokens: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
+    unsafe fn store(self, tokens: u64, primitives: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
         // SAFETY: passed on from the caller.
-        unsafe { store_by_bit(text, at, tokens, base, kinds, positions) }
+        unsafe { store_by_bit(&self.0, tokens, primitives, base, kinds, positions) }
     }
 }

@@ -1,7 +1,7 @@
 //! The structural index: one SIMD pass that turns a message into a dense list of tokens.
 //!
 //! A token is an operator (`{ } [ ] : ,`), the opening quote of a string or the first byte of a
-//! primitive. Kinds (the byte itself) and positions are stored in two arrays, so that the
+//! primitive. Kinds (the byte itself; `0` for any primitive) and positions are stored in two arrays, so that the
 //! walk reads the grammar from consecutive bytes, whatever the white space and however long the texts.
 //! The same pass finds control characters in strings, bad escapes, unclosed strings and bytes
 //! that are not UTF-8; whatever it accepts, the walk must still check for grammar.
@@ -9,17 +9,24 @@
 use super::block::{Block, Portable};
 use super::reject::{Reject, RejectReason};
 
-/// Zero kinds after the last token: how far the walk may look ahead, without a bounds check, of a
-/// token that it has seen.
-pub(super) const SENTINELS: usize = 8;
+/// Zero kinds after the last token: the walk may look some tokens ahead of one that it has seen, and forms compare
+/// kinds 64 at a time, without a bounds check.
+pub(super) const SENTINELS: usize = 64;
+
+/// The kind of all primitives, whatever they start with.
+pub(super) const PRIMITIVE: u8 = b'0';
 
 /// Tokens whose memory is kept from message to message (5 bytes each). One hostile message may need 64 times
 /// as much for a moment.
 pub const INDEX_TOKENS_KEPT: usize = 1 << 20;
 
-/// Which instructions build the index. All levels give the same tokens.
+/// Which instructions build the index. All levels give the same tokens; only those that this machine can run
+/// are ever made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Level {
+pub struct Level(pub(super) Instructions);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Instructions {
     /// Any machine.
     Portable,
     /// x86-64 with AVX2 and carry-less multiplication.
@@ -31,17 +38,20 @@ pub enum Level {
 }
 
 impl Level {
+    /// Runs everywhere.
+    pub const PORTABLE: Level = Level(Instructions::Portable);
+
     /// The levels that this machine can run, the slowest first.
     pub fn available() -> Vec<Level> {
         #[allow(unused_mut)]
-        let mut levels = vec![Level::Portable];
+        let mut levels = vec![Level::PORTABLE];
         #[cfg(target_arch = "x86_64")]
         {
             if super::x86::has_avx2() {
-                levels.push(Level::Avx2);
+                levels.push(Level(Instructions::Avx2));
             }
             if super::x86::has_avx512() {
-                levels.push(Level::Avx512);
+                levels.push(Level(Instructions::Avx512));
             }
         }
         levels
@@ -49,7 +59,7 @@ impl Level {
 
     /// The fastest level that this machine can run.
     pub fn detect() -> Level {
-        Level::available().last().copied().unwrap_or(Level::Portable)
+        Level::available().last().copied().unwrap_or(Level::PORTABLE)
     }
 }
 
@@ -69,29 +79,30 @@ pub struct Index {
 impl Index {
     /// Indexes `arena[start..end]`; `end - start` must be at most [`super::slot::SLOT_LEN_MAX`] and `end` fit 32 bits.
     /// Fails on what only bytes can tell: UTF-8, control characters and escapes in strings, an unclosed string.
-    #[inline]
     pub fn build(&mut self, level: Level, arena: &[u8], start: usize, end: usize) -> Result<(), Reject> {
         let text = arena.get(start..end).unwrap_or_default();
+        // SAFETY: a level exists only if `Level::available` found its features on this machine.
+        unsafe {
+            match level.0 {
+                Instructions::Portable => self.build_by::<Portable>(text, start as u32),
+                #[cfg(target_arch = "x86_64")]
+                Instructions::Avx2 => super::x86::build_avx2(self, text, start as u32),
+                #[cfg(target_arch = "x86_64")]
+                Instructions::Avx512 => super::x86::build_avx512(self, text, start as u32),
+            }
+        }
+    }
+
+    /// [`Index::build`] of `text`, which starts at arena offset `base`.
+    ///
+    /// # Safety
+    /// The CPU must have the features that `B` needs.
+    #[inline(always)]
+    pub(super) unsafe fn build_by<B: Block>(&mut self, text: &[u8], base: u32) -> Result<(), Reject> {
         self.prepare(text.len());
-        let seen = match level {
-            // SAFETY: the portable block needs no CPU feature.
-            Level::Portable => unsafe { scan::<Portable>(text, start as u32, self) },
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => super::x86::scan_avx2(text, start as u32, self),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => super::x86::scan_avx512(text, start as u32, self),
-        };
-        if !seen.ascii
-            && let Err(error) = simdutf8::basic::from_utf8(text)
-        {
-            let _ = error;
-            let at = std::str::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len);
-            return Err(Reject { reason: RejectReason::NotUtf8, at: at as u32 });
-        }
-        if seen.fault {
-            return Err(locate(text));
-        }
-        Ok(())
+        // SAFETY: passed on to the caller.
+        let seen = unsafe { scan::<B>(text, base, self) };
+        if seen.ascii && !seen.fault { Ok(()) } else { look_again(text, seen) }
     }
 
     /// Kinds of all tokens and the sentinels.
@@ -150,7 +161,7 @@ impl Index {
 
 /// What a scan noticed besides tokens.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
+struct Seen {
     ascii: bool,
     fault: bool,
 }
@@ -160,7 +171,7 @@ pub(super) struct Seen {
 /// # Safety
 /// The CPU must have the features that `B` needs.
 #[inline(always)]
-pub(super) unsafe fn scan<B: Block>(text: &[u8], base: u32, index: &mut Index) -> Seen {
+unsafe fn scan<B: Block>(text: &[u8], base: u32, index: &mut Index) -> Seen {
     const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
     let mut count = 0;
     let mut escaped_before = 0u64;
@@ -217,7 +228,7 @@ pub(super) unsafe fn scan<B: Block>(text: &[u8], base: u32, index: &mut Index) -
         unsafe {
             let kinds = index.kinds.as_mut_ptr().add(count);
             let positions = index.positions.as_mut_ptr().add(count);
-            block.store(text, at, tokens, base + at as u32, kinds, positions);
+            block.store(tokens, first, base + at as u32, kinds, positions);
         }
         count += tokens.count_ones() as usize;
         at += 64;
@@ -237,6 +248,16 @@ pub(super) unsafe fn scan<B: Block>(text: &[u8], base: u32, index: &mut Index) -
     // An escape may not be the last byte, nor a string stay open.
     fault |= string_before | escaped_before;
     Seen { ascii: B::is_ascii(high), fault: fault != 0 }
+}
+
+/// What is left to find out about a text with bytes that are not ASCII, or with a fault.
+#[inline(never)]
+fn look_again(text: &[u8], seen: Seen) -> Result<(), Reject> {
+    if !seen.ascii && simdutf8::basic::from_utf8(text).is_err() {
+        let at = std::str::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len);
+        return Err(Reject { reason: RejectReason::NotUtf8, at: at as u32 });
+    }
+    if seen.fault { Err(locate(text)) } else { Ok(()) }
 }
 
 #[inline]

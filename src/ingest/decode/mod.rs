@@ -5,6 +5,7 @@
 //! nobody reads, is rejected as a whole and changes nothing else.
 
 mod block;
+mod form;
 pub mod index;
 mod key;
 mod reject;
@@ -22,12 +23,15 @@ mod x86;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use form::FORM_TOKENS_MAX;
 pub use index::{INDEX_TOKENS_KEPT, Index, Level};
 pub use reject::{Reject, RejectReason};
 pub use rows::Rows;
 pub use shape::{FLAT_STEPS_MAX, NO_TOP_KEY, Shape, ShapeOptions};
 pub use slot::{Kind, SLOT_LEN_MAX, Slot};
 pub use text::unescape;
+use form::Forms;
+use index::Instructions;
 use tokens::{Fault, Tokens};
 use walk::{Found, Walk};
 
@@ -68,6 +72,7 @@ pub struct Decoder {
     level: Level,
     index: Index,
     found: Found,
+    forms: Option<Forms>,
     padded: Vec<u8>,
 }
 
@@ -85,7 +90,13 @@ impl Decoder {
             elements: limits.elements.min(ELEMENTS_MAX),
         };
         let found = Found::new(&shape);
-        Decoder { shape, limits, level, index: Index::default(), found, padded: Vec::new() }
+        Decoder { shape, limits, level, index: Index::default(), found, forms: Some(Forms::new()), padded: Vec::new() }
+    }
+
+    /// Walks every event from now on, also those of a form that is known: for tests and benches of the walk.
+    pub fn without_forms(mut self) -> Decoder {
+        self.forms = None;
+        self
     }
 
     /// The shape that this decoder fills rows for.
@@ -157,6 +168,7 @@ impl Decoder {
             .map_err(|reject| Reject { reason: reject.reason, at: reject.at + shift })
     }
 
+    /// The events of `arena[start..end]`. What follows the index is compiled twice too: bit manipulation instructions help.
     #[inline(always)]
     fn events(
         &mut self,
@@ -167,10 +179,40 @@ impl Decoder {
         rows: &mut Rows,
     ) -> Result<u32, Reject> {
         self.index.build(self.level, arena, start, end)?;
+        match self.level.0 {
+            Instructions::Portable => self.indexed(arena, start, message, rows),
+            // SAFETY: a level exists only if `Level::available` found its features on this machine.
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 | Instructions::Avx512 => unsafe { self.indexed_bmi(arena, start, message, rows) },
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
+    fn indexed_bmi(&mut self, arena: &[u8], start: usize, message: u32, rows: &mut Rows) -> Result<u32, Reject> {
+        self.indexed(arena, start, message, rows)
+    }
+
+    /// The events of the message that starts at `start` and is in the index.
+    #[inline(always)]
+    fn indexed(&mut self, arena: &[u8], start: usize, message: u32, rows: &mut Rows) -> Result<u32, Reject> {
         let tokens = Tokens::new(&self.index, arena, start as u32);
         let count = tokens.count();
         if count == 0 {
             return Err(Reject { reason: RejectReason::Empty, at: 0 });
+        }
+        let forms = self.forms.as_mut().filter(|_| self.shape.options.explode.is_none());
+        let mut form = forms.and_then(|forms| Some((Forms::hash(&tokens)?, forms)));
+        if let Some((hash, forms)) = &mut form
+            && forms.fill(*hash, &tokens, rows)
+        {
+            rows.events.push(tokens.container_slot(0, count));
+            rows.messages.push(message);
+            rows.elements.push(0);
+            if self.shape.options.top_level {
+                rows.top_ends.push(rows.top.len() as u32);
+            }
+            return Ok(1);
         }
         let mut walk = Walk { tokens, shape: &self.shape, found: &mut self.found };
         let mut cut = Cut { start, message, elements: 0, limits: self.limits };
@@ -184,7 +226,11 @@ impl Decoder {
                 Some(path) => cut.explode(&mut walk, i, path.steps(), rows)?,
             };
         }
-        Ok(cut.elements)
+        let elements = cut.elements;
+        if let (Some((hash, forms)), 1) = (form, elements) {
+            forms.learn(hash, &tokens, &self.found, rows);
+        }
+        Ok(elements)
     }
 }
 

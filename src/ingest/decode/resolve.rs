@@ -26,11 +26,7 @@ impl Tokens<'_> {
 
     /// The value at token `i`, which the walk has checked.
     pub fn checked_slot(&self, i: usize) -> Slot {
-        match self.kind(i) {
-            b'"' => self.string_slot(i),
-            b'{' | b'[' => self.container_slot(i, self.checked_end(i)),
-            _ => self.primitive_slot(i).unwrap_or(Slot::MISSING),
-        }
+        self.slot(i, self.checked_end(i))
     }
 
     /// The token after the checked value at token `i`.

@@ -70,6 +70,12 @@ impl Slot {
         Slot(u64::from(start) | (u64::from(len) & LEN_MASK) << 32 | (kind as u64) << KIND_SHIFT)
     }
 
+    /// The same kind and length at another place.
+    #[inline(always)]
+    pub(super) fn at(self, start: u32) -> Slot {
+        Slot(self.0 & !u64::from(u32::MAX) | u64::from(start))
+    }
+
     /// The kind of value.
     #[inline(always)]
     pub fn kind(self) -> Kind {

@@ -1,6 +1,6 @@
 //! A message as its tokens: unchecked access for the walk, text ranges of values, and the grammar of primitives.
 
-use super::index::{Index, SENTINELS};
+use super::index::{Index, PRIMITIVE, SENTINELS};
 use super::reject::{Reject, RejectReason};
 use super::slot::{Kind, Slot};
 
@@ -28,8 +28,7 @@ impl Fault {
 
 /// The tokens of one message beside its bytes.
 ///
-/// Functions take token numbers. A number is good when it is at most [`SENTINELS`] − 1 beyond a token
-/// that exists or the end; the walk keeps to that by moving past a token only after it has seen that its kind
+/// Functions take token numbers. A number is good when it is less than [`SENTINELS`] beyond the last token; the walk keeps to that by moving past a token only after it has seen that its kind
 /// is not 0 (the kind of sentinels).
 #[derive(Clone, Copy)]
 pub(super) struct Tokens<'a> {
@@ -56,6 +55,18 @@ impl<'a> Tokens<'a> {
             bytes: arena,
             start,
         }
+    }
+
+    /// Kinds of all tokens, then [`SENTINELS`] zeros.
+    #[inline(always)]
+    pub fn kinds(&self) -> &'a [u8] {
+        self.kinds
+    }
+
+    /// The token at an arena offset, if there is one.
+    pub fn token_at(&self, position: u32) -> Option<u32> {
+        let tokens = self.positions.get(..self.count())?;
+        tokens.binary_search(&position).ok().map(|token| token as u32)
     }
 
     /// How many tokens there are.
@@ -109,25 +120,36 @@ impl<'a> Tokens<'a> {
         self.bytes.get(start as usize..start as usize + len as usize).unwrap_or_default()
     }
 
-    /// True when the bytes hold a backslash.
+    /// True when the bytes of the message hold a backslash.
     #[inline(always)]
     pub fn has_escape(&self, start: u32, len: u32) -> bool {
         self.has_escapes && self.find_escape(start - self.start, len)
     }
 
-    #[inline]
+    #[inline(always)]
     fn find_escape(&self, from: u32, len: u32) -> bool {
-        let (mut word, mut shift, mut left) = (from as usize / 64, from % 64, len);
-        loop {
-            let bits = self.escapes.get(word).copied().unwrap_or(0) >> shift;
-            let here = 64 - shift;
-            if left <= here {
-                return left != 0 && bits << (64 - left) != 0;
+        if len >= 64 {
+            return self.find_escape_far(from, len);
+        }
+        let word = (from / 64) as usize;
+        let low = self.escapes.get(word).copied().unwrap_or(0);
+        let high = self.escapes.get(word + 1).copied().unwrap_or(0);
+        // 64 bits from `from` on, of which the first `len` count.
+        let bits = low >> (from % 64) | high << 1 << (63 - from % 64);
+        bits & ((1 << len) - 1) != 0
+    }
+
+    #[inline(never)]
+    fn find_escape_far(&self, from: u32, len: u32) -> bool {
+        let (first, last) = (from as usize / 64, (from + len) as usize / 64);
+        let words = self.escapes.get(first..=last).unwrap_or_default();
+        let (head, tail) = (!0 << (from % 64), !(!0 << ((from + len) % 64)));
+        match words {
+            [first, between @ .., last] => {
+                first & head != 0 || last & tail != 0 || between.iter().any(|bits| *bits != 0)
             }
-            if bits != 0 {
-                return true;
-            }
-            (word, shift, left) = (word + 1, 0, left - here);
+            [one] => one & head & tail != 0,
+            [] => false,
         }
     }
 
@@ -170,11 +192,70 @@ impl<'a> Tokens<'a> {
         (start, end - start)
     }
 
-    /// True when token `i` is a literal or a number as RFC 8259 has them.
+    /// True when token `i`, whose kind is [`PRIMITIVE`], is a literal or a number as RFC 8259 has them.
+    #[inline(never)]
+    pub fn is_good_primitive(&self, i: usize) -> bool {
+        self.is_literal_at(i) || self.is_integer_at(i) || self.is_decimal_at(i) || self.is_other_primitive(i)
+    }
+
+    /// Where the primitive at token `i` starts, and its length with the blanks after it.
+    #[inline(always)]
+    fn extent(&self, i: usize) -> (u32, u32) {
+        let start = self.position(i);
+        (start, self.position(i + 1) - start)
+    }
+
+    /// True when the primitive at token `i` is a literal and no blank follows.
+    #[inline(always)]
+    pub fn is_literal_at(&self, i: usize) -> bool {
+        let (start, len) = self.extent(i);
+        self.is_literal(start, len)
+    }
+
+    /// True when the primitive at token `i` is a number of at most 16 digits, and no blank follows.
+    #[inline(always)]
+    pub fn is_integer_at(&self, i: usize) -> bool {
+        let (start, len) = self.extent(i);
+        let (others, _) = self.digits(start);
+        (others.trailing_zeros() == len) & ((len == 1) | (self.byte(start) != b'0'))
+    }
+
+    /// True when the primitive at token `i` is a number without an exponent, of at most 16 bytes besides the sign, and no blank follows.
+    #[inline(always)]
+    pub fn is_decimal_at(&self, i: usize) -> bool {
+        let (start, len) = self.extent(i);
+        let sign = u32::from(self.byte(start) == b'-');
+        let (start, len) = (start + sign, len - sign);
+        let (others, points) = self.digits(start);
+        let whole = others.trailing_zeros();
+        let point = points >> whole & 1;
+        let places = ((others >> whole) >> 1).trailing_zeros();
+        let leading_zero = (self.byte(start) == b'0') & (whole != 1);
+        (whole + point * (1 + places) == len) & (whole != 0) & !leading_zero & ((point == 0) | (places != 0))
+    }
+
+    #[inline(never)]
+    fn is_other_primitive(&self, i: usize) -> bool {
+        let (start, len) = self.primitive(i);
+        self.is_literal(start, len) || is_number(self.text(start, len))
+    }
+
+    /// True when token `i` is a primitive and a good one.
     #[inline(always)]
     pub fn is_primitive(&self, i: usize) -> bool {
+        self.kind(i) == PRIMITIVE && self.is_good_primitive(i)
+    }
+
+    /// The primitive at token `i`, which is known to be good.
+    #[inline(always)]
+    pub fn good_primitive_slot(&self, i: usize) -> Slot {
         let (start, len) = self.primitive(i);
-        self.is_literal(start, len) || self.is_integer(start, len) || is_number(self.text(start, len))
+        let byte = self.byte(start);
+        let mut kind = Kind::Number;
+        kind = if byte == b't' { Kind::True } else { kind };
+        kind = if byte == b'f' { Kind::False } else { kind };
+        kind = if byte == b'n' { Kind::Null } else { kind };
+        Slot::new(kind, start, len)
     }
 
     /// `true`, `false` or `null`.
@@ -185,47 +266,45 @@ impl<'a> Tokens<'a> {
         const FALSE: u64 = u64::from_le_bytes(*b"false\0\0\0");
         let word = self.word(start);
         let four = word & 0xffff_ffff;
-        // One branch: which literal it is cannot be predicted.
         (len == 4) & ((four == TRUE) | (four == NULL)) | (len == 5) & (word & 0xff_ffff_ffff == FALSE)
     }
 
-    /// Up to 16 digits without a leading zero; other numbers are for [`is_number`].
+    /// Of the 16 bytes from `start` on: those that are not digits (bits 16 and above are set), and the points.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn is_integer(&self, start: u32, len: u32) -> bool {
+    fn digits(&self, start: u32) -> (u32, u32) {
         use std::arch::x86_64::*;
-        // SAFETY: SSE2 is part of x86-64; 16 bytes from an offset within the message are in the padded arena.
-        let others = unsafe {
+        // SAFETY: SSE2 is part of x86-64; 16 bytes from an offset within the message, or just past it,
+        // are in the padded arena.
+        unsafe {
             let bytes = _mm_loadu_si128(self.bytes.as_ptr().add(start as usize).cast());
             let value = _mm_sub_epi8(bytes, _mm_set1_epi8(b'0' as i8));
             let digits = _mm_cmpeq_epi8(_mm_min_epu8(value, _mm_set1_epi8(9)), value);
-            !_mm_movemask_epi8(digits)
-        };
-        others.trailing_zeros() == len && (len == 1 || self.byte(start) != b'0')
+            let points = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'.' as i8));
+            (!_mm_movemask_epi8(digits) as u32, _mm_movemask_epi8(points) as u32)
+        }
     }
 
     #[cfg(not(target_arch = "x86_64"))]
     #[inline(always)]
-    fn is_integer(&self, _start: u32, _len: u32) -> bool {
-        false
+    fn digits(&self, start: u32) -> (u32, u32) {
+        let (mut others, mut points) = (!0, 0);
+        for i in 0..16 {
+            let byte = self.byte(start + i);
+            others ^= u32::from(byte.is_ascii_digit()) << i;
+            points |= u32::from(byte == b'.') << i;
+        }
+        (others, points)
     }
 
-    /// The primitive at token `i`, if it is one.
+    /// The checked value of tokens `i..after`.
     #[inline(always)]
-    pub fn primitive_slot(&self, i: usize) -> Result<Slot, Fault> {
-        let (start, len) = self.primitive(i);
-        let kind = if self.is_literal(start, len) {
-            match self.byte(start) {
-                b't' => Kind::True,
-                b'f' => Kind::False,
-                _ => Kind::Null,
-            }
-        } else if self.is_integer(start, len) || is_number(self.text(start, len)) {
-            Kind::Number
-        } else {
-            return Err(Fault::syntax(start));
-        };
-        Ok(Slot::new(kind, start, len))
+    pub fn slot(&self, i: usize, after: usize) -> Slot {
+        match self.kind(i) {
+            b'"' => self.string_slot(i),
+            b'{' | b'[' => self.container_slot(i, after),
+            _ => self.good_primitive_slot(i),
+        }
     }
 }
 

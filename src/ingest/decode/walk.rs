@@ -20,6 +20,8 @@ pub(super) struct Found {
     object: u32,
     /// A key that leads on came twice in one object: what was found below the first is void.
     pub repeated: bool,
+    /// Tokens of the keys that the walk compared, in order: with the kinds of tokens they decide what is found where.
+    pub keys: Vec<u32>,
     /// Space for a key with escapes.
     key: Vec<u8>,
 }
@@ -32,6 +34,7 @@ impl Found {
             seen: vec![0; shape.edges.len()],
             object: 0,
             repeated: false,
+            keys: Vec::new(),
             key: Vec::new(),
         }
     }
@@ -41,6 +44,7 @@ impl Found {
         self.slots.fill(Slot::MISSING);
         self.ranks.fill(0);
         self.repeated = false;
+        self.keys.clear();
         if self.object > u32::MAX / 2 {
             self.object = 0;
             self.seen.fill(0);
@@ -80,54 +84,54 @@ impl Walk<'_> {
         depth: u32,
         rows: &mut Rows,
     ) -> Result<usize, Fault> {
+        // Copies, so that they can stay in registers whatever is written below.
+        let tokens = self.tokens;
         let edges = self.shape.edges_of(node);
         self.found.object += 1;
         let object = self.found.object;
-        if self.tokens.kind(i) == b'}' {
+        if tokens.kind(i) == b'}' {
             return Ok(i + 1);
         }
         loop {
-            if self.tokens.kinds4(i) & 0xffff != KEY_COLON {
-                return Err(Fault::syntax(self.tokens.position(i)));
+            let kinds = tokens.kinds4(i);
+            if kinds & 0xffff != KEY_COLON {
+                return Err(Fault::syntax(tokens.position(i)));
             }
-            let (start, len) = self.tokens.string(i);
-            let number = if self.tokens.has_escape(start, len) {
+            self.found.keys.push(i as u32);
+            let (start, len) = tokens.string(i);
+            let number = if tokens.has_escape(start, len) {
                 self.find_escaped(node, start, len)
             } else {
-                let ends = Ends::new(self.tokens.word(start), self.tokens.word(start + Ends::last_at(len)), len);
-                node.keys.find_ends(edges, ends, || self.tokens.text(start, len))
+                let ends = Ends::new(tokens.word(start), tokens.word(start + Ends::last_at(len)), len);
+                node.keys.find_ends(edges, ends, || tokens.text(start, len))
             };
-            let edge = number.and_then(|number| edges.get(number as usize));
             let value = i + 2;
+            let (mut after, is_string) = (value + 1, (kinds >> 16) as u8 == b'"');
+            if let Some(number) = number
+                && let Some(edge) = edges.get(number as usize)
+            {
+                if edge.target.node != 0
+                    && let Some(seen) = self.found.seen.get_mut(node.first_edge as usize + number as usize)
+                {
+                    self.found.repeated |= *seen == object;
+                    *seen = object;
+                }
+                if is_string {
+                    self.record(&edge.target, tokens.string_slot(value));
+                } else {
+                    after = self.value(value, &edge.target, depth, rows)?;
+                }
+            } else if !is_string {
+                after = tokens.skip_value(value, depth)?;
+            }
             if TOP {
+                rows.top.push((tokens.string_slot(i), tokens.slot(value, after)));
                 rows.top_keys.push(number.unwrap_or(NO_TOP_KEY));
             }
-            let after = match edge {
-                Some(edge) => {
-                    if edge.target.node != 0 {
-                        let at = node.first_edge as usize + number.unwrap_or(0) as usize;
-                        if let Some(seen) = self.found.seen.get_mut(at) {
-                            self.found.repeated |= *seen == object;
-                            *seen = object;
-                        }
-                    }
-                    let (after, slot) = self.value(value, &edge.target, depth, rows)?;
-                    if TOP {
-                        rows.top.push((self.tokens.string_slot(i), slot));
-                    }
-                    after
-                }
-                None if TOP => {
-                    let (after, slot) = self.slot(value, depth)?;
-                    rows.top.push((self.tokens.string_slot(i), slot));
-                    after
-                }
-                None => self.tokens.skip_value(value, depth)?,
-            };
-            match self.tokens.kind(after) {
+            match tokens.kind(after) {
                 b',' => i = after + 1,
                 b'}' => return Ok(after + 1),
-                _ => return Err(Fault::syntax(self.tokens.position(after))),
+                _ => return Err(Fault::syntax(tokens.position(after))),
             }
         }
     }
@@ -143,7 +147,7 @@ impl Walk<'_> {
             let after = match next {
                 Some((index, target)) if *index == element => {
                     next = wanted.next();
-                    self.value(i, target, depth, rows)?.0
+                    self.value(i, target, depth, rows)?
                 }
                 _ => self.tokens.skip_value(i, depth)?,
             };
@@ -158,22 +162,30 @@ impl Walk<'_> {
 
     /// Walks a value that a target asks for, and records it for the paths that end here.
     #[inline(always)]
-    fn value(&mut self, i: usize, target: &Target, depth: u32, rows: &mut Rows) -> Result<(usize, Slot), Fault> {
-        let node = self.shape.nodes.get(target.node as usize).filter(|_| target.node != 0);
-        let (after, slot) = match (self.tokens.kind(i), node) {
-            (open @ (b'{' | b'['), Some(node)) => {
-                if depth == 0 {
-                    return Err(Fault::depth(self.tokens.position(i)));
-                }
-                let after = if open == b'{' {
+    fn value(&mut self, i: usize, target: &Target, depth: u32, rows: &mut Rows) -> Result<usize, Fault> {
+        let tokens = self.tokens;
+        let after = match tokens.kind(i) {
+            open @ (b'{' | b'[') if target.node != 0 => {
+                let Some(node) = self.shape.nodes.get(target.node as usize).filter(|_| depth != 0) else {
+                    return Err(Fault::depth(tokens.position(i)));
+                };
+                if open == b'{' {
                     self.object::<false>(i + 1, node, depth - 1, rows)?
                 } else {
                     self.array(i + 1, node, depth - 1, rows)?
-                };
-                (after, self.tokens.container_slot(i, after))
+                }
             }
-            _ => self.slot(i, depth)?,
+            _ => tokens.skip_value(i, depth)?,
         };
+        if target.terminals.0 != target.terminals.1 {
+            self.record(target, tokens.slot(i, after));
+        }
+        Ok(after)
+    }
+
+    /// Notes a value for the paths that end at a target, unless they have one that wins.
+    #[inline(always)]
+    fn record(&mut self, target: &Target, slot: Slot) {
         for path in self.shape.ends(target) {
             let path = *path as usize;
             if let (Some(to), Some(rank)) = (self.found.slots.get_mut(path), self.found.ranks.get_mut(path))
@@ -183,20 +195,6 @@ impl Walk<'_> {
                 *rank = target.rank;
             }
         }
-        Ok((after, slot))
-    }
-
-    /// Checks a value in which no path goes on.
-    #[inline(always)]
-    fn slot(&self, i: usize, depth: u32) -> Result<(usize, Slot), Fault> {
-        Ok(match self.tokens.kind(i) {
-            b'"' => (i + 1, self.tokens.string_slot(i)),
-            b'{' | b'[' => {
-                let after = self.tokens.skip(i, depth)?;
-                (after, self.tokens.container_slot(i, after))
-            }
-            _ => (i + 1, self.tokens.primitive_slot(i)?),
-        })
     }
 
     #[cold]

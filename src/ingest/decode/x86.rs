@@ -3,7 +3,8 @@
 use std::arch::x86_64::*;
 
 use super::block::{Block, store_by_bit, tail};
-use super::index::{Index, Seen, scan};
+use super::index::{Index, PRIMITIVE};
+use super::reject::Reject;
 
 /// True when [`Avx2`] may be used.
 pub(super) fn has_avx2() -> bool {
@@ -24,32 +25,18 @@ pub(super) fn has_avx512() -> bool {
         && is_x86_feature_detected!("avx512vbmi2")
 }
 
-/// The scan by AVX2. Checks the CPU itself, so that it is safe to call.
-#[inline]
-pub(super) fn scan_avx2(text: &[u8], base: u32, index: &mut Index) -> Seen {
-    assert!(has_avx2(), "this level is for CPUs with AVX2");
-    // SAFETY: the features were just checked.
-    unsafe { scan_avx2_checked(text, base, index) }
-}
-
-/// The scan by AVX-512. Checks the CPU itself, so that it is safe to call.
-#[inline]
-pub(super) fn scan_avx512(text: &[u8], base: u32, index: &mut Index) -> Seen {
-    assert!(has_avx512(), "this level is for CPUs with AVX-512 VBMI2");
-    // SAFETY: the features were just checked.
-    unsafe { scan_avx512_checked(text, base, index) }
-}
-
+/// [`Index::build_by`] with AVX2.
 #[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,popcnt")]
-fn scan_avx2_checked(text: &[u8], base: u32, index: &mut Index) -> Seen {
+pub(super) fn build_avx2(index: &mut Index, text: &[u8], base: u32) -> Result<(), Reject> {
     // SAFETY: this function has the features of `Avx2`.
-    unsafe { scan::<Avx2>(text, base, index) }
+    unsafe { index.build_by::<Avx2>(text, base) }
 }
 
+/// [`Index::build_by`] with AVX-512.
 #[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2")]
-fn scan_avx512_checked(text: &[u8], base: u32, index: &mut Index) -> Seen {
+pub(super) fn build_avx512(index: &mut Index, text: &[u8], base: u32) -> Result<(), Reject> {
     // SAFETY: this function has the features of `Avx512`.
-    unsafe { scan::<Avx512>(text, base, index) }
+    unsafe { index.build_by::<Avx512>(text, base) }
 }
 
 /// Operators by their low four bits, compared with the byte | 0x20 (which makes `[` a `{` and `]` a `}`).
@@ -77,16 +64,12 @@ const fn escapable() -> [u8; 16] {
 #[derive(Clone, Copy)]
 pub(super) struct Avx2(__m256i, __m256i);
 
-impl Avx2 {
-    #[inline(always)]
-    fn mask(self, by: impl Fn(__m256i) -> __m256i) -> u64 {
-        // SAFETY: an `Avx2` is only loaded on a CPU that has it.
-        unsafe {
-            let low = _mm256_movemask_epi8(by(self.0)) as u32;
-            let high = _mm256_movemask_epi8(by(self.1)) as u32;
-            u64::from(low) | u64::from(high) << 32
-        }
-    }
+/// Bit *i* is the top bit of byte *i*.
+#[inline(always)]
+unsafe fn mask256(low: __m256i, high: __m256i) -> u64 {
+    // SAFETY: AVX2 is the caller's promise.
+    let (low, high) = unsafe { (_mm256_movemask_epi8(low) as u32, _mm256_movemask_epi8(high) as u32) };
+    u64::from(low) | u64::from(high) << 32
 }
 
 /// A table of 16 bytes in both halves of a register.
@@ -96,6 +79,43 @@ unsafe fn table256(table: &[u8; 16]) -> __m256i {
     unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast())) }
 }
 
+// What follows are functions, not closures: only functions can be told to be inlined, and without that each
+// instruction of a block becomes a call.
+
+#[inline(always)]
+unsafe fn operators256(v: __m256i) -> __m256i {
+    // SAFETY: AVX2 is the caller's promise; so below.
+    unsafe {
+        let folded = _mm256_or_si256(v, _mm256_set1_epi8(0x20));
+        _mm256_cmpeq_epi8(folded, _mm256_shuffle_epi8(table256(&OPERATORS), v))
+    }
+}
+
+#[inline(always)]
+unsafe fn spaces256(v: __m256i) -> __m256i {
+    // SAFETY: as above.
+    unsafe { _mm256_cmpeq_epi8(v, _mm256_shuffle_epi8(table256(&SPACES), v)) }
+}
+
+/// The bytes that may *not* follow a backslash.
+#[inline(always)]
+unsafe fn inescapable256(v: __m256i) -> __m256i {
+    // SAFETY: as above.
+    unsafe {
+        let half = _mm256_and_si256(_mm256_srli_epi16::<4>(v), _mm256_set1_epi8(15));
+        let bit = _mm256_shuffle_epi8(table256(&HIGH_BIT), half);
+        let allowed = _mm256_and_si256(bit, _mm256_shuffle_epi8(table256(&ESCAPABLE), v));
+        _mm256_cmpeq_epi8(allowed, _mm256_setzero_si256())
+    }
+}
+
+#[inline(always)]
+unsafe fn control256(v: __m256i) -> __m256i {
+    // SAFETY: as above.
+    unsafe { _mm256_cmpeq_epi8(_mm256_max_epu8(v, _mm256_set1_epi8(0x1f)), _mm256_set1_epi8(0x1f)) }
+}
+
+// SAFETY of all that follows: an `Avx2` is only loaded on a CPU that has it.
 impl Block for Avx2 {
     type High = u64;
     const ZERO_HIGH: u64 = 0;
@@ -116,7 +136,8 @@ impl Block for Avx2 {
 
     #[inline(always)]
     fn add_high(self, high: &mut u64) {
-        *high |= self.mask(|v| v);
+        // SAFETY: see the impl.
+        *high |= unsafe { mask256(self.0, self.1) };
     }
 
     #[inline(always)]
@@ -126,52 +147,52 @@ impl Block for Avx2 {
 
     #[inline(always)]
     fn equal(self, byte: u8) -> u64 {
-        // SAFETY: as in `mask`.
-        self.mask(|v| unsafe { _mm256_cmpeq_epi8(v, _mm256_set1_epi8(byte as i8)) })
+        // SAFETY: see the impl.
+        unsafe {
+            let byte = _mm256_set1_epi8(byte as i8);
+            mask256(_mm256_cmpeq_epi8(self.0, byte), _mm256_cmpeq_epi8(self.1, byte))
+        }
     }
 
     #[inline(always)]
     fn control(self) -> u64 {
-        // SAFETY: as in `mask`.
-        self.mask(|v| unsafe { _mm256_cmpeq_epi8(_mm256_max_epu8(v, _mm256_set1_epi8(0x1f)), _mm256_set1_epi8(0x1f)) })
+        // SAFETY: see the impl.
+        unsafe { mask256(control256(self.0), control256(self.1)) }
     }
 
     #[inline(always)]
     fn operators(self) -> u64 {
-        // SAFETY: as in `mask`.
-        self.mask(|v| unsafe {
-            let folded = _mm256_or_si256(v, _mm256_set1_epi8(0x20));
-            _mm256_cmpeq_epi8(folded, _mm256_shuffle_epi8(table256(&OPERATORS), v))
-        })
+        // SAFETY: see the impl.
+        unsafe { mask256(operators256(self.0), operators256(self.1)) }
     }
 
     #[inline(always)]
     fn spaces(self) -> u64 {
-        // SAFETY: as in `mask`.
-        self.mask(|v| unsafe { _mm256_cmpeq_epi8(v, _mm256_shuffle_epi8(table256(&SPACES), v)) })
+        // SAFETY: see the impl.
+        unsafe { mask256(spaces256(self.0), spaces256(self.1)) }
     }
 
     #[inline(always)]
     fn escapable(self) -> u64 {
-        // SAFETY: as in `mask`.
-        self.mask(|v| unsafe {
-            let half = _mm256_and_si256(_mm256_srli_epi16::<4>(v), _mm256_set1_epi8(15));
-            let bit = _mm256_shuffle_epi8(table256(&HIGH_BIT), half);
-            let allowed = _mm256_and_si256(bit, _mm256_shuffle_epi8(table256(&ESCAPABLE), v));
-            _mm256_xor_si256(_mm256_cmpeq_epi8(allowed, _mm256_setzero_si256()), _mm256_set1_epi8(-1))
-        })
+        // SAFETY: see the impl.
+        unsafe { !mask256(inescapable256(self.0), inescapable256(self.1)) }
     }
 
     #[inline(always)]
     fn prefix_xor(bits: u64) -> u64 {
-        // SAFETY: as in `mask`; `has_avx2` asks for pclmulqdq.
+        // SAFETY: see the impl; `has_avx2` asks for pclmulqdq.
         unsafe { prefix_xor(bits) }
     }
 
     #[inline(always)]
-    unsafe fn store(self, text: &[u8], at: usize, tokens: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
-        // SAFETY: passed on from the caller.
-        unsafe { store_by_bit(text, at, tokens, base, kinds, positions) }
+    unsafe fn store(self, tokens: u64, primitives: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
+        let mut bytes = [0; 64];
+        // SAFETY: the array has 64 bytes; the rest is passed on from the caller.
+        unsafe {
+            _mm256_storeu_si256(bytes.as_mut_ptr().cast(), self.0);
+            _mm256_storeu_si256(bytes.as_mut_ptr().add(32).cast(), self.1);
+            store_by_bit(&bytes, tokens, primitives, base, kinds, positions);
+        }
     }
 }
 
@@ -276,11 +297,12 @@ impl Block for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn store(self, _: &[u8], _: usize, tokens: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
-        // SAFETY: there is room for 64 elements at both pointers; bits beyond the text are never set in `tokens`.
+    unsafe fn store(self, tokens: u64, primitives: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
+        // SAFETY: there is room for 64 elements at both pointers.
         unsafe {
             let numbers = _mm512_maskz_compress_epi8(tokens, _mm512_loadu_si512(IOTA.as_ptr().cast()));
-            _mm512_storeu_si512(kinds.cast(), _mm512_maskz_compress_epi8(tokens, self.0));
+            let bytes = _mm512_mask_blend_epi8(primitives, self.0, _mm512_set1_epi8(PRIMITIVE as i8));
+            _mm512_storeu_si512(kinds.cast(), _mm512_maskz_compress_epi8(tokens, bytes));
             let base = _mm512_set1_epi32(base as i32);
             let put = |to: usize, quarter: __m128i| {
                 let position = _mm512_add_epi32(base, _mm512_cvtepu8_epi32(quarter));

@@ -81,7 +81,11 @@ impl Builder<'_> {
             _ => None,
         };
         let per_source: Vec<Fields> = pipeline.sources.iter().map(|source| self.fields(source)).collect();
-        let known = infos(per_source.iter().flat_map(|fields| fields.star.iter().chain(fields.types.values().flatten())));
+        let mut known = infos(per_source.iter().flat_map(|fields| fields.star.iter().chain(fields.types.values().flatten())));
+        // A field whose expression is wrong is a field all the same: one mistake, one message.
+        for (name, _) in pipeline.map.iter().chain(pipeline.sources.iter().flat_map(|s| &s.map)).flat_map(|section| &section.fields) {
+            known.entry(name.value.clone()).or_insert(FieldInfo::Typed(Type::Text));
+        }
         let (whens, wheres) = self.rules(&known);
         if self.diagnostics.has_errors() {
             return None;
@@ -189,7 +193,8 @@ impl Builder<'_> {
         if rule.matches.is_empty() || self.pipeline.preprocess.scope == model::Scope::Process {
             return;
         }
-        for source in self.pipeline.sources.iter().filter(|source| !source.keyed_by.is_empty()) {
+        let mut uncovered = Vec::new();
+        for source in self.pipeline.sources.iter() {
             let reads = |field: &str, path: &Path| match known.get(field) {
                 Some(FieldInfo::Path(p)) => p == path,
                 _ => self.pipeline.map.iter().chain(&source.map).flat_map(|section| &section.fields).any(|(name, text)| {
@@ -198,17 +203,17 @@ impl Builder<'_> {
                     name.value == field && hit
                 }),
             };
-            let uncovered: Vec<_> = source.keyed_by.iter().filter(|key| !rule.matches.iter().any(|field| reads(&field.value, &key.value))).collect();
-            if let Some(key) = uncovered.first() {
-                let message = format!("rule `{}` does not match on `{}`, by which source `{}` is keyed", rule.name.value, key.value, source.name.value);
-                self.diagnostics.push(
-                    Diagnostic::warning("partitioned-rule", message)
-                        .at(rule.name.span)
-                        .also(key.span, "keyed here")
-                        .hint("repeats that arrive on different partitions will not meet; match on the key too, or set scope: process and run one member"),
-                );
-            }
+            uncovered.extend(source.keyed_by.iter().filter(|key| !rule.matches.iter().any(|field| reads(&field.value, &key.value))).map(|key| (source, key)));
         }
+        let Some((_, first)) = uncovered.first() else { return };
+        let keys: Vec<String> = uncovered.iter().map(|(source, key)| format!("{} ({})", source.name.value, key.value)).collect();
+        let message = format!("rule `{}` does not match on what these sources are keyed by: {}", rule.name.value, keys.join(", "));
+        self.diagnostics.push(
+            Diagnostic::warning("partitioned-rule", message)
+                .at(rule.name.span)
+                .also(first.span, "keyed here")
+                .hint("each partition remembers for itself, so repeats on different partitions do not meet: match on the key too, or use scope: process and one member"),
+        );
     }
 
     fn source(&self, source: &model::Source, fields: &Fields, parts: &Parts) -> Result<SourcePlan, datafusion::error::DataFusionError> {

@@ -12,9 +12,6 @@ pub const EDR: Profile = Profile {
     reads: "AgentIdString",
     wrap: Wrap::One,
     shapes: include_str!("edr.shapes"),
-    kinds: &[
-        unclassified("audit", 100),
-        story("detection", 100, "CrowdStrike Detection", HOST_SEVERE),
-    ],
+    kinds: &[unclassified("audit", 100), story("detection", 100, "CrowdStrike Detection", HOST_SEVERE)],
     story_share: 0.08,
 };

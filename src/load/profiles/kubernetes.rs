@@ -1,8 +1,8 @@
 //! Kubernetes: a control plane that reads all day.
 
-use super::super::profile::{Profile, Wrap};
 use super::super::event::Outcome;
 use super::super::profile::{Kind, Plan};
+use super::super::profile::{Profile, Wrap};
 use super::{ACTOR, filtered, story, unclassified};
 
 /// Kubernetes audit events of a managed cluster.

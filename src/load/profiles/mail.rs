@@ -1,8 +1,8 @@
 //! Mail: mostly clean.
 
-use super::super::profile::{Profile, Wrap};
 use super::super::event::Outcome;
 use super::super::profile::{Kind, Plan};
+use super::super::profile::{Profile, Wrap};
 use super::{MAIL_AFTERMATH, MAIL_AGAIN, MAIL_WAVE, story, unclassified};
 
 /// Mail gateway messages with scores and threats.

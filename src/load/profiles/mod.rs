@@ -36,8 +36,21 @@ use super::profile::{Does, Kind, Memory, Plan, Profile};
 
 /// All profiles.
 pub const ALL: [&Profile; 15] = [
-    &WINDOWS_SECURITY, &SYSMON, &WINDOWS_POWERSHELL, &CLOUDTRAIL, &OKTA, &DUO, &SURICATA, &ZEEK, &KUBERNETES, &GITHUB,
-    &MAIL, &WAF, &EDR, &BENCH, &WINDOWS_BENCH,
+    &WINDOWS_SECURITY,
+    &SYSMON,
+    &WINDOWS_POWERSHELL,
+    &CLOUDTRAIL,
+    &OKTA,
+    &DUO,
+    &SURICATA,
+    &ZEEK,
+    &KUBERNETES,
+    &GITHUB,
+    &MAIL,
+    &WAF,
+    &EDR,
+    &BENCH,
+    &WINDOWS_BENCH,
 ];
 
 /// The profiles of `pipelines/soc` and how much each adds to the flood, in messages.

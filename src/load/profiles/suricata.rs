@@ -1,8 +1,8 @@
 //! Suricata: alerts keyed by their source, in a stream of flow records.
 
-use super::super::profile::{Profile, Wrap};
 use super::super::event::Outcome;
 use super::super::profile::{Kind, Plan};
+use super::super::profile::{Profile, Wrap};
 use super::{NETWORK, dropped, filtered, story};
 
 /// Suricata EVE: alerts, flows, lookups, handshakes.

@@ -1,7 +1,7 @@
 //! PowerShell: events of 6 KB and more that a filter takes out.
 
 use super::super::profile::{Profile, Wrap};
-use super::{filtered};
+use super::filtered;
 
 /// PowerShell logs: long texts, one line per pipeline step.
 pub const WINDOWS_POWERSHELL: Profile = Profile {

@@ -1,3 +1,5 @@
+//! Addresses and networks, compared with the standard library.
+
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! JSON and text that is not, paths, arrays and patterns.
+
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -55,8 +57,37 @@ fn what_is_not_json_fails() {
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(get("a", &deep(JSON_DEPTH_MAX)), Ok(None));
     for json in [
-        "", " ", "{", "{\"a\":1", "{\"a\":1}}", "{\"a\":1,}", "{a:1}", "{'a':1}", "[1,]", "[1 2]", "01", "1.", ".5", "-", "+1", "1e", "tru", "nulll", "NaN", "\"", "\"\\x\"",
-        "\"\\u12g4\"", "\"\\u12\"", "\"\u{1}\"", "{\"a\"}", "{\"a\":}", "{\"a\":1 \"b\":2}", "plain text", "\u{feff}{}", &deep(JSON_DEPTH_MAX + 1), &"[".repeat(1_000_000),
+        "",
+        " ",
+        "{",
+        "{\"a\":1",
+        "{\"a\":1}}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{'a':1}",
+        "[1,]",
+        "[1 2]",
+        "01",
+        "1.",
+        ".5",
+        "-",
+        "+1",
+        "1e",
+        "tru",
+        "nulll",
+        "NaN",
+        "\"",
+        "\"\\x\"",
+        "\"\\u12g4\"",
+        "\"\\u12\"",
+        "\"\u{1}\"",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1 \"b\":2}",
+        "plain text",
+        "\u{feff}{}",
+        &deep(JSON_DEPTH_MAX + 1),
+        &"[".repeat(1_000_000),
     ] {
         assert_eq!(get("a", json), Err(Failed), "{}", json.chars().take(40).collect::<String>());
     }
@@ -192,6 +223,8 @@ proptest! {
         column_is_call(&bound("array_any", &[text("a"), number(1.0)]), std::slice::from_ref(&texts), None);
         column_is_call(&bound("array_any_like", &[text("a%")]), std::slice::from_ref(&texts), None);
         column_is_call(&bound("array_length", &[]), std::slice::from_ref(&texts), None);
+        column_is_call(&bound("json_get", &[text("a")]), std::slice::from_ref(&texts), None);
+        column_is_call(&bound("json_get", &[text("[0]")]), &[texts], None);
     }
 
     #[test]

@@ -34,7 +34,9 @@ pub(in crate::expr::function) fn constant_text<'a>(args: &'a [Arg], index: usize
             };
             Err(Misuse::argument(index, format!("{what} must be a text, found {found}")).hint(format!("for example {example}")))
         }
-        Some(Arg::Row) => Err(Misuse::argument(index, format!("{what} must be a constant, it cannot come from the event")).hint(format!("for example {example}"))),
+        Some(Arg::Row) => {
+            Err(Misuse::argument(index, format!("{what} must be a constant, it cannot come from the event")).hint(format!("for example {example}")))
+        }
     }
 }
 

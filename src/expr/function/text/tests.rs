@@ -1,3 +1,5 @@
+//! Tables of calls, and `column` compared with `call`.
+
 #![allow(clippy::unwrap_used)]
 
 use std::borrow::Cow;
@@ -50,8 +52,8 @@ fn regexp_extract_refuses() {
         (&[text("(?=a)")], Some(1), "not a regular expression: look-around, including look-ahead and look-behind, is not supported"),
         (&[Arg::Row], Some(1), "the regular expression must be a constant, it cannot come from the event"),
         (&[number(1.0)], Some(1), "the regular expression must be a text, found a number"),
-        (&[text("(a)"), number(2.0)], Some(2), "the regular expression has 1 groups"),
-        (&[text("(a)"), number(0.5)], Some(2), "the regular expression has 1 groups"),
+        (&[text("(a)"), number(2.0)], Some(2), "the regular expression has 1 group"),
+        (&[text("(a)"), number(0.5)], Some(2), "the regular expression has 1 group"),
         (&[text("(a)"), text("b")], Some(2), "the regular expression has no group named `b`"),
         (&[text("(a)"), Arg::Row], Some(2), "the group must be a constant number or name"),
     ];

@@ -14,7 +14,7 @@ const BUFFER_BYTES: usize = 4 << 20;
 
 /// A text to be written: short ones as a view, so that they are copied without a loop.
 #[derive(Clone, Copy)]
-pub(super) enum Piece<'t> {
+pub(in crate::expr::function) enum Piece<'t> {
     /// The view of a text of at most 12 bytes.
     Short(u128),
     /// A longer text.
@@ -22,13 +22,13 @@ pub(super) enum Piece<'t> {
 }
 
 impl<'t> Piece<'t> {
-    pub(super) fn of(text: &'t str) -> Piece<'t> {
+    pub(in crate::expr::function) fn of(text: &'t str) -> Piece<'t> {
         inline_view(text.as_bytes()).map_or(Piece::Long(text), Piece::Short)
     }
 
     /// A value of a column; none where it is NULL.
     #[inline]
-    pub(super) fn at(column: &'t StringViewArray, row: usize) -> Option<Piece<'t>> {
+    pub(in crate::expr::function) fn at(column: &'t StringViewArray, row: usize) -> Option<Piece<'t>> {
         if column.is_null(row) {
             return None;
         }
@@ -37,7 +37,7 @@ impl<'t> Piece<'t> {
     }
 
     #[inline]
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::expr::function) fn len(&self) -> usize {
         match self {
             Piece::Short(view) => *view as u32 as usize,
             Piece::Long(text) => text.len(),
@@ -45,8 +45,11 @@ impl<'t> Piece<'t> {
     }
 }
 
+/// First size of a buffer in bytes per row; it doubles where values are longer.
+const ROW_BYTES: usize = 16;
+
 /// Writes values one after another; the result is a `StringViewArray`.
-pub(super) struct TextWriter {
+pub(in crate::expr::function) struct TextWriter {
     views: Vec<u128>,
     nulls: NullBufferBuilder,
     buffers: Vec<Buffer>,
@@ -62,12 +65,12 @@ const SLACK: usize = 16;
 
 impl TextWriter {
     /// A writer for `rows` values.
-    pub(super) fn new(rows: usize) -> TextWriter {
+    pub(in crate::expr::function) fn new(rows: usize) -> TextWriter {
         TextWriter {
             views: Vec::with_capacity(rows),
             nulls: NullBufferBuilder::new(rows),
             buffers: Vec::new(),
-            current: vec![0; SLACK],
+            current: vec![0; rows.saturating_mul(ROW_BYTES).min(BUFFER_BYTES) + SLACK],
             start: 0,
             end: 0,
         }
@@ -75,7 +78,7 @@ impl TextWriter {
 
     /// Appends to the value being written, which may become at most [`super::TEXT_BYTES_MAX`] bytes long.
     #[inline]
-    pub(super) fn push(&mut self, piece: Piece<'_>) {
+    pub(in crate::expr::function) fn push(&mut self, piece: Piece<'_>) {
         let end = self.end + piece.len();
         if end + SLACK > self.current.len() {
             self.grow(end + SLACK);
@@ -102,7 +105,7 @@ impl TextWriter {
 
     /// Ends the value; it is NULL, whatever was pushed, unless it is `known`.
     #[inline]
-    pub(super) fn end(&mut self, known: bool) {
+    pub(in crate::expr::function) fn end(&mut self, known: bool) {
         let length = self.end - self.start;
         self.nulls.append(known);
         if !known {
@@ -133,7 +136,7 @@ impl TextWriter {
     }
 
     /// The column.
-    pub(super) fn finish(mut self) -> ArrayRef {
+    pub(in crate::expr::function) fn finish(mut self) -> ArrayRef {
         if self.end > 0 {
             self.close();
         }

@@ -173,7 +173,10 @@ fn year_after(scan: &mut Scan<'_>, moment: &mut Moment) -> Option<()> {
     Some(())
 }
 
-/// Only syslog's `Nov  3 10:11:12` and its relatives with a name first.
+/// Only what syslog writes: `Nov  3 10:11:12` with its relatives (RFC 3164), or RFC 3339 (RFC 5424).
 pub(super) fn parse_syslog(text: &str, zone: &Zone, record: Option<i64>) -> Option<i64> {
-    name_first(text.as_bytes().trim_ascii())?.micros(zone, record)
+    match name_first(text.as_bytes().trim_ascii()) {
+        Some(moment) => moment.micros(zone, record),
+        None => parse_iso(text, zone),
+    }
 }

@@ -59,9 +59,7 @@ impl Moment {
         let (around, _, _) = crate::expr::value::civil(record.div_euclid(86_400_000_000));
         // February 29 may be up to eight years away; any other day is within one.
         let reach = if (self.month, self.day) == (2, 29) { 8 } else { 1 };
-        (around - reach..=around + reach)
-            .filter_map(|year| self.in_year(u32::try_from(year).ok()?, zone))
-            .min_by_key(|micros| micros.abs_diff(record))
+        (around - reach..=around + reach).filter_map(|year| self.in_year(u32::try_from(year).ok()?, zone)).min_by_key(|micros| micros.abs_diff(record))
     }
 
     fn in_year(&self, year: u32, zone: &Zone) -> Option<i64> {
@@ -122,5 +120,5 @@ const DAYS_TO_1970: i64 = 719_468 + 146_097;
 #[inline]
 fn is_leap(year: u32) -> bool {
     // A multiple of 4 and 25 is one of 100, and one of 100 and 16 one of 400.
-    year & 3 == 0 && (year % 25 != 0 || year & 15 == 0)
+    year & 3 == 0 && (!year.is_multiple_of(25) || year & 15 == 0)
 }

@@ -14,9 +14,8 @@ pub(super) struct Scan<'a> {
     at: usize,
 }
 
-const MONTHS: [&[u8]; 12] = [
-    b"january", b"february", b"march", b"april", b"may", b"june", b"july", b"august", b"september", b"october", b"november", b"december",
-];
+const MONTHS: [&[u8]; 12] =
+    [b"january", b"february", b"march", b"april", b"may", b"june", b"july", b"august", b"september", b"october", b"november", b"december"];
 const WEEKDAYS: [&[u8]; 7] = [b"monday", b"tuesday", b"wednesday", b"thursday", b"friday", b"saturday", b"sunday"];
 
 impl<'a> Scan<'a> {
@@ -251,20 +250,8 @@ impl<'a> Scan<'a> {
     }
 }
 
-const ABBREVIATIONS: [(&str, i32); 12] = [
-    ("Z", 0),
-    ("UTC", 0),
-    ("GMT", 0),
-    ("UT", 0),
-    ("EST", -5),
-    ("EDT", -4),
-    ("CST", -6),
-    ("CDT", -5),
-    ("MST", -7),
-    ("MDT", -6),
-    ("PST", -8),
-    ("PDT", -7),
-];
+const ABBREVIATIONS: [(&str, i32); 12] =
+    [("Z", 0), ("UTC", 0), ("GMT", 0), ("UT", 0), ("EST", -5), ("EDT", -4), ("CST", -6), ("CDT", -5), ("MST", -7), ("MDT", -6), ("PST", -8), ("PDT", -7)];
 
 /// The digits at the start of the text as a fraction: microseconds and how many digits there are.
 #[inline]

@@ -1,0 +1,90 @@
+//! The command line: commands, options, their help and examples.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Turns a flood of security events into incidents.
+#[derive(Debug, Parser)]
+#[command(
+    name = "catchment",
+    version,
+    about = "Turns a flood of security events into incidents",
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Examples:\n  catchment demo                                   the main job on an embedded broker\n  catchment check pipelines/soc                    all mistakes of a pipeline\n  catchment replay pipelines/soc events/ -o out.ndjson\n  catchment explain pipelines/soc event.json       why this event ends as it does\n\nExit codes: 0 done; 1 done, and the answer is no; 2 could not be done."
+)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Log to standard error: error, warn, info, debug, trace, or module=level, as RUST_LOG
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+
+    /// Colours: auto (on a terminal, unless NO_COLOR is set), always, never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
+    pub color: String,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Report all mistakes of a pipeline, with places and hints
+    Check(Check),
+    /// Run files through a pipeline: NDJSON in, incidents out
+    Replay(Replay),
+}
+
+/// `check`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  catchment check pipelines/soc\n  catchment check pipelines/soc --format plain     one line a mistake, for editors and CI\n\nExit codes: 0 no errors (warnings are printed); 1 errors; 2 could not be read.")]
+pub struct Check {
+    /// The pipeline: a directory with a pipeline.yaml, or the file
+    pub pipeline: PathBuf,
+    /// pretty: with the source and a caret; plain: file:line:col, one line each; json
+    #[arg(long, default_value = "pretty", value_parser = ["pretty", "plain", "json"])]
+    pub format: String,
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `replay`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Inputs are NDJSON files, plain or compressed (gzip, zstd: told by their first bytes), directories\n(recursively: .ndjson .jsonl .json .log, also .gz and .zst), and - for standard input. Output order is input\norder, whatever the number of workers. A file belongs to the source whose name stands in its path\n(cloudtrail/2026.ndjson), else to the first one; --source decides for all.\n\nThe whole input counts as one partition. The time of arrival of an event is its `occurred`, or the path given\nby --arrival. Incidents are written in their state at the end of the input; --facts writes what happened, as it\nhappened.\n\nExamples:\n  catchment replay pipelines/soc events/ -o incidents.ndjson --dead-letters dead.ndjson\n  zcat today.gz | catchment replay pipelines/soc - | jq .type\n  catchment replay pipelines/soc big.ndjson -o /dev/null --stats stats.json --workers 2\n\nExit codes: 0 done and the ledger adds up; 1 it does not, or an input was damaged; 2 could not be done.")]
+pub struct Replay {
+    /// The pipeline: a directory with a pipeline.yaml, or the file
+    pub pipeline: PathBuf,
+    /// Files, directories, or - for standard input
+    #[arg(required = true)]
+    pub inputs: Vec<PathBuf>,
+    /// Where incidents go: a file, or - for standard output
+    #[arg(short, long, default_value = "-", value_name = "FILE")]
+    pub output: PathBuf,
+    /// Where dead letters go: a file, or -; without it they are only counted
+    #[arg(long, value_name = "FILE")]
+    pub dead_letters: Option<PathBuf>,
+    /// Write counts and resources as JSON: a file, or -
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
+    /// Worker threads
+    #[arg(short, long, default_value_t = 0, value_name = "N", hide_default_value = true, help = "Worker threads [default: one per core]")]
+    pub workers: usize,
+    /// Path whose time is the time of arrival [default: the mapped `occurred`]
+    #[arg(long, value_name = "PATH")]
+    pub arrival: Option<String>,
+    /// The source that all inputs belong to
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Write facts (created, attached, linked) instead of incidents at the end of input
+    #[arg(long)]
+    pub facts: bool,
+    /// Events per batch at the most
+    #[arg(long, default_value_t = crate::ingest::files::BATCH_ROWS_MAX, value_name = "N")]
+    pub batch_rows: usize,
+    /// No summary, no progress
+    #[arg(short, long)]
+    pub quiet: bool,
+}

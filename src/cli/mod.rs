@@ -1,0 +1,69 @@
+//! What the user typed → one function per command.
+//!
+//! Exit codes: 0 done; 1 done, and the answer is no (mistakes found, tests failed, counters
+//! that do not add up); 2 could not be done.
+
+pub mod args;
+pub mod check;
+pub mod load;
+pub mod output;
+pub mod replay;
+pub mod summary;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::{Error, Fault};
+
+/// What a command says at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Done.
+    Yes,
+    /// Done, and the answer is no.
+    No,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are not errors; clap prints to the right stream.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    output::init(&args);
+    match run(&args) {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Err(error) => {
+            report(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &args::Args) -> Result<Answer, Error> {
+    match &args.command {
+        args::Command::Check(check) => check::run(check),
+        args::Command::Replay(replay) => replay::run(replay),
+    }
+}
+
+fn report(error: &Error) {
+    if error.message.is_empty() {
+        // What was wrong has been printed already.
+        return;
+    }
+    let head = output::err_style("error", output::Style::Bad);
+    eprintln!("{head}: {}", error.message);
+    if let Some(hint) = &error.hint {
+        eprintln!("  hint: {hint}");
+    }
+    if error.fault == Fault::Environment && error.retry {
+        eprintln!("  trying again may help");
+    }
+}

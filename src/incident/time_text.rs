@@ -1,0 +1,87 @@
+//! Times as JSON text, fast: the date of the last second is kept, since the times of
+//! a flood lie close together.
+
+use crate::expr::value::{civil, push_time};
+
+/// Writes times as RFC 3339 strings in UTC.
+#[derive(Debug, Clone)]
+pub struct TimeText {
+    second: i64,
+    text: [u8; 20],
+}
+
+impl Default for TimeText {
+    fn default() -> TimeText {
+        TimeText { second: i64::MIN, text: [0; 20] }
+    }
+}
+
+impl TimeText {
+    /// Appends `"2026-11-21T18:45:00.123Z"` with its quotes.
+    pub fn push(&mut self, out: &mut Vec<u8>, micros: i64) {
+        let second = micros.div_euclid(1_000_000);
+        let fraction = micros.rem_euclid(1_000_000) as u32;
+        if second != self.second && !self.set(second) {
+            // Years beyond 0–9999: rare enough for the slow way.
+            let mut text = String::new();
+            push_time(&mut text, micros);
+            out.push(b'"');
+            out.extend_from_slice(text.as_bytes());
+            out.push(b'"');
+            return;
+        }
+        let mut buffer = [0u8; 30];
+        buffer[..20].copy_from_slice(&self.text);
+        let digit = |n: u32| b'0' + (n % 10) as u8;
+        let mut len = 20;
+        if fraction != 0 {
+            let milli = fraction / 1000;
+            buffer[20..24].copy_from_slice(&[b'.', digit(milli / 100), digit(milli / 10), digit(milli)]);
+            len = 24;
+            let micro = fraction % 1000;
+            if micro != 0 {
+                buffer[24..27].copy_from_slice(&[digit(micro / 100), digit(micro / 10), digit(micro)]);
+                len = 27;
+            }
+        }
+        buffer[len] = b'Z';
+        buffer[len + 1] = b'"';
+        out.extend_from_slice(&buffer[..len + 2]);
+    }
+
+    /// Prepares the text of a second: quote, date, time of day.
+    fn set(&mut self, second: i64) -> bool {
+        let (days, of_day) = (second.div_euclid(86_400), second.rem_euclid(86_400));
+        let (year, month, day) = civil(days);
+        if !(0..=9999).contains(&year) {
+            return false;
+        }
+        let digit = |n: i64| b'0' + (n % 10) as u8;
+        let (hour, minute, sec) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+        self.text = [
+            b'"', digit(year / 1000), digit(year / 100), digit(year / 10), digit(year), b'-', digit(month / 10), digit(month), b'-', digit(day / 10), digit(day),
+            b'T', digit(hour / 10), digit(hour), b':', digit(minute / 10), digit(minute), b':', digit(sec / 10), digit(sec),
+        ];
+        self.second = second;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_the_plain_way() {
+        let mut fast = TimeText::default();
+        for micros in [0, 1, 999_999, -1, 1_795_286_700_123_000, 1_795_286_700_123_456, 951_782_400_000_000, i64::MAX, i64::MIN, -62_167_219_200_000_000] {
+            let mut slow = String::new();
+            push_time(&mut slow, micros);
+            for _ in 0..2 {
+                let mut out = Vec::new();
+                fast.push(&mut out, micros);
+                assert_eq!(String::from_utf8_lossy(&out), format!("\"{slow}\""));
+            }
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Known forms: events whose tokens are those of an event seen before need no walk.
+//!
+//! A form is the list of token kinds of an event together with the keys that the walk compared in it. What the walk
+//! does depends on these and on nothing else but the texts of primitives: so of an event with equal kinds and
+//! keys all values are where they were, and its grammar is good if its primitives are.
+
+use super::index::PRIMITIVE;
+use super::rows::Rows;
+use super::slot::{Kind, Slot};
+use super::tokens::Tokens;
+use super::walk::Found;
+
+/// Longest event that is kept as a form, in tokens; a bound of what forms cost in memory (below 64 KiB each).
+pub const FORM_TOKENS_MAX: usize = 1024;
+/// Sets of forms; a form lives in the set that its hash names.
+const SETS: usize = 64;
+/// Forms in one set. All in all at most 256 forms, a few KiB each.
+const WAYS: usize = 4;
+/// Forms seen once are remembered by 32 bits: only those that come again are kept.
+const SEEN: usize = 4096;
+/// Longest key, closing quote included, that is compared by words: a load of eight bytes at its end must lie in
+/// the padding that follows any message.
+const WORD_KEY_MAX: usize = super::PADDING - 8;
+
+/// The two halves of the product, xored.
+#[inline(always)]
+fn folded(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[inline(always)]
+fn words(bytes: &[u8; 32]) -> [u64; 4] {
+    let (words, _) = bytes.as_chunks::<8>();
+    [0, 1, 2, 3].map(|i| words.get(i).map_or(0, |word| u64::from_le_bytes(*word)))
+}
+
+/// The forms that a decoder knows.
+#[derive(Debug)]
+pub(super) struct Forms {
+    sets: Box<[[Option<Box<Form>>; WAYS]]>,
+    seen: Box<[u32]>,
+}
+
+#[derive(Debug)]
+struct Form {
+    hash: u64,
+    count: usize,
+    /// Kinds of all tokens, then zeros up to a multiple of 64.
+    kinds: Box<[[u8; 64]]>,
+    words: Box<[Word]>,
+    /// Keys too long for words: token and text with the closing quote.
+    long_keys: Box<[(u32, Box<[u8]>)]>,
+    /// Tokens of all primitives, by what they were in the event that was learned from: what to try first.
+    literals: Box<[u32]>,
+    integers: Box<[u32]>,
+    others: Box<[u32]>,
+    /// Where the values of paths are, by what they are, so that each loop does one thing.
+    missing: Box<[u32]>,
+    found: Places,
+    top: Box<[Member]>,
+}
+
+/// A top-level member.
+#[derive(Debug)]
+struct Member {
+    /// Token of the key.
+    key: u32,
+    /// Number of the key, see [`Rows::top_keys`].
+    number: u16,
+    /// The key's slot, but for its place.
+    slot: Slot,
+    value: Place,
+}
+
+/// Eight bytes of a key that must be there: at `offset` from the position of `token`, under `mask`.
+#[derive(Debug)]
+struct Word {
+    token: u32,
+    offset: u32,
+    bytes: u64,
+    mask: u64,
+}
+
+/// First token of a value and, of a container, the last.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    first: u32,
+    last: u32,
+}
+
+/// Values of paths: column number and place.
+#[derive(Debug, Default)]
+struct Places {
+    strings: Vec<(u32, Place)>,
+    primitives: Vec<(u32, Place)>,
+    containers: Vec<(u32, Place)>,
+}
+
+impl Forms {
+    pub fn new() -> Forms {
+        let sets = (0..SETS).map(|_| [const { None }; WAYS]).collect();
+        Forms { sets, seen: vec![0; SEEN].into() }
+    }
+
+    /// The hash of the kinds of all tokens; `None` when there are too many for a form.
+    #[inline(always)]
+    pub fn hash(tokens: &Tokens<'_>) -> Option<u64> {
+        let count = tokens.count();
+        if count > FORM_TOKENS_MAX {
+            return None;
+        }
+        // Two chains of widening multiplications; the sentinels fill the last 32 bytes up.
+        let (mut even, mut odd) = (count as u64, 0x9e37_79b9_7f4a_7c15u64);
+        let parts = tokens.kinds().as_chunks::<32>().0;
+        for part in parts.iter().take(count.div_ceil(32)) {
+            let [a, b, c, d] = words(part);
+            even = folded(even ^ a, b ^ 0xa076_1d64_78bd_642f);
+            odd = folded(odd ^ c, d ^ 0xe703_7ed1_a0b4_28db);
+        }
+        Some(folded(even ^ 0x8ebc_6af0_9c88_c6e3, odd))
+    }
+
+    /// Appends the columns (and top-level members) of the event if it is of a known form and good.
+    #[inline(always)]
+    pub fn fill(&mut self, hash: u64, tokens: &Tokens<'_>, rows: &mut Rows) -> bool {
+        let Some(set) = self.sets.get_mut((hash >> 32) as usize % SETS) else { return false };
+        for way in 0..WAYS {
+            let Some(Some(form)) = set.get(way) else { return false };
+            if form.hash == hash && form.is_of(tokens) {
+                form.fill(tokens, rows);
+                if way != 0 {
+                    set.swap(way, way - 1);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Remembers the form of an event that the walk has just filled `found` and the last row of `rows` from.
+    #[inline(never)]
+    pub fn learn(&mut self, hash: u64, tokens: &Tokens<'_>, found: &Found, rows: &Rows) {
+        let Some(seen) = self.seen.get_mut(hash as usize % SEEN) else { return };
+        let tag = (hash >> 12) as u32 | 1;
+        if *seen != tag {
+            *seen = tag;
+            return;
+        }
+        let (Some(form), Some(set)) =
+            (Form::new(hash, tokens, found, rows), self.sets.get_mut((hash >> 32) as usize % SETS))
+        else {
+            return;
+        };
+        // The last one, which was found least recently or never, makes room.
+        set.rotate_right(1);
+        if let Some(first) = set.first_mut() {
+            *first = Some(Box::new(form));
+        }
+    }
+}
+
+impl Form {
+    #[inline(always)]
+    fn is_of(&self, tokens: &Tokens<'_>) -> bool {
+        if self.count != tokens.count() {
+            return false;
+        }
+        let kinds = tokens.kinds().as_chunks::<64>().0;
+        // SENTINELS zeros follow the tokens, so there are enough whole chunks.
+        if self.kinds.iter().zip(kinds).any(|(ours, theirs)| ours != theirs) {
+            return false;
+        }
+        let mut different = 0;
+        for word in &self.words {
+            let at = tokens.position(word.token as usize) + word.offset;
+            different |= (tokens.word(at) ^ word.bytes) & word.mask;
+        }
+        different == 0
+            && self.long_keys.iter().all(|(token, key)| {
+                **key == *tokens.text(tokens.position(*token as usize) + 1, key.len() as u32)
+            })
+            && self.are_primitives_good(tokens)
+    }
+
+    #[inline(always)]
+    fn are_primitives_good(&self, tokens: &Tokens<'_>) -> bool {
+        let any = |i: usize| tokens.is_good_primitive(i);
+        self.literals.iter().map(|i| *i as usize).all(|i| tokens.is_literal_at(i) || any(i))
+            && self.integers.iter().map(|i| *i as usize).all(|i| tokens.is_integer_at(i) || any(i))
+            && self.others.iter().map(|i| *i as usize).all(|i| tokens.is_decimal_at(i) || any(i))
+    }
+
+    #[inline(always)]
+    fn fill(&self, tokens: &Tokens<'_>, rows: &mut Rows) {
+        let columns = &mut rows.columns;
+        let mut push = |column: u32, slot: Slot| {
+            if let Some(column) = columns.get_mut(column as usize) {
+                column.push(slot);
+            }
+        };
+        for (column, place) in &self.found.strings {
+            push(*column, tokens.string_slot(place.first as usize));
+        }
+        for (column, place) in &self.found.primitives {
+            push(*column, tokens.good_primitive_slot(place.first as usize));
+        }
+        for (column, place) in &self.found.containers {
+            push(*column, tokens.container_slot(place.first as usize, place.last as usize + 1));
+        }
+        for column in &self.missing {
+            push(*column, Slot::MISSING);
+        }
+        for member in &self.top {
+            let key = member.slot.at(tokens.position(member.key as usize) + 1);
+            rows.top.push((key, member.value.slot(tokens)));
+            rows.top_keys.push(member.number);
+        }
+    }
+
+    fn new(hash: u64, tokens: &Tokens<'_>, found: &Found, rows: &Rows) -> Option<Form> {
+        let count = tokens.count();
+        let mut kinds = vec![[0; 64]; count.div_ceil(64)];
+        for (to, from) in kinds.as_flattened_mut().iter_mut().zip(tokens.kinds()) {
+            *to = *from;
+        }
+        let (mut words, mut long_keys) = (Vec::new(), Vec::new());
+        for token in &found.keys {
+            let (start, len) = tokens.string(*token as usize);
+            let text = tokens.text(start, len + 1);
+            if text.len() > WORD_KEY_MAX {
+                long_keys.push((*token, text.into()));
+                continue;
+            }
+            for at in (0..text.len()).step_by(8) {
+                let part = text.get(at..).unwrap_or_default();
+                let (mut bytes, mut mask) = ([0; 8], [0; 8]);
+                for ((to, mask), from) in bytes.iter_mut().zip(&mut mask).zip(part) {
+                    (*to, *mask) = (*from, 0xff);
+                }
+                let (bytes, mask) = (u64::from_le_bytes(bytes), u64::from_le_bytes(mask));
+                words.push(Word { token: *token, offset: at as u32 + 1, bytes, mask });
+            }
+        }
+        let (mut literals, mut integers, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for token in (0..count).filter(|i| tokens.kind(*i) == PRIMITIVE) {
+            let list = match token {
+                _ if tokens.is_literal_at(token) => &mut literals,
+                _ if tokens.is_integer_at(token) => &mut integers,
+                _ => &mut others,
+            };
+            list.push(token as u32);
+        }
+        let (mut missing, mut places) = (Vec::new(), Places::default());
+        for (column, slot) in (0u32..).zip(&found.slots) {
+            match slot.kind() {
+                Kind::Missing => missing.push(column),
+                Kind::String | Kind::StringEscaped => places.strings.push((column, Place::of(*slot, tokens)?)),
+                Kind::Object | Kind::Array => places.containers.push((column, Place::of(*slot, tokens)?)),
+                _ => places.primitives.push((column, Place::of(*slot, tokens)?)),
+            }
+        }
+        let row = rows.top_ends.len().wrapping_sub(1);
+        let numbers = rows.top_keys.iter().skip(rows.top_keys.len() - rows.top_of(row).len());
+        let top = rows.top_of(row).iter().zip(numbers).map(|((key, value), number)| {
+            let (key, slot) = (Place::of(*key, tokens)?.first, *key);
+            Some(Member { key, number: *number, slot, value: Place::of(*value, tokens)? })
+        });
+        Some(Form {
+            hash,
+            count,
+            kinds: kinds.into(),
+            words: words.into(),
+            long_keys: long_keys.into(),
+            literals: literals.into(),
+            integers: integers.into(),
+            others: others.into(),
+            missing: missing.into(),
+            found: places,
+            top: top.collect::<Option<Vec<_>>>()?.into(),
+        })
+    }
+}
+
+impl Place {
+    fn of(slot: Slot, tokens: &Tokens<'_>) -> Option<Place> {
+        let quote = u32::from(slot.kind().is_string());
+        let first = tokens.token_at(slot.start() - quote)?;
+        let last = match slot.kind() {
+            Kind::Object | Kind::Array => tokens.token_at(slot.start() + slot.len() - 1)?,
+            _ => first,
+        };
+        Some(Place { first, last })
+    }
+
+    #[inline(always)]
+    fn slot(self, tokens: &Tokens<'_>) -> Slot {
+        tokens.slot(self.first as usize, self.last as usize + 1)
+    }
+}

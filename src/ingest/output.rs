@@ -1,0 +1,137 @@
+//! What a worker hands on: incidents, attachments, links and dead letters of one
+//! batch, with its offsets and counts.
+
+use super::decide::{Decided, Origin, Verdict};
+use super::ledger::Counts;
+use super::map::{Death, Mapped};
+use super::offsets::Offsets;
+use super::plan::Plan;
+use super::scene::Scene;
+use crate::incident::fold::State;
+use crate::incident::id::IncidentId;
+
+/// Bytes kept free for the changing part of an incident when its size is checked.
+pub const STATE_BYTES_RESERVED: usize = 16 * 1024;
+
+/// One batch, done.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// The batch's cut number.
+    pub seq: u64,
+    /// Its source.
+    pub source: u16,
+    /// The offsets that it covers.
+    pub offsets: Offsets,
+    /// Messages in it.
+    pub messages: u64,
+    /// What became of its events.
+    pub counts: Counts,
+    /// The incidents created, as JSON objects one after the other.
+    pub incidents: Vec<u8>,
+    /// Where each of them ends, and what it is.
+    pub lines: Vec<Created>,
+    /// Events attached to incidents, in order.
+    pub attaches: Vec<AttachOut>,
+    /// Incidents linked to earlier ones, in order.
+    pub links: Vec<LinkOut>,
+    /// Dead letters as JSON lines.
+    pub dead: Vec<u8>,
+    /// The arena, for the next batch.
+    pub arena: Option<Vec<u8>>,
+    /// What became of each event, where that was asked for.
+    pub trace: Option<Vec<Traced>>,
+}
+
+/// An incident created.
+#[derive(Debug)]
+pub struct Created {
+    /// Bytes of the part that never changes.
+    pub body: u32,
+    /// Bytes of the whole object.
+    pub len: u32,
+    /// The event it was made from.
+    pub origin: Origin,
+    /// Its id.
+    pub id: IncidentId,
+    /// Its state, where a rule closed or linked it.
+    pub state: Option<Box<State>>,
+    /// When it was created, in microseconds.
+    pub created: i64,
+}
+
+/// An event attached to an incident.
+#[derive(Debug, Clone, Copy)]
+pub struct AttachOut {
+    /// The incident.
+    pub target: Origin,
+    /// Its id.
+    pub target_id: IncidentId,
+    /// The rule.
+    pub rule: u16,
+    /// The event.
+    pub event: Origin,
+    /// When it occurred, in microseconds.
+    pub occurred: i64,
+}
+
+/// A created incident linked to an earlier one.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkOut {
+    /// The earlier incident.
+    pub target: Origin,
+    /// Its id.
+    pub target_id: IncidentId,
+    /// The rule.
+    pub rule: u16,
+    /// The new incident.
+    pub other: IncidentId,
+}
+
+/// What became of one classified event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traced {
+    /// Number of the message in the batch.
+    pub message: u32,
+    /// Number of the event in the message.
+    pub element: u16,
+    /// Type code.
+    pub code: u16,
+    /// How it ended.
+    pub end: TraceEnd,
+}
+
+/// How a classified event ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TraceEnd {
+    /// As an incident; the rule that closed it.
+    Incident(Option<u16>),
+    /// Dropped by a rule.
+    Dropped(u16),
+    /// Attached by a rule.
+    Attached(u16),
+    /// As a dead letter.
+    Dead,
+}
+
+/// What became of the classified events of a batch.
+pub fn trace(plan: &Plan, scene: &Scene<'_>, mapped: &Mapped, places: &[u32], decided: &Decided) -> Vec<Traced> {
+    let one = |place: u32, end: TraceEnd| {
+        let row = mapped.rows[place as usize] as usize;
+        debug_assert!((mapped.types[place as usize] as usize) < plan.types.len());
+        Traced { message: scene.rows.messages[row], element: scene.rows.elements[row], code: mapped.types[place as usize], end }
+    };
+    let decided = places.iter().zip(&decided.verdicts).map(|(place, verdict)| {
+        one(*place, match verdict {
+            Verdict::Create { close, .. } => TraceEnd::Incident(*close),
+            Verdict::Drop { rule } => TraceEnd::Dropped(*rule),
+            Verdict::Attach { rule } => TraceEnd::Attached(*rule),
+        })
+    });
+    let dead = mapped.dead.iter().map(|(place, death)| {
+        debug_assert!(matches!(death, Death::Evaluation | Death::Required(_)));
+        one(*place, TraceEnd::Dead)
+    });
+    let mut all: Vec<Traced> = decided.chain(dead).collect();
+    all.sort_by_key(|t| (t.message, t.element));
+    all
+}

@@ -1,0 +1,141 @@
+//! The worker pool: batches in, outputs out in the order in which batches were cut.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::time::Duration;
+
+use super::batch::RawBatch;
+use super::output::Output;
+use super::turnstile::Turnstile;
+use super::worker::{Shared, Worker};
+
+/// Stack of a worker thread in bytes: expressions recurse, and may be nested deeply.
+const WORKER_STACK_BYTES: usize = 16 << 20;
+/// Batches that wait for a worker, per worker (count): enough that none starves while
+/// the reader fills the next.
+const BATCHES_AHEAD: usize = 2;
+
+/// A worker failed; the message says how, without any value of an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a worker failed ({0}): this is a bug of catchment, please report it")]
+pub struct WorkerFailed(pub String);
+
+/// Running workers.
+pub struct Pool {
+    /// Where batches go; drop it to end the run.
+    batches: Option<Sender<RawBatch>>,
+    outputs: Receiver<Result<Output, WorkerFailed>>,
+    turnstile: Arc<Turnstile>,
+    threads: Vec<JoinHandle<()>>,
+    /// Outputs that came before their turn.
+    early: BTreeMap<u64, Output>,
+    next: u64,
+}
+
+impl Pool {
+    /// Starts `workers` threads.
+    pub fn start(shared: Arc<Shared>, workers: usize) -> std::io::Result<Pool> {
+        let workers = workers.max(1);
+        let turnstile = Arc::new(Turnstile::new(&shared.plan));
+        let (batches, inbox) = bounded::<RawBatch>(workers * BATCHES_AHEAD);
+        let (outbox, outputs) = bounded(workers * BATCHES_AHEAD);
+        let mut threads = Vec::new();
+        for number in 0..workers {
+            let (shared, inbox, outbox, turnstile) = (shared.clone(), inbox.clone(), outbox.clone(), turnstile.clone());
+            let run = move || run_worker(shared, inbox, outbox, turnstile);
+            threads.push(std::thread::Builder::new().name(format!("worker-{number}")).stack_size(WORKER_STACK_BYTES).spawn(run)?);
+        }
+        Ok(Pool { batches: Some(batches), outputs, turnstile, threads, early: BTreeMap::new(), next: 0 })
+    }
+
+    /// Where batches go, in the order of their numbers. The run ends when all clones of
+    /// it and the pool's own ([`Pool::close`]) are dropped.
+    pub fn sender(&self) -> Option<Sender<RawBatch>> {
+        self.batches.clone()
+    }
+
+    /// No more batches come from the pool's owner.
+    pub fn close(&mut self) {
+        self.batches = None;
+    }
+
+    /// Sizes and horizons of the indexes.
+    pub fn index_stats(&self) -> Vec<(u16, super::decide::Stats)> {
+        self.turnstile.stats()
+    }
+
+    /// The next output in order; `None` when all batches are done.
+    pub fn recv(&mut self) -> Result<Option<Output>, WorkerFailed> {
+        loop {
+            if let Some(output) = self.early.remove(&self.next) {
+                self.next += 1;
+                return Ok(Some(output));
+            }
+            match self.outputs.recv() {
+                Ok(output) => {
+                    let output = output?;
+                    self.early.insert(output.seq, output);
+                }
+                Err(_) if self.early.is_empty() => return Ok(None),
+                Err(_) => return Err(WorkerFailed("a batch is missing".into())),
+            }
+        }
+    }
+
+    /// As [`Pool::recv`], but gives up after `wait`: `Ok(Err(()))`.
+    #[allow(clippy::result_unit_err)]
+    pub fn recv_timeout(&mut self, wait: Duration) -> Result<Result<Option<Output>, ()>, WorkerFailed> {
+        loop {
+            if let Some(output) = self.early.remove(&self.next) {
+                self.next += 1;
+                return Ok(Ok(Some(output)));
+            }
+            match self.outputs.recv_timeout(wait) {
+                Ok(output) => {
+                    let output = output?;
+                    self.early.insert(output.seq, output);
+                }
+                Err(RecvTimeoutError::Timeout) => return Ok(Err(())),
+                Err(RecvTimeoutError::Disconnected) if self.early.is_empty() => return Ok(Ok(None)),
+                Err(RecvTimeoutError::Disconnected) => return Err(WorkerFailed("a batch is missing".into())),
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.batches = None;
+        self.turnstile.end();
+        // Workers that wait for room in the outbox must see that nobody reads it.
+        self.outputs = crossbeam_channel::never();
+        for thread in self.threads.drain(..) {
+            // A panic was reported through the outbox already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run_worker(shared: Arc<Shared>, inbox: Receiver<RawBatch>, outbox: Sender<Result<Output, WorkerFailed>>, turnstile: Arc<Turnstile>) {
+    let mut worker = Worker::new(shared);
+    for batch in inbox {
+        let done = catch_unwind(AssertUnwindSafe(|| worker.process(batch, &turnstile)));
+        let result = match done {
+            Ok(Ok(output)) => Ok(output),
+            // Whoever failed has reported it.
+            Ok(Err(_)) => return,
+            Err(_) => {
+                turnstile.end();
+                Err(WorkerFailed("it panicked".into()))
+            }
+        };
+        let failed = result.is_err();
+        if outbox.send(result).is_err() || failed {
+            return;
+        }
+    }
+}

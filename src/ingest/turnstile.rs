@@ -1,0 +1,140 @@
+//! The turnstile: batches are decided in the order in which they were cut, whichever
+//! worker holds them.
+//!
+//! Workers take batches from one queue in that order, so the batch whose turn it is
+//! is always held by somebody, and nobody waits for ever. A worker that fails (its
+//! ticket is dropped unused) ends the run for all.
+
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+use super::decide::{BatchInput, Decided, Decider, Origin, RuleInput, WhereSource};
+use super::plan::Plan;
+use super::scene::NO_TIME;
+use super::worker::Ended;
+
+/// Gives out turns to decide, and holds what deciding remembers.
+pub struct Turnstile {
+    state: Mutex<State>,
+    moved: Condvar,
+}
+
+struct State {
+    next: u64,
+    ended: bool,
+    decider: Decider,
+    /// Latest known time per partition, in microseconds: what a row without a time gets.
+    clocks: Vec<i64>,
+}
+
+/// Origins and times of the rows of a batch, in microseconds.
+pub struct RowTimes<'a> {
+    /// Where each row comes from.
+    pub origins: &'a [Origin],
+    /// When it occurred; unknown ones are filled in.
+    pub occurred: &'a mut [i64],
+    /// When it arrived; unknown ones are filled in.
+    pub created: &'a mut [i64],
+}
+
+impl Turnstile {
+    /// A turnstile whose first turn is that of batch 0.
+    pub fn new(plan: &Plan) -> Turnstile {
+        let state = State { next: 0, ended: false, decider: Decider::new(plan.decide.clone()), clocks: Vec::new() };
+        Turnstile { state: Mutex::new(state), moved: Condvar::new() }
+    }
+
+    /// The ticket of a batch: used up by deciding.
+    pub fn ticket(&self, seq: u64) -> Turn<'_> {
+        Turn { turnstile: self, seq, used: false }
+    }
+
+    /// Ends the run: whoever waits gets [`Ended`].
+    pub fn end(&self) {
+        self.lock().ended = true;
+        self.moved.notify_all();
+    }
+
+    /// Sizes and horizons of the indexes.
+    pub fn stats(&self) -> Vec<(u16, super::decide::Stats)> {
+        self.lock().decider.stats()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The right, and the duty, to decide one batch.
+pub struct Turn<'a> {
+    turnstile: &'a Turnstile,
+    seq: u64,
+    used: bool,
+}
+
+impl Turn<'_> {
+    /// Waits for the turn and decides. Returns how many rows had no time of their own.
+    pub fn decide(mut self, plan: &Plan, mut times: RowTimes<'_>, rules: &[RuleInput], mut values: impl WhereSource, decided: &mut Decided) -> Result<u64, Ended> {
+        let mut state = self.turnstile.lock();
+        while state.next != self.seq {
+            if state.ended {
+                self.used = true;
+                return Err(Ended);
+            }
+            state = self.turnstile.moved.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        let unknown = state.fill_in(&mut times);
+        let times_ms: Vec<i64> = times
+            .occurred
+            .iter()
+            .zip(times.created.iter())
+            .map(|(occurred, created)| {
+                let time = if plan.by_occurred {
+                    *occurred.max(&created.saturating_sub(plan.late_max_us)).min(&created.saturating_add(plan.max_skew_us))
+                } else {
+                    *created
+                };
+                time.div_euclid(1000)
+            })
+            .collect();
+        let mut input = BatchInput { origins: times.origins, times_ms: &times_ms, rules, values: &mut values };
+        state.decider.decide(&mut input, decided);
+        state.next += 1;
+        self.used = true;
+        drop(state);
+        self.turnstile.moved.notify_all();
+        Ok(unknown)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.used {
+            self.turnstile.end();
+        }
+    }
+}
+
+impl State {
+    /// A row without a time of arrival gets the latest one of its partition: the order
+    /// of rows decides, never a wall clock.
+    fn fill_in(&mut self, times: &mut RowTimes<'_>) -> u64 {
+        let mut unknown = 0;
+        let rows = times.origins.iter().zip(times.occurred.iter_mut()).zip(times.created.iter_mut());
+        for ((origin, occurred), created) in rows {
+            let number = origin.partition as usize;
+            if self.clocks.len() <= number {
+                self.clocks.resize(number + 1, 0);
+            }
+            let clock = &mut self.clocks[number];
+            if *created == NO_TIME {
+                unknown += 1;
+                *created = if *occurred == NO_TIME { *clock } else { *occurred };
+            }
+            *clock = (*clock).max(*created);
+            if *occurred == NO_TIME {
+                *occurred = *created;
+            }
+        }
+        unknown
+    }
+}
