@@ -109,12 +109,12 @@ pub fn progress(total: u64, quiet: bool) -> ProgressBar {
     bar
 }
 
-/// A table that fits the terminal; no frame but a line under the heading.
+/// A table that fits the terminal, without a frame: easy to read and to cut.
 pub fn table(head: &[&str], right: &[usize]) -> comfy_table::Table {
     use comfy_table::{CellAlignment, ContentArrangement, Table};
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    table.set_content_arrangement(ContentArrangement::Dynamic).set_header(head.to_vec());
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_header(head.iter().map(|title| style(title, Style::Head)).collect::<Vec<_>>());
     for column in right {
         if let Some(column) = table.column_mut(*column) {
             column.set_cell_alignment(CellAlignment::Right);

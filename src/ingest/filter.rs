@@ -4,9 +4,9 @@ use super::ledger::Counts;
 use super::plan::Plan;
 use super::scene::{Scene, truths};
 
-/// Drops rows of the selection `rows`; the first filter that holds counts. Rows on
-/// which a filter failed are added to `poison`.
-pub fn filter(plan: &Plan, scene: &mut Scene<'_>, rows: &mut Vec<u32>, counts: &mut Counts, poison: &mut Vec<u32>) {
+/// Drops rows of the selection `rows`; the first filter that holds counts, and is noted in
+/// `dropped`. Rows on which a filter failed are added to `poison`.
+pub fn filter(plan: &Plan, scene: &mut Scene<'_>, rows: &mut Vec<u32>, counts: &mut Counts, poison: &mut Vec<u32>, dropped: &mut Vec<(u32, u16)>) {
     if plan.filters.is_empty() || rows.is_empty() {
         return;
     }
@@ -22,10 +22,13 @@ pub fn filter(plan: &Plan, scene: &mut Scene<'_>, rows: &mut Vec<u32>, counts: &
     for ((number, filter), verdict) in plan.filters.iter().enumerate().zip(&verdicts) {
         let Some(truths) = truths(verdict) else { continue };
         let mut hits = 0;
-        for (kept, hit) in keep.iter_mut().zip(&truths) {
+        for (place, (kept, hit)) in keep.iter_mut().zip(&truths).enumerate() {
             if *kept && *hit {
                 hits += 1;
                 *kept = filter.shadow;
+                if !filter.shadow {
+                    dropped.push((rows[place], number as u16));
+                }
             }
         }
         if filter.shadow {

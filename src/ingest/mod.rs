@@ -20,5 +20,6 @@ pub mod plan;
 pub mod pool;
 pub mod rule_input;
 pub mod scene;
+pub mod trial;
 pub mod turnstile;
 pub mod worker;

@@ -1,11 +1,9 @@
 //! What a worker hands on: incidents, attachments, links and dead letters of one
 //! batch, with its offsets and counts.
 
-use super::decide::{Decided, Origin, Verdict};
+use super::decide::Origin;
 use super::ledger::Counts;
-use super::map::{Death, Mapped};
 use super::offsets::Offsets;
-use super::plan::Plan;
 use super::scene::Scene;
 use crate::incident::fold::State;
 use crate::incident::id::IncidentId;
@@ -87,51 +85,45 @@ pub struct LinkOut {
     pub other: IncidentId,
 }
 
-/// What became of one classified event.
+/// What became of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traced {
     /// Number of the message in the batch.
     pub message: u32,
-    /// Number of the event in the message.
+    /// Number of the event in the message; 0 where the message as a whole failed.
     pub element: u16,
-    /// Type code.
-    pub code: u16,
+    /// Type code, where it was classified.
+    pub code: Option<u16>,
     /// How it ended.
     pub end: TraceEnd,
+    /// For incidents: number in [`Output::lines`].
+    pub line: Option<u32>,
 }
 
-/// How a classified event ended.
+/// How an event ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TraceEnd {
     /// As an incident; the rule that closed it.
     Incident(Option<u16>),
+    /// Dropped by a filter.
+    Filtered(u16),
+    /// Not classified.
+    Unclassified,
     /// Dropped by a rule.
     Dropped(u16),
     /// Attached by a rule.
     Attached(u16),
-    /// As a dead letter.
-    Dead,
+    /// As a dead letter, for this reason.
+    Dead(&'static str),
 }
 
-/// What became of the classified events of a batch.
-pub fn trace(plan: &Plan, scene: &Scene<'_>, mapped: &Mapped, places: &[u32], decided: &Decided) -> Vec<Traced> {
-    let one = |place: u32, end: TraceEnd| {
-        let row = mapped.rows[place as usize] as usize;
-        debug_assert!((mapped.types[place as usize] as usize) < plan.types.len());
-        Traced { message: scene.rows.messages[row], element: scene.rows.elements[row], code: mapped.types[place as usize], end }
-    };
-    let decided = places.iter().zip(&decided.verdicts).map(|(place, verdict)| {
-        one(*place, match verdict {
-            Verdict::Create { close, .. } => TraceEnd::Incident(*close),
-            Verdict::Drop { rule } => TraceEnd::Dropped(*rule),
-            Verdict::Attach { rule } => TraceEnd::Attached(*rule),
-        })
-    });
-    let dead = mapped.dead.iter().map(|(place, death)| {
-        debug_assert!(matches!(death, Death::Evaluation | Death::Required(_)));
-        one(*place, TraceEnd::Dead)
-    });
-    let mut all: Vec<Traced> = decided.chain(dead).collect();
-    all.sort_by_key(|t| (t.message, t.element));
-    all
+impl Output {
+    /// Notes the end of a row, where that was asked for.
+    pub(super) fn note(&mut self, scene: &Scene<'_>, row: u32, code: Option<u16>, end: TraceEnd, line: Option<u32>) {
+        if let Some(trace) = &mut self.trace {
+            let row = row as usize;
+            let message = scene.rows.messages.get(row).copied().unwrap_or_default();
+            trace.push(Traced { message, element: scene.rows.elements.get(row).copied().unwrap_or_default(), code, end, line });
+        }
+    }
 }

@@ -20,7 +20,7 @@ use super::emit::Emitter;
 use super::filter::filter;
 use super::ledger::Counts;
 use super::map::{Death, Mapped, map};
-use super::output::{AttachOut, Created, LinkOut, Output};
+use super::output::{AttachOut, Created, LinkOut, Output, TraceEnd, Traced};
 use super::plan::build::Arrival;
 use super::plan::{DefaultPlan, From, Plan};
 use super::rule_input::{WhereValues, field_columns, rule_inputs};
@@ -86,7 +86,7 @@ impl Worker {
         let shared = self.shared.clone();
         let plan = &*shared.plan;
         let RawBatch { seq, source: number, arena, messages, headers, offsets } = batch;
-        let mut output = Output { seq, source: number, offsets, counts: Counts::new(plan), ..Output::default() };
+        let mut output = Output { seq, source: number, offsets, counts: Counts::new(plan), trace: shared.trace.then(Vec::new), ..Output::default() };
         let Some(source) = plan.sources.get(number as usize) else { return Err(Ended) };
         let mut rows = self.rows[number as usize].take().unwrap_or_else(|| Rows::new(&source.shape));
         rows.clear();
@@ -101,17 +101,26 @@ impl Worker {
             }
             let mut poison = Vec::new();
             let mut unclassified = Vec::new();
-            filter(plan, &mut scene, &mut selected, &mut output.counts, &mut poison);
+            let mut filtered = Vec::new();
+            filter(plan, &mut scene, &mut selected, &mut output.counts, &mut poison, &mut filtered);
             let types = classify(plan, &mut scene, &mut selected, &mut unclassified, &mut poison);
+            for (row, number) in filtered {
+                output.note(&scene, row, None, TraceEnd::Filtered(number), None);
+            }
             for row in poison {
+                output.note(&scene, row, None, TraceEnd::Dead("evaluation"), None);
                 letter(&mut self.times, &shared, &scene, row, "evaluation", "an expression of filter or classify failed", &mut output);
             }
             if plan.default == DefaultPlan::DeadLetter {
                 for row in unclassified {
+                    output.note(&scene, row, None, TraceEnd::Dead("unclassified"), None);
                     letter(&mut self.times, &shared, &scene, row, "unclassified", "no rule and no entry of classify names this event", &mut output);
                 }
             } else {
                 output.counts.unclassified += unclassified.len() as u64;
+                for row in unclassified {
+                    output.note(&scene, row, None, TraceEnd::Unclassified, None);
+                }
             }
             let by_occurred = shared.arrival == Some(Arrival::Occurred);
             let mut mapped = map(plan, &mut scene, selected, types, by_occurred, &mut output.counts);
@@ -141,6 +150,9 @@ impl Worker {
                 Err(reject) => {
                     output.counts.events += 1;
                     output.counts.dead_letter(reject.reason.as_str());
+                    if let Some(trace) = &mut output.trace {
+                        trace.push(Traced { message: number as u32, element: 0, code: None, end: TraceEnd::Dead(reject.reason.as_str()), line: None });
+                    }
                     let raw = arena.bytes().get(message.range()).unwrap_or_default();
                     let detail = format!("at byte {}", reject.at);
                     let letter = Letter { reason: reject.reason.as_str(), detail: &detail, message, element: None, raw };
@@ -204,6 +216,7 @@ impl Worker {
                     ("required_field", format!("the required field `{name}` has no value"))
                 }
             };
+            output.note(scene, row, Some(code as u16), TraceEnd::Dead(reason), None);
             letter(&mut self.times, shared, scene, row, reason, &detail, output);
         }
         self.emit(shared, scene, mapped, &places, &origins, &occurred, &created, output);
@@ -223,9 +236,16 @@ impl Worker {
         output.lines.reserve(places.len());
         for (number, verdict) in decided.verdicts.iter().enumerate() {
             let (place, at) = (places[number] as usize, origins[number]);
+            let (row, code) = (mapped.rows[place], Some(mapped.types[place]));
             match verdict {
-                Verdict::Drop { rule } => output.counts.dropped[*rule as usize] += 1,
-                Verdict::Attach { rule } => output.counts.attached[*rule as usize] += 1,
+                Verdict::Drop { rule } => {
+                    output.counts.dropped[*rule as usize] += 1;
+                    output.note(scene, row, code, TraceEnd::Dropped(*rule), None);
+                }
+                Verdict::Attach { rule } => {
+                    output.counts.attached[*rule as usize] += 1;
+                    output.note(scene, row, code, TraceEnd::Attached(*rule), None);
+                }
                 Verdict::Create { close, linked } => {
                     let tenant = emitter.tenant(place);
                     let id = id_of(&mut self.ids, shared, tenant, at);
@@ -254,7 +274,8 @@ impl Worker {
                         if too_large(output.incidents.len() - start) {
                             output.incidents.truncate(start);
                             let detail = "the incident is larger than the output topic takes, even without the event";
-                            letter(&mut self.times, shared, scene, mapped.rows[place], "incident_too_large", detail, output);
+                            output.note(scene, row, code, TraceEnd::Dead("incident_too_large"), None);
+                            letter(&mut self.times, shared, scene, row, "incident_too_large", detail, output);
                             continue;
                         }
                     }
@@ -265,6 +286,7 @@ impl Worker {
                         Some(state) => push_state(&mut output.incidents, state, &mut self.times),
                     }
                     let end = output.incidents.len();
+                    output.note(scene, row, code, TraceEnd::Incident(*close), Some(output.lines.len() as u32));
                     output.lines.push(Created { body: (body_end - start) as u32, len: (end - start) as u32, origin: at, id, state: state.map(Box::new), created: created[number] });
                 }
             }
@@ -280,8 +302,8 @@ impl Worker {
                 occurred: occurred[number],
             });
         }
-        if shared.trace {
-            output.trace = Some(super::output::trace(plan, scene, mapped, places, &decided));
+        if let Some(trace) = &mut output.trace {
+            trace.sort_by_key(|t| (t.message, t.element));
         }
         self.decided = decided;
     }

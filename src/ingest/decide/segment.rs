@@ -115,7 +115,9 @@ impl Segment {
     #[inline]
     pub fn prefetch(&self, key: Key) {
         if !self.marks.is_empty() {
-            self.homes(key).map(|home| fetch(&self.marks[home]));
+            for home in self.homes(key) {
+                fetch(&self.marks[home]);
+            }
         }
     }
 

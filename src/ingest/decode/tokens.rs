@@ -193,9 +193,10 @@ impl<'a> Tokens<'a> {
     }
 
     /// True when token `i`, whose kind is [`PRIMITIVE`], is a literal or a number as RFC 8259 has them.
-    #[inline(never)]
+    #[inline(always)]
     pub fn is_good_primitive(&self, i: usize) -> bool {
-        self.is_literal_at(i) || self.is_integer_at(i) || self.is_decimal_at(i) || self.is_other_primitive(i)
+        let letter = self.byte(self.position(i)) > b'9';
+        (if letter { self.is_literal_at(i) } else { self.is_decimal_at(i) }) || self.is_other_primitive(i)
     }
 
     /// Where the primitive at token `i` starts, and its length with the blanks after it.

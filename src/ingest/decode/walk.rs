@@ -106,24 +106,11 @@ impl Walk<'_> {
                 node.keys.find_ends(edges, ends, || tokens.text(start, len))
             };
             let value = i + 2;
-            let (mut after, is_string) = (value + 1, (kinds >> 16) as u8 == b'"');
-            if let Some(number) = number
-                && let Some(edge) = edges.get(number as usize)
-            {
-                if edge.target.node != 0
-                    && let Some(seen) = self.found.seen.get_mut(node.first_edge as usize + number as usize)
-                {
-                    self.found.repeated |= *seen == object;
-                    *seen = object;
-                }
-                if is_string {
-                    self.record(&edge.target, tokens.string_slot(value));
-                } else {
-                    after = self.value(value, &edge.target, depth, rows)?;
-                }
-            } else if !is_string {
-                after = tokens.skip_value(value, depth)?;
-            }
+            let after = match number {
+                Some(number) => self.member(value, node, number, object, depth, rows)?,
+                None if (kinds >> 16) as u8 == b'"' => value + 1,
+                None => tokens.skip_value(value, depth)?,
+            };
             if TOP {
                 rows.top.push((tokens.string_slot(i), tokens.slot(value, after)));
                 rows.top_keys.push(number.unwrap_or(NO_TOP_KEY));
@@ -134,6 +121,29 @@ impl Walk<'_> {
                 _ => return Err(Fault::syntax(tokens.position(after))),
             }
         }
+    }
+
+    /// Walks the value of a member that the node asks for. Not inlined: the loop over members keeps its registers.
+    #[inline(never)]
+    fn member(
+        &mut self,
+        value: usize,
+        node: &Node,
+        number: u16,
+        object: u32,
+        depth: u32,
+        rows: &mut Rows,
+    ) -> Result<usize, Fault> {
+        let Some(edge) = self.shape.edges_of(node).get(number as usize) else {
+            return self.tokens.skip_value(value, depth);
+        };
+        if edge.target.node != 0
+            && let Some(seen) = self.found.seen.get_mut(node.first_edge as usize + number as usize)
+        {
+            self.found.repeated |= *seen == object;
+            *seen = object;
+        }
+        self.value(value, &edge.target, depth, rows)
     }
 
     /// Walks an array of which some elements are asked for, from the token after its bracket on.
