@@ -74,3 +74,13 @@ impl From<crate::ingest::pool::WorkerFailed> for Error {
         Error::bug(error.to_string())
     }
 }
+
+impl From<crate::kafka::Error> for Error {
+    fn from(error: crate::kafka::Error) -> Error {
+        let fault = match error.fault() {
+            crate::kafka::Fault::Programmer => Fault::Bug,
+            _ => Fault::Environment,
+        };
+        Error { fault, retry: error.retryable(), message: error.to_string(), hint: None }
+    }
+}

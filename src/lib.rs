@@ -6,4 +6,6 @@ pub mod error;
 pub mod expr;
 pub mod incident;
 pub mod ingest;
+pub mod kafka;
 pub mod load;
+pub mod serve;

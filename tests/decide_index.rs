@@ -142,7 +142,7 @@ fn the_bound_holds_and_the_newest_are_known() {
 
 #[test]
 fn a_bound_with_chains_holds() {
-    for bytes in [100_000, 300_000, 2_000_000] {
+    for bytes in [300_000, 1_000_000, 3_000_000] {
         let mut index = Index::alone(50_000, 1_000, LinkTo::Oldest, bytes).unwrap();
         compare(&mut index, 200_000, 30_000, 50_000, 1_000, |_, dice| dice.below(2) as i64);
         assert!(index.bytes() <= bytes);

@@ -1,1 +1,19 @@
+//! All integration tests, in one binary: linking DataFusion takes longer than most of them run.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod config_environment;
+mod config_mistakes;
+mod config_mutations;
+mod config_read;
+mod decide_index;
+mod decide_model;
+mod decide_reference;
+mod decode_hostile;
+mod decode_oracle;
+mod decode_random;
+mod decode_recordings;
+mod decode_rows;
+mod expr_bench;
+mod expr_generate;
+mod expr_property;
+mod load_generator;

@@ -31,10 +31,20 @@ pub struct Args {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// The main job on an embedded broker: a flood of events in, incidents out
+    Demo(super::demo::DemoArgs),
     /// Report all mistakes of a pipeline, with places and hints
     Check(Check),
     /// Run files through a pipeline: NDJSON in, incidents out
     Replay(Replay),
+    /// Run the tests that stand in the pipeline
+    Test(super::test::TestArgs),
+    /// Say why an event ends as it does, or print the pipeline as SQL
+    Explain(super::explain::ExplainArgs),
+    /// Write seeded events, and what must become of them
+    Generate(super::generate::GenerateArgs),
+    /// Print completions for a shell
+    Completions(super::completions::CompletionsArgs),
 }
 
 /// `check`

@@ -5,10 +5,16 @@
 
 pub mod args;
 pub mod check;
+pub mod completions;
+pub mod demo;
+pub mod explain;
+pub mod explain_sql;
+pub mod generate;
 pub mod load;
 pub mod output;
 pub mod replay;
 pub mod summary;
+pub mod test;
 
 use std::process::ExitCode;
 
@@ -50,6 +56,11 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
     match &args.command {
         args::Command::Check(check) => check::run(check),
         args::Command::Replay(replay) => replay::run(replay),
+        args::Command::Demo(demo) => demo::run(demo),
+        args::Command::Test(test) => test::run(test),
+        args::Command::Explain(explain) => explain::run(explain),
+        args::Command::Generate(generate) => generate::run(generate),
+        args::Command::Completions(completions) => completions::run(completions),
     }
 }
 

@@ -235,6 +235,11 @@ fn shift(arrays: &[ArrayRef], negative: bool) -> ArrayRef {
     Arc::new(moved.with_timezone("+00:00"))
 }
 
+/// `seconds_between` and `time_shift` over columns of the right types.
+pub fn time_arithmetic(name: &str, arrays: &[ArrayRef]) -> ArrayRef {
+    if name == "time_shift" { shift(arrays, false) } else { times(arrays, |a, b| Some(reference::seconds_between(a, b))) }
+}
+
 /// Times as plain microseconds, which is what our functions work on.
 fn plain(array: &ArrayRef, ty: Type) -> ArrayRef {
     match (ty, array.as_primitive_opt::<TimestampMicrosecondType>()) {
@@ -243,7 +248,8 @@ fn plain(array: &ArrayRef, ty: Type) -> ArrayRef {
     }
 }
 
-fn function_column(function: &dyn Function, arrays: &[ArrayRef], types: &[Type], returns: Type, rows: usize) -> ArrayRef {
+/// A function over whole columns: its own column loop, or row by row.
+pub fn function_column(function: &dyn Function, arrays: &[ArrayRef], types: &[Type], returns: Type, rows: usize) -> ArrayRef {
     let inputs: Vec<ArrayRef> = arrays.iter().zip(types).map(|(array, ty)| plain(array, *ty)).collect();
     if let Some(column) = function.column(&inputs) {
         return match (returns, column.as_primitive_opt::<datafusion::arrow::datatypes::Int64Type>()) {

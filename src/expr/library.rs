@@ -166,6 +166,11 @@ impl Library {
         self.udf.name()
     }
 
+    /// The types in which DataFusion wants the arguments.
+    pub fn arguments(&self) -> &[DataType] {
+        &self.arguments
+    }
+
     /// The type of the result.
     pub fn ty(&self) -> Type {
         self.ty

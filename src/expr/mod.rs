@@ -11,5 +11,6 @@ pub mod library;
 pub mod parse;
 pub mod path;
 pub mod reference;
+pub mod sql;
 pub mod typed;
 pub mod value;

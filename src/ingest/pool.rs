@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -31,6 +32,7 @@ pub struct Pool {
     outputs: Receiver<Result<Output, WorkerFailed>>,
     turnstile: Arc<Turnstile>,
     threads: Vec<JoinHandle<()>>,
+    cpu_us: Arc<AtomicU64>,
     /// Outputs that came before their turn.
     early: BTreeMap<u64, Output>,
     next: u64,
@@ -44,12 +46,16 @@ impl Pool {
         let (batches, inbox) = bounded::<RawBatch>(workers * BATCHES_AHEAD);
         let (outbox, outputs) = bounded(workers * BATCHES_AHEAD);
         let mut threads = Vec::new();
+        let cpu_us = Arc::new(AtomicU64::new(0));
         for number in 0..workers {
-            let (shared, inbox, outbox, turnstile) = (shared.clone(), inbox.clone(), outbox.clone(), turnstile.clone());
-            let run = move || run_worker(shared, inbox, outbox, turnstile);
+            let (shared, inbox, outbox, turnstile, cpu_us) = (shared.clone(), inbox.clone(), outbox.clone(), turnstile.clone(), cpu_us.clone());
+            let run = move || {
+                run_worker(shared, inbox, outbox, turnstile);
+                cpu_us.fetch_add(thread_cpu_us(), Ordering::Relaxed);
+            };
             threads.push(std::thread::Builder::new().name(format!("worker-{number}")).stack_size(WORKER_STACK_BYTES).spawn(run)?);
         }
-        Ok(Pool { batches: Some(batches), outputs, turnstile, threads, early: BTreeMap::new(), next: 0 })
+        Ok(Pool { batches: Some(batches), outputs, turnstile, threads, cpu_us, early: BTreeMap::new(), next: 0 })
     }
 
     /// Where batches go, in the order of their numbers. The run ends when all clones of
@@ -66,6 +72,24 @@ impl Pool {
     /// Sizes and horizons of the indexes.
     pub fn index_stats(&self) -> Vec<(u16, super::decide::Stats)> {
         self.turnstile.stats()
+    }
+
+    /// Ends all workers and returns the CPU microseconds that they used. Outputs not
+    /// taken yet are lost: call it when [`Pool::recv`] has given `None`.
+    pub fn finish(mut self) -> u64 {
+        self.stop();
+        self.cpu_us.load(Ordering::Relaxed)
+    }
+
+    fn stop(&mut self) {
+        self.batches = None;
+        self.turnstile.end();
+        // Workers that wait for room in the outbox must see that nobody reads it.
+        self.outputs = crossbeam_channel::never();
+        for thread in self.threads.drain(..) {
+            // A panic was reported through the outbox already.
+            let _ = thread.join();
+        }
     }
 
     /// The next output in order; `None` when all batches are done.
@@ -109,15 +133,19 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.batches = None;
-        self.turnstile.end();
-        // Workers that wait for room in the outbox must see that nobody reads it.
-        self.outputs = crossbeam_channel::never();
-        for thread in self.threads.drain(..) {
-            // A panic was reported through the outbox already.
-            let _ = thread.join();
-        }
+        self.stop();
     }
+}
+
+/// CPU microseconds that this thread has used.
+fn thread_cpu_us() -> u64 {
+    // SAFETY: `clock_gettime` fills the struct that it is given; zero is a valid value of it.
+    let time = unsafe {
+        let mut time: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time);
+        time
+    };
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
 }
 
 fn run_worker(shared: Arc<Shared>, inbox: Receiver<RawBatch>, outbox: Sender<Result<Output, WorkerFailed>>, turnstile: Arc<Turnstile>) {

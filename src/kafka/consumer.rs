@@ -127,7 +127,7 @@ impl Consumer {
         };
         let mut poller = Poller { queue, taker, out, stop: spec.stop, paused: false };
         let thread = std::thread::Builder::new()
-            .name("catchment-poll".to_owned())
+            .name("kafka-poll".to_owned())
             .spawn(move || poller.run())
             .map_err(|_| Error::Thread { name: "poll", problem: "could not be started" })?;
         Ok(Consumer { thread, committer, progress })

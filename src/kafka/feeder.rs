@@ -86,12 +86,12 @@ impl Feeder {
 
     /// Sends one event; waits while the readers are too far behind. The
     /// partition is that of the key (murmur2, as other Kafka clients choose it);
-    /// without a key partitions take turns.
+    /// without a key partitions take turns. Returns the partition.
     ///
     /// # Errors
     /// [`Error::Stopped`], [`Error::NoCredit`] when nobody reads, an unknown
     /// topic, or a broker that refuses records.
-    pub fn send(&mut self, topic: usize, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<(), Error> {
+    pub fn send(&mut self, topic: usize, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<i32, Error> {
         let producer = &self.producer;
         let target = self.targets.get_mut(topic).ok_or_else(|| Error::TopicTable {
             topic: format!("number {topic}"),
@@ -133,7 +133,7 @@ impl Feeder {
             producer.poll(Duration::ZERO);
             self.failures.check()?;
         }
-        Ok(())
+        Ok(partition)
     }
 
     /// Waits until everything sent so far is stored.

@@ -152,7 +152,7 @@ impl Producer {
             delivered: Box::new(delivered),
         };
         let thread = std::thread::Builder::new()
-            .name("catchment-produce".to_owned())
+            .name("kafka-produce".to_owned())
             .spawn(move || worker.run(&batches))
             .map_err(|_| Error::Thread { name: "producer", problem: "could not be started" })?;
         Ok(Producer { thread })

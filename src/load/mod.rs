@@ -12,6 +12,7 @@
 //! so. It never asks the engine, and shares no code with it. Same seed and spec, same bytes.
 
 pub mod answers;
+pub mod drive;
 pub mod event;
 pub mod generate;
 pub mod hostile;

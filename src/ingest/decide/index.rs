@@ -6,23 +6,27 @@
 //! free for whoever comes by. Every segment grows, shrinks and is swept alone, at its own
 //! moment, so that no insert waits for more than one segment.
 
-use super::bucket::{Entry, Held, Key, OFFSET_BITS, SLOTS};
+use super::entry::{Entry, Held, Key, OFFSET_BITS};
 use super::chain::{Chains, Member, Window};
+use super::marks::SLOTS;
 use super::purse::Purse;
-use super::segment::{Item, Placed, Segment};
+use super::segment::{Segment, Vacancy};
 use super::slices::{AGE_MAX, Live, REACH_MAX_MS, Slices, TIME_MAX_MS, tag};
 use super::{LinkTo, Origin};
 
-/// Segments of an index (count, a power of two). At 10 million keys one has 20,000 entries
-/// in 0.6 MB, which are rewritten within a millisecond.
-const SEGMENTS: usize = 512;
+/// Segments of an index (count, a power of two). At 10 million keys one has 40,000 entries
+/// in 1.2 MB, which are rewritten within a millisecond.
+const SEGMENTS: usize = 256;
 /// Share of slots in use at which a segment has to act, in 1/128.
-const FULL: usize = 123;
+const FULL: usize = 125;
 /// Share of slots in use, in 1/128, up to which a sweep counts as having made room enough.
-const ROOMY: usize = 121;
+const ROOMY: usize = 123;
 /// Times that one insert may grow a segment: more than one is a freak of small segments.
 const GROWTHS_MAX: usize = 8;
-/// A segment below this size (buckets) grows bucket by bucket, above by an eighth.
+/// Growth of a segment. Less = fewer bytes a key and more rewriting: every insert into an
+/// index that has to grow pays for 1 / (GROWTH - 1) moves.
+const GROWTH: f64 = 1.16;
+/// A segment below this size (buckets) grows bucket by bucket.
 const SMALL: usize = 8;
 /// Sweeps of different segments are spread over this many slices.
 const SWEEP_SPREAD: i64 = 32;
@@ -126,7 +130,7 @@ impl Index {
         }
     }
 
-    /// Fetches what it will read then; wants the first to be there.
+    /// Fetches what it will read then, or what an insert will write; wants the first to be there.
     #[inline]
     pub fn prefetch_entry(&self, fingerprint: u128) {
         let key = Key::new(fingerprint);
@@ -190,12 +194,14 @@ impl Index {
                 let (entry, tag) = self.segments[at].get(place);
                 let newest = self.newest(&entry, tag);
                 if let Some((entry, tag)) = self.joined(key, &entry, newest, member) {
-                    self.segments[at].set(place, entry, tag);
+                    self.segments[at].set(place, entry, key.print(), tag);
                 }
             }
             None => {
-                let (entry, tag) = self.entry(key, time, one(origin));
-                self.place(at, Item { entry, print: key.print(), tag });
+                if let Some(vacancy) = self.vacate(at, key) {
+                    let (entry, tag) = self.entry(key, time, one(origin));
+                    self.segments[at].set(vacancy.place, entry, key.print(), tag);
+                }
             }
         }
     }
@@ -212,7 +218,9 @@ impl Index {
     fn joined(&mut self, key: Key, entry: &Entry, newest: i64, member: Member) -> Option<(Entry, u8)> {
         let alone = self.entry(key, member.time, one(member.origin));
         if newest < self.live_from {
-            self.bury(entry);
+            if let Some(number) = entry.chain() {
+                self.chains.free(number, &mut self.purse);
+            }
             return Some(alone);
         }
         let later = newest.max(member.time);
@@ -251,34 +259,46 @@ impl Index {
         true
     }
 
-    /// Places an entry whose key is new.
+    /// A slot for a key that has none; `None` = there are no bytes for it.
     #[inline]
-    fn place(&mut self, at: usize, new: Item) {
+    fn vacate(&mut self, at: usize, key: Key) -> Option<Vacancy> {
         let segment = &self.segments[at];
-        if segment.used() >= full(segment.buckets() * SLOTS) || !self.try_place(at, new) {
-            self.make_room(at, new);
+        if segment.used() < full(segment.buckets() * SLOTS)
+            && let Some(vacancy) = self.try_vacate(at, key)
+        {
+            return Some(vacancy);
         }
+        self.make_room(at, key)
     }
 
     #[inline]
-    fn try_place(&mut self, at: usize, new: Item) -> bool {
-        match self.segments[at].place(new, self.live) {
-            Placed::Fresh => self.keys += 1,
-            Placed::Over(old) => self.bury(&old),
-            Placed::Full => return false,
-        }
-        true
+    fn try_vacate(&mut self, at: usize, key: Key) -> Option<Vacancy> {
+        let segment = &mut self.segments[at];
+        let vacancy = segment.vacate(segment.homes(key), self.live)?;
+        Some(self.settled(vacancy))
     }
 
-    /// Sweeps, grows, gives up old slices or, in the end, the oldest neighbour, until the entry has a place.
+    /// Books what a vacancy cost.
+    #[inline]
+    fn settled(&mut self, vacancy: Vacancy) -> Vacancy {
+        self.keys += usize::from(!vacancy.reused);
+        if let Some(number) = vacancy.chain {
+            self.chains.free(number, &mut self.purse);
+        }
+        vacancy
+    }
+
+    /// Sweeps, grows, gives up old slices or, in the end, the oldest neighbour, until there is a slot.
     #[inline(never)]
-    fn make_room(&mut self, at: usize, new: Item) {
+    fn make_room(&mut self, at: usize, key: Key) -> Option<Vacancy> {
         // Right after a sweep the lower bound lies `spread` before the floor: no news, no sweep.
         if self.segments[at].lower() + spread(at) < self.live.floor {
             self.sweep(at);
         }
-        if self.is_roomy(at) && self.try_place(at, new) {
-            return;
+        if self.is_roomy(at)
+            && let Some(vacancy) = self.try_vacate(at, key)
+        {
+            return Some(vacancy);
         }
         let mut buckets = self.segments[at].buckets();
         for _ in 0..GROWTHS_MAX {
@@ -286,8 +306,10 @@ impl Index {
             if !self.resize(at, buckets) {
                 break;
             }
-            if self.segments[at].buckets() == buckets && self.try_place(at, new) {
-                return;
+            if self.segments[at].buckets() == buckets
+                && let Some(vacancy) = self.try_vacate(at, key)
+            {
+                return Some(vacancy);
             }
         }
         // No more bytes: the oldest slice of this segment is given up, in all segments.
@@ -295,18 +317,23 @@ impl Index {
             self.given_up = self.slices.start(oldest + 1);
             self.settle(self.clock.unwrap_or_default());
             self.sweep(at);
-            if self.is_roomy(at) && self.try_place(at, new) {
-                return;
+            if self.is_roomy(at)
+                && let Some(vacancy) = self.try_vacate(at, key)
+            {
+                return Some(vacancy);
             }
         }
         if self.segments[at].buckets() == 0 && !self.resize(at, 1) {
             self.evicted += 1;
-        } else if !self.try_place(at, new) {
-            self.evicted += 1;
-            if let Some(old) = self.segments[at].replace_oldest(new, self.live) {
-                self.bury(&old);
-            }
+            return None;
         }
+        if let Some(vacancy) = self.try_vacate(at, key) {
+            return Some(vacancy);
+        }
+        self.evicted += 1;
+        let segment = &mut self.segments[at];
+        let vacancy = segment.vacate_oldest(segment.homes(key), self.live)?;
+        Some(self.settled(vacancy))
     }
 
     /// Whether a segment has enough free slots for a while.
@@ -314,14 +341,6 @@ impl Index {
         let segment = &self.segments[at];
         let slots = segment.buckets() * SLOTS;
         segment.used() < slots && segment.used() * 128 <= slots * ROOMY
-    }
-
-    /// Frees what hangs on an entry that is gone.
-    #[inline]
-    fn bury(&mut self, old: &Entry) {
-        if let Some(number) = old.chain() {
-            self.chains.free(number, &mut self.purse);
-        }
     }
 
     /// Empties the dead slots of a segment and shrinks it if most of it is empty.
@@ -384,7 +403,7 @@ impl Index {
 
 #[inline]
 fn segment_of(key: Key) -> usize {
-    (key.high >> 39) as usize & (SEGMENTS - 1)
+    (key.high >> 40) as usize & (SEGMENTS - 1)
 }
 
 /// Used slots at which a segment is full.
@@ -405,9 +424,9 @@ fn next_size(buckets: usize, at: usize) -> usize {
     if buckets < SMALL {
         return buckets + 1;
     }
-    let mut size = SMALL as f64 * 1.125f64.powf(at as f64 / SEGMENTS as f64);
+    let mut size = SMALL as f64 * GROWTH.powf(at as f64 / SEGMENTS as f64);
     while size as usize <= buckets {
-        size *= 1.125;
+        size *= GROWTH;
     }
     size as usize
 }

@@ -2,16 +2,19 @@
 //! grows, shrinks and is swept alone, so that no single operation is long.
 //!
 //! Every entry lies in one of two buckets, and either follows from the other and the mark.
-//! So a search for a free slot, a lookup that finds nothing and a sweep read marks only,
-//! eight bytes a bucket in an array apart; entries lie in far memory and are read to
-//! confirm a match and to be moved.
+//! So a search for a free slot, a lookup that finds nothing and a sweep read marks only;
+//! entries lie in far memory and are read to confirm a match and to be moved.
 
-use super::bucket::{Entry, Key, Marks, SLOTS};
+use super::entry::{Entry, Key};
+use super::marks::{Marks, SLOTS};
 use super::slices::Live;
 
-/// Most buckets that one insert looks at for a free slot (count). At a load of 0.95 ten are
-/// enough on average; to fail only means growing a little early.
-const SEARCH_MAX: usize = 128;
+/// Most buckets that one insert looks beyond (count), which nearly never is more than two;
+/// to fail only means growing a little early.
+const SEARCH_MAX: usize = 64;
+
+/// Buckets that a search looks at before it decides.
+const AT_ONCE: usize = 4;
 
 /// Where an entry is.
 #[derive(Debug, Clone, Copy)]
@@ -20,22 +23,22 @@ pub(super) struct Place {
     slot: u8,
 }
 
-/// What became of an attempt to place an entry.
-#[derive(Debug)]
-pub(super) enum Placed {
-    /// It went into an empty slot.
-    Fresh,
-    /// It took the slot of this dead entry.
-    Over(Entry),
-    /// No free slot within reach.
-    Full,
+/// A slot that was made free for a new entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Vacancy {
+    /// Where.
+    pub place: Place,
+    /// A dead entry went for it.
+    pub reused: bool,
+    /// The chain of the dead entry.
+    pub chain: Option<u32>,
 }
 
 /// One segment.
 #[derive(Debug)]
 pub(super) struct Segment {
     marks: Box<[Marks]>,
-    /// Four for each of the marks.
+    /// One for each of the marks.
     entries: Box<[[Entry; SLOTS]]>,
     /// Slots that are not empty.
     used: u32,
@@ -47,13 +50,12 @@ pub(super) struct Segment {
 #[derive(Clone, Copy, Default)]
 struct Step {
     bucket: u32,
-    parent: u8,
+    parent: u16,
     /// The slot of the parent whose entry could move here.
-    slot: u8,
+    slot: u16,
 }
 
-const ROOT: u8 = u8::MAX;
-const _: () = assert!(SEARCH_MAX < ROOT as usize);
+const ROOT: u16 = u16::MAX;
 
 impl Segment {
     /// An empty segment.
@@ -106,7 +108,7 @@ impl Segment {
 
     /// The two buckets of a key. There must be buckets.
     #[inline]
-    fn homes(&self, key: Key) -> [usize; 2] {
+    pub fn homes(&self, key: Key) -> [usize; 2] {
         let first = self.scale(key.low as u32);
         [first, self.other(first, key.print())]
     }
@@ -121,16 +123,31 @@ impl Segment {
         }
     }
 
-    /// Fetches the entry that a lookup of the key will probably read; wants the marks.
+    /// Fetches the entry that a lookup of the key will probably read, or that an insert will
+    /// probably write; wants the marks.
     #[inline]
     pub fn prefetch_entry(&self, key: Key, live: Live) {
-        if !self.marks.is_empty() {
-            for home in self.homes(key) {
-                if let Some(slot) = self.marks[home].like(key.print(), live).first() {
-                    return fetch(&self.entries[home][slot]);
-                }
+        if self.marks.is_empty() {
+            return;
+        }
+        let homes = self.homes(key);
+        for home in homes {
+            if let Some(slot) = self.marks[home].like(key.print(), live).first() {
+                return fetch(&self.entries[home][slot]);
             }
         }
+        let (home, slot) = self.emptier(homes, live);
+        if let Some(slot) = slot {
+            fetch(&self.entries[home][slot]);
+        }
+    }
+
+    /// The emptier of two buckets and its first free slot. The fewer full buckets, the fewer searches.
+    #[inline]
+    fn emptier(&self, homes: [usize; 2], live: Live) -> (usize, Option<usize>) {
+        let free = homes.map(|home| self.marks[home].free(live));
+        let best = usize::from(free[1].count() > free[0].count());
+        (homes[best], free[best].first())
     }
 
     /// Where the live entry of a key is. A segment without buckets holds nothing.
@@ -156,59 +173,71 @@ impl Segment {
         (self.entries[bucket][slot], self.marks[bucket].tags[slot])
     }
 
-    /// Overwrites a live entry with another of the same key.
+    /// Writes an entry where [`Segment::find`] found its key or [`Segment::vacate`] made room for it.
     #[inline]
-    pub fn set(&mut self, place: Place, entry: Entry, tag: u8) {
+    pub fn set(&mut self, place: Place, entry: Entry, print: u8, tag: u8) {
         let (bucket, slot) = (place.bucket as usize, place.slot as usize);
         self.entries[bucket][slot] = entry;
-        self.marks[bucket].tags[slot] = tag;
+        (self.marks[bucket].prints[slot], self.marks[bucket].tags[slot]) = (print, tag);
     }
 
-    /// Places an entry whose key has no live one yet, moving others to their other bucket if need be.
+    /// Makes a slot free for a key that has no live entry, moving others to their other bucket
+    /// if need be. It counts as used: the entry must be set. `None` = no free slot within reach.
+    ///
+    /// The new entry itself stays out of this, in registers: bytes that were just put together
+    /// in memory and are read back in one piece wait for every store before them, and stores
+    /// into the table take long.
     #[inline]
-    pub fn place(&mut self, new: Item, live: Live) -> Placed {
-        let first = self.scale(new.entry.half());
-        let homes = [first, self.other(first, new.print)];
-        let free = homes.map(|home| self.marks[home].free(live));
-        // The emptier of both: the fewer full buckets, the fewer searches.
-        let best = usize::from(free[1].count() > free[0].count());
-        match free[best].first() {
-            Some(slot) => self.fill(homes[best], slot, new),
-            None => self.search(homes, new, live),
+    pub fn vacate(&mut self, homes: [usize; 2], live: Live) -> Option<Vacancy> {
+        match self.emptier(homes, live) {
+            (home, Some(slot)) => Some(self.take(home, slot)),
+            (_, None) => self.search(homes, live),
         }
     }
 
+    /// Takes a free slot. An empty one is not read: its line may be far.
     #[inline]
-    fn item(&self, bucket: usize, slot: usize) -> Item {
-        let marks = &self.marks[bucket];
-        Item { entry: self.entries[bucket][slot], print: marks.prints[slot], tag: marks.tags[slot] }
+    fn take(&mut self, bucket: usize, slot: usize) -> Vacancy {
+        let place = Place { bucket: bucket as u32, slot: slot as u8 };
+        if self.marks[bucket].tags[slot] == 0 {
+            self.used += 1;
+            return Vacancy { place, reused: false, chain: None };
+        }
+        Vacancy { place, reused: true, chain: self.entries[bucket][slot].chain() }
     }
 
     #[inline]
-    fn write(&mut self, bucket: usize, slot: usize, item: Item) {
-        let marks = &mut self.marks[bucket];
-        (marks.prints[slot], marks.tags[slot]) = (item.print, item.tag);
-        self.entries[bucket][slot] = item.entry;
+    fn copy(&mut self, from: (usize, usize), to: (usize, usize)) {
+        self.entries[to.0][to.1] = self.entries[from.0][from.1];
+        self.marks[to.0].prints[to.1] = self.marks[from.0].prints[from.1];
+        self.marks[to.0].tags[to.1] = self.marks[from.0].tags[from.1];
     }
 
-    /// Writes into a free slot.
-    #[inline]
-    fn fill(&mut self, bucket: usize, slot: usize, new: Item) -> Placed {
-        // An empty slot is not read: its line may be far, and a write does not wait for it.
-        let placed = match self.marks[bucket].tags[slot] {
-            0 => Placed::Fresh,
-            _ => Placed::Over(self.entries[bucket][slot]),
-        };
-        self.used += u32::from(matches!(placed, Placed::Fresh));
-        self.write(bucket, slot, new);
-        placed
+    /// Looks one step beyond two full buckets, which is nearly always enough: at a few others
+    /// at once, because a loop that stops at the first open one waits for one after the other.
+    #[inline(never)]
+    fn search(&mut self, homes: [usize; 2], live: Live) -> Option<Vacancy> {
+        for home in homes {
+            for group in 0..SLOTS / AT_ONCE {
+                let slots: [usize; AT_ONCE] = std::array::from_fn(|at| group * AT_ONCE + at);
+                let there = slots.map(|slot| self.other(home, self.marks[home].prints[slot]));
+                let free = there.map(|there| self.marks[there].free(live).first());
+                for ((slot, there), free) in slots.into_iter().zip(there).zip(free) {
+                    if let Some(free) = free {
+                        let taken = self.take(there, free);
+                        self.copy((home, slot), (there, free));
+                        return Some(Vacancy { place: Place { bucket: home as u32, slot: slot as u8 }, ..taken });
+                    }
+                }
+            }
+        }
+        self.search_on(homes, live)
     }
 
     /// Breadth first from both homes over "the entry here could move there", until a bucket
-    /// with a free slot; then every entry on the way moves one step and the new one takes
-    /// the slot that this frees in a home.
+    /// with a free slot; then every entry on the way moves one step, which frees a slot in a home.
     #[inline(never)]
-    fn search(&mut self, homes: [usize; 2], new: Item, live: Live) -> Placed {
+    fn search_on(&mut self, homes: [usize; 2], live: Live) -> Option<Vacancy> {
         let mut steps = [Step::default(); SEARCH_MAX];
         steps[0] = Step { bucket: homes[0] as u32, parent: ROOT, slot: 0 };
         steps[1] = Step { bucket: homes[1] as u32, parent: ROOT, slot: 0 };
@@ -222,41 +251,36 @@ impl Segment {
                     continue;
                 }
                 if let Some(free) = free {
-                    let moved = self.item(here, slot);
-                    self.shift(&steps, next, slot, new);
-                    return self.fill(there, free, moved);
+                    let taken = self.take(there, free);
+                    self.copy((here, slot), (there, free));
+                    return Some(Vacancy { place: self.shift(&steps, next, slot), ..taken });
                 }
-                steps[end] = Step { bucket: there as u32, parent: next as u8, slot: slot as u8 };
+                steps[end] = Step { bucket: there as u32, parent: next as u16, slot: slot as u16 };
                 end += 1;
             }
             next += 1;
         }
-        Placed::Full
+        None
     }
 
-    /// Moves every entry on the way to step `at` one step on, the last into `slot`, whose
-    /// own entry the caller has; the new one takes the slot of the root.
-    fn shift(&mut self, steps: &[Step], mut at: usize, mut slot: usize, new: Item) {
+    /// Moves every entry on the way to step `at` one step on, the last into `slot`, whose own
+    /// has moved before. Returns the place that this frees in the root.
+    fn shift(&mut self, steps: &[Step], mut at: usize, mut slot: usize) -> Place {
         while steps[at].parent != ROOT {
             let (parent, from_slot) = (steps[at].parent as usize, steps[at].slot as usize);
-            let moved = self.item(steps[parent].bucket as usize, from_slot);
-            self.write(steps[at].bucket as usize, slot, moved);
+            self.copy((steps[parent].bucket as usize, from_slot), (steps[at].bucket as usize, slot));
             (at, slot) = (parent, from_slot);
         }
-        self.write(steps[at].bucket as usize, slot, new);
+        Place { bucket: steps[at].bucket, slot: slot as u8 }
     }
 
-    /// Puts an entry in the place of the oldest one in its two buckets, which is returned.
-    /// The last resort: only when there is no room, no more bytes and nothing to sweep.
-    pub fn replace_oldest(&mut self, new: Item, live: Live) -> Option<Entry> {
-        let first = self.scale(new.entry.half());
-        let homes = [first, self.other(first, new.print)];
+    /// The place of the oldest entry in two full buckets, for a new entry. The last resort:
+    /// only when there is no room, no more bytes and nothing to sweep.
+    pub fn vacate_oldest(&mut self, homes: [usize; 2], live: Live) -> Option<Vacancy> {
         let places = homes.into_iter().flat_map(|home| (0..SLOTS).map(move |slot| (home, slot)));
         let age = |(home, slot): &(usize, usize)| (live.slice(self.marks[*home].tags[*slot]), self.entries[*home][*slot].rest());
         let (home, slot) = places.min_by_key(age)?;
-        let old = self.entries[home][slot];
-        self.write(home, slot, new);
-        Some(old)
+        Some(self.take(home, slot))
     }
 
     /// Empties the slots of all dead slices; from now on there is nothing before `lower`,
@@ -294,31 +318,21 @@ impl Segment {
                 if !live.holds(self.marks[bucket].tags[slot]) {
                     continue;
                 }
-                // First buckets keep their order: mostly, reading and writing both walk forward.
-                let item = self.item(bucket, slot);
-                let first = new.scale(item.entry.half());
-                let placed = match new.marks[first].free(live).first() {
-                    Some(free) => new.fill(first, free, item),
-                    None => new.place(item, live),
+                let (entry, print) = (self.entries[bucket][slot], self.marks[bucket].prints[slot]);
+                // What lay in its first bucket does so again: mostly, reading and writing both
+                // walk forward.
+                let first = new.scale(entry.half());
+                let homes = [first, new.other(first, print)];
+                let same = homes[usize::from(self.scale(entry.half()) != bucket)];
+                let place = match new.marks[same].free(live).first() {
+                    Some(free) => new.take(same, free).place,
+                    None => new.vacate(homes, live)?.place,
                 };
-                if matches!(placed, Placed::Full) {
-                    return None;
-                }
+                new.set(place, entry, print, self.marks[bucket].tags[slot]);
             }
         }
         Some(new)
     }
-}
-
-/// An entry with its mark.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Item {
-    /// The entry.
-    pub entry: Entry,
-    /// The part of its key that is in the mark.
-    pub print: u8,
-    /// The tag of its slice.
-    pub tag: u8,
 }
 
 /// Whether a bucket is already on the way to step `at`.

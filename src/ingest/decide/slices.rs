@@ -73,6 +73,13 @@ impl Live {
         (tag != 0) & (tag.wrapping_sub(self.floor_tag) <= self.span)
     }
 
+    /// The first live tag, and how far behind it the last one lies, going round through 0,
+    /// which is nobody's.
+    #[inline]
+    pub fn tags(self) -> (u8, u8) {
+        (self.floor_tag, self.span)
+    }
+
     /// Slices from the floor to a tag's, going round; nonsense for tag 0.
     #[inline]
     fn age(self, tag: u8) -> u8 {

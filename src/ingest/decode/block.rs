@@ -4,21 +4,30 @@
 use super::index::PRIMITIVE;
 
 /// 64 bytes, loaded; bytes beyond the end of the text read as spaces.
+///
+/// All functions ask for a CPU with the features of the block: only `load` is unsafe, as nothing can be done without it.
 pub(super) trait Block: Copy {
-    /// Accumulates whether any byte was not ASCII.
-    type High: Copy;
-    /// Nothing seen.
-    const ZERO_HIGH: Self::High;
+    /// Which bytes there were at all, roughly.
+    type Range: Copy;
+    /// No bytes.
+    const NO_BYTES: Self::Range;
 
-    /// The 64 bytes from `at` on.
+    /// The 64 bytes at `from`.
     ///
     /// # Safety
-    /// `at < text.len()`, and the CPU has the features of this block (so for all functions here).
-    unsafe fn load(text: &[u8], at: usize) -> Self;
-    /// Notes bytes that are not ASCII.
-    fn add_high(self, high: &mut Self::High);
-    /// True when all bytes noted were ASCII.
-    fn is_ascii(high: Self::High) -> bool;
+    /// 64 bytes can be read at `from`, and the CPU has the features of this block.
+    unsafe fn load(from: *const u8) -> Self;
+    /// The `len` (at most 64) bytes at `from`.
+    ///
+    /// # Safety
+    /// `len` bytes can be read at `from`, and the CPU has the features of this block.
+    unsafe fn load_part(from: *const u8, len: usize) -> Self;
+    /// Takes the bytes into a range.
+    fn add_to(self, range: &mut Self::Range);
+    /// True when all bytes of the range were ASCII.
+    fn is_ascii(range: Self::Range) -> bool;
+    /// True when a byte of the range was below U+0020.
+    fn has_control(range: Self::Range) -> bool;
     /// Bytes equal to `byte`.
     fn equal(self, byte: u8) -> u64;
     /// Bytes below U+0020.
@@ -30,20 +39,30 @@ pub(super) trait Block: Copy {
     /// Bytes that may follow a backslash.
     fn escapable(self) -> u64;
     /// Bit *i* is the parity of bits 0..=i.
-    fn prefix_xor(bits: u64) -> u64;
-    /// Stores kind (the byte, [`PRIMITIVE`] for bits of `primitives`) and position (`base` + bit number) of each
-    /// bit of `tokens`, of which `primitives` are some.
+    #[inline(always)]
+    fn prefix_xor(mut bits: u64) -> u64 {
+        for shift in [1, 2, 4, 8, 16, 32] {
+            bits ^= bits << shift;
+        }
+        bits
+    }
+    /// Stores kind and position (`base` + bit number) of each bit of `tokens`. The kind is the byte for bits of `named`,
+    /// [`PRIMITIVE`] for others.
     ///
     /// # Safety
     /// There is room for 64 elements at both pointers.
-    unsafe fn store(self, tokens: u64, primitives: u64, base: u32, kinds: *mut u8, positions: *mut u32);
+    unsafe fn store(self, tokens: u64, named: u64, base: u32, kinds: *mut u8, positions: *mut u32);
 }
 
-/// The bytes from `at` on, padded with blanks.
+/// `len` (at most 64) bytes at `from`, padded with blanks.
+///
+/// # Safety
+/// `len` bytes can be read at `from`.
 #[inline(always)]
-pub(super) fn tail(text: &[u8], at: usize) -> [u8; 64] {
+pub(super) unsafe fn padded(from: *const u8, len: usize) -> [u8; 64] {
     let mut bytes = [b' '; 64];
-    let rest = text.get(at..).unwrap_or_default();
+    // SAFETY: the caller's promise.
+    let rest = unsafe { std::slice::from_raw_parts(from, len) };
     for (to, from) in bytes.iter_mut().zip(rest) {
         *to = *from;
     }
@@ -58,7 +77,7 @@ pub(super) fn tail(text: &[u8], at: usize) -> [u8; 64] {
 pub(super) unsafe fn store_by_bit(
     bytes: &[u8; 64],
     mut tokens: u64,
-    primitives: u64,
+    named: u64,
     base: u32,
     kinds: *mut u8,
     positions: *mut u32,
@@ -70,7 +89,7 @@ pub(super) unsafe fn store_by_bit(
             // With no bit left this is 64, and a rubbish token is written behind the last one.
             let bit = tokens.trailing_zeros();
             let byte = bytes[(bit % 64) as usize];
-            let kind = if primitives >> (bit % 64) & 1 == 1 { PRIMITIVE } else { byte };
+            let kind = if named >> (bit % 64) & 1 == 1 { byte } else { PRIMITIVE };
             // SAFETY: `to < 64`, the room that the caller gave.
             unsafe {
                 kinds.add(to).write(kind);
@@ -98,25 +117,36 @@ impl Portable {
 }
 
 impl Block for Portable {
-    type High = u8;
-    const ZERO_HIGH: u8 = 0;
+    /// All bytes, ored, and the lowest one.
+    type Range = (u8, u8);
+    const NO_BYTES: (u8, u8) = (0, u8::MAX);
 
     #[inline(always)]
-    unsafe fn load(text: &[u8], at: usize) -> Portable {
-        match text.get(at..).and_then(<[u8]>::first_chunk) {
-            Some(bytes) => Portable(*bytes),
-            None => Portable(tail(text, at)),
-        }
+    unsafe fn load(from: *const u8) -> Portable {
+        // SAFETY: the caller's promise.
+        Portable(unsafe { from.cast::<[u8; 64]>().read_unaligned() })
     }
 
     #[inline(always)]
-    fn add_high(self, high: &mut u8) {
-        *high |= self.0.iter().fold(0, |all, byte| all | byte);
+    unsafe fn load_part(from: *const u8, len: usize) -> Portable {
+        // SAFETY: the caller's promise.
+        Portable(unsafe { padded(from, len) })
     }
 
     #[inline(always)]
-    fn is_ascii(high: u8) -> bool {
-        high < 0x80
+    fn add_to(self, range: &mut (u8, u8)) {
+        range.0 |= self.0.iter().fold(0, |all, byte| all | byte);
+        range.1 = self.0.iter().fold(range.1, |lowest, byte| lowest.min(*byte));
+    }
+
+    #[inline(always)]
+    fn is_ascii(range: (u8, u8)) -> bool {
+        range.0 < 0x80
+    }
+
+    #[inline(always)]
+    fn has_control(range: (u8, u8)) -> bool {
+        range.1 < 0x20
     }
 
     #[inline(always)]
@@ -145,16 +175,8 @@ impl Block for Portable {
     }
 
     #[inline(always)]
-    fn prefix_xor(mut bits: u64) -> u64 {
-        for shift in [1, 2, 4, 8, 16, 32] {
-            bits ^= bits << shift;
-        }
-        bits
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, tokens: u64, primitives: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
+    unsafe fn store(self, tokens: u64, named: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
         // SAFETY: passed on from the caller.
-        unsafe { store_by_bit(&self.0, tokens, primitives, base, kinds, positions) }
+        unsafe { store_by_bit(&self.0, tokens, named, base, kinds, positions) }
     }
 }

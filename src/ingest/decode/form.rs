@@ -18,9 +18,9 @@ const SETS: usize = 64;
 const WAYS: usize = 4;
 /// Forms seen once are remembered by 32 bits: only those that come again are kept.
 const SEEN: usize = 4096;
-/// Longest key, closing quote included, that is compared by words: a load of eight bytes at its end must lie in
+/// Longest key, closing quote included, that is compared by parts: a load of sixteen bytes at its end must lie in
 /// the padding that follows any message.
-const WORD_KEY_MAX: usize = super::PADDING - 8;
+const KEY_MAX: usize = super::PADDING - 16;
 
 /// The two halves of the product, xored.
 #[inline(always)]
@@ -45,11 +45,9 @@ pub(super) struct Forms {
 #[derive(Debug)]
 struct Form {
     hash: u64,
-    count: usize,
-    /// Kinds of all tokens, then zeros up to a multiple of 64.
-    kinds: Box<[[u8; 64]]>,
-    words: Box<[Word]>,
-    /// Keys too long for words: token and text with the closing quote.
+    kinds: Box<[u8]>,
+    keys: Box<[Part]>,
+    /// Keys too long for parts: token and text with the closing quote.
     long_keys: Box<[(u32, Box<[u8]>)]>,
     /// Tokens of all primitives, by what they were in the event that was learned from: what to try first.
     literals: Box<[u32]>,
@@ -73,13 +71,13 @@ struct Member {
     value: Place,
 }
 
-/// Eight bytes of a key that must be there: at `offset` from the position of `token`, under `mask`.
+/// Sixteen bytes of a key that must be there: at `offset` from the position of `token`, under `mask`.
 #[derive(Debug)]
-struct Word {
+struct Part {
     token: u32,
     offset: u32,
-    bytes: u64,
-    mask: u64,
+    bytes: [u8; 16],
+    mask: [u8; 16],
 }
 
 /// First token of a value and, of a container, the last.
@@ -110,13 +108,27 @@ impl Forms {
         if count > FORM_TOKENS_MAX {
             return None;
         }
-        // Two chains of widening multiplications; the sentinels fill the last 32 bytes up.
+        // Two chains of widening multiplications.
         let (mut even, mut odd) = (count as u64, 0x9e37_79b9_7f4a_7c15u64);
-        let parts = tokens.kinds().as_chunks::<32>().0;
-        for part in parts.iter().take(count.div_ceil(32)) {
+        let mut mix = |part: &[u8; 32]| {
             let [a, b, c, d] = words(part);
             even = folded(even ^ a, b ^ 0xa076_1d64_78bd_642f);
             odd = folded(odd ^ c, d ^ 0xe703_7ed1_a0b4_28db);
+        };
+        let kinds = tokens.kinds();
+        for part in kinds.as_chunks::<32>().0 {
+            mix(part);
+        }
+        // What is left over, together with what was before it.
+        match kinds.last_chunk::<32>() {
+            Some(last) => mix(last),
+            None => {
+                let mut last = [0; 32];
+                for (to, from) in last.iter_mut().zip(kinds) {
+                    *to = *from;
+                }
+                mix(&last);
+            }
         }
         Some(folded(even ^ 0x8ebc_6af0_9c88_c6e3, odd))
     }
@@ -138,9 +150,10 @@ impl Forms {
         false
     }
 
-    /// Remembers the form of an event that the walk has just filled `found` and the last row of `rows` from.
+    /// Remembers the form of an event that the walk has just filled `found` and the last row of `rows` from;
+    /// `first` is the number of its first token to the walk.
     #[inline(never)]
-    pub fn learn(&mut self, hash: u64, tokens: &Tokens<'_>, found: &Found, rows: &Rows) {
+    pub fn learn(&mut self, hash: u64, tokens: &Tokens<'_>, first: usize, found: &Found, rows: &Rows) {
         let Some(seen) = self.seen.get_mut(hash as usize % SEEN) else { return };
         let tag = (hash >> 12) as u32 | 1;
         if *seen != tag {
@@ -148,7 +161,7 @@ impl Forms {
             return;
         }
         let (Some(form), Some(set)) =
-            (Form::new(hash, tokens, found, rows), self.sets.get_mut((hash >> 32) as usize % SETS))
+            (Form::new(hash, tokens, first, found, rows), self.sets.get_mut((hash >> 32) as usize % SETS))
         else {
             return;
         };
@@ -163,20 +176,10 @@ impl Forms {
 impl Form {
     #[inline(always)]
     fn is_of(&self, tokens: &Tokens<'_>) -> bool {
-        if self.count != tokens.count() {
+        if *self.kinds != *tokens.kinds() {
             return false;
         }
-        let kinds = tokens.kinds().as_chunks::<64>().0;
-        // SENTINELS zeros follow the tokens, so there are enough whole chunks.
-        if self.kinds.iter().zip(kinds).any(|(ours, theirs)| ours != theirs) {
-            return false;
-        }
-        let mut different = 0;
-        for word in &self.words {
-            let at = tokens.position(word.token as usize) + word.offset;
-            different |= (tokens.word(at) ^ word.bytes) & word.mask;
-        }
-        different == 0
+        tokens.all_parts(&self.keys)
             && self.long_keys.iter().all(|(token, key)| {
                 **key == *tokens.text(tokens.position(*token as usize) + 1, key.len() as u32)
             })
@@ -185,10 +188,26 @@ impl Form {
 
     #[inline(always)]
     fn are_primitives_good(&self, tokens: &Tokens<'_>) -> bool {
-        let any = |i: usize| tokens.is_good_primitive(i);
-        self.literals.iter().map(|i| *i as usize).all(|i| tokens.is_literal_at(i) || any(i))
-            && self.integers.iter().map(|i| *i as usize).all(|i| tokens.is_integer_at(i) || any(i))
-            && self.others.iter().map(|i| *i as usize).all(|i| tokens.is_decimal_at(i) || any(i))
+        // Plain loops: what iterators are given is not always inlined, and then lacks the CPU's features.
+        for token in &self.literals {
+            let i = *token as usize;
+            if !tokens.is_literal_at(i) && !tokens.is_good_primitive(i) {
+                return false;
+            }
+        }
+        for token in &self.integers {
+            let i = *token as usize;
+            if !tokens.is_integer_at(i) && !tokens.is_good_primitive(i) {
+                return false;
+            }
+        }
+        for token in &self.others {
+            let i = *token as usize;
+            if !tokens.is_decimal_at(i) && !tokens.is_good_primitive(i) {
+                return false;
+            }
+        }
+        true
     }
 
     #[inline(always)]
@@ -218,28 +237,22 @@ impl Form {
         }
     }
 
-    fn new(hash: u64, tokens: &Tokens<'_>, found: &Found, rows: &Rows) -> Option<Form> {
+    fn new(hash: u64, tokens: &Tokens<'_>, first: usize, found: &Found, rows: &Rows) -> Option<Form> {
         let count = tokens.count();
-        let mut kinds = vec![[0; 64]; count.div_ceil(64)];
-        for (to, from) in kinds.as_flattened_mut().iter_mut().zip(tokens.kinds()) {
-            *to = *from;
-        }
-        let (mut words, mut long_keys) = (Vec::new(), Vec::new());
-        for token in &found.keys {
-            let (start, len) = tokens.string(*token as usize);
+        let (mut keys, mut long_keys) = (Vec::new(), Vec::new());
+        for token in found.keys.iter().map(|token| token - first as u32) {
+            let (start, len) = tokens.string(token as usize);
             let text = tokens.text(start, len + 1);
-            if text.len() > WORD_KEY_MAX {
-                long_keys.push((*token, text.into()));
+            if text.len() > KEY_MAX {
+                long_keys.push((token, text.into()));
                 continue;
             }
-            for at in (0..text.len()).step_by(8) {
-                let part = text.get(at..).unwrap_or_default();
-                let (mut bytes, mut mask) = ([0; 8], [0; 8]);
+            for (i, part) in text.chunks(16).enumerate() {
+                let (mut bytes, mut mask) = ([0; 16], [0; 16]);
                 for ((to, mask), from) in bytes.iter_mut().zip(&mut mask).zip(part) {
                     (*to, *mask) = (*from, 0xff);
                 }
-                let (bytes, mask) = (u64::from_le_bytes(bytes), u64::from_le_bytes(mask));
-                words.push(Word { token: *token, offset: at as u32 + 1, bytes, mask });
+                keys.push(Part { token, offset: 16 * i as u32 + 1, bytes, mask });
             }
         }
         let (mut literals, mut integers, mut others) = (Vec::new(), Vec::new(), Vec::new());
@@ -268,9 +281,8 @@ impl Form {
         });
         Some(Form {
             hash,
-            count,
-            kinds: kinds.into(),
-            words: words.into(),
+            kinds: tokens.kinds().into(),
+            keys: keys.into(),
             long_keys: long_keys.into(),
             literals: literals.into(),
             integers: integers.into(),
@@ -296,5 +308,38 @@ impl Place {
     #[inline(always)]
     fn slot(self, tokens: &Tokens<'_>) -> Slot {
         tokens.slot(self.first as usize, self.last as usize + 1)
+    }
+}
+
+impl Tokens<'_> {
+    /// True when all parts of keys are there.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn all_parts(&self, parts: &[Part]) -> bool {
+        use std::arch::x86_64::*;
+        // SAFETY: SSE2 is part of x86-64; the arrays have 16 bytes.
+        unsafe {
+            let mut different = _mm_setzero_si128();
+            for part in parts {
+                let there = self.bytes16(self.position(part.token as usize) + part.offset);
+                let other = _mm_xor_si128(_mm_loadu_si128(there.cast()), _mm_loadu_si128(part.bytes.as_ptr().cast()));
+                let other = _mm_and_si128(other, _mm_loadu_si128(part.mask.as_ptr().cast()));
+                different = _mm_or_si128(different, other);
+            }
+            _mm_movemask_epi8(_mm_cmpeq_epi8(different, _mm_setzero_si128())) == 0xffff
+        }
+    }
+
+    /// True when all parts of keys are there.
+    #[cfg(not(target_arch = "x86_64"))]
+    #[inline(always)]
+    fn all_parts(&self, parts: &[Part]) -> bool {
+        let mut different = 0;
+        for part in parts {
+            // SAFETY: 16 bytes can be read, see `bytes16`.
+            let there = unsafe { *self.bytes16(self.position(part.token as usize) + part.offset) };
+            different |= (u128::from_le_bytes(there) ^ u128::from_le_bytes(part.bytes)) & u128::from_le_bytes(part.mask);
+        }
+        different == 0
     }
 }

@@ -9,9 +9,9 @@
 use super::block::{Block, Portable};
 use super::reject::{Reject, RejectReason};
 
-/// Zero kinds after the last token: the walk may look some tokens ahead of one that it has seen, and forms compare
-/// kinds 64 at a time, without a bounds check.
-pub(super) const SENTINELS: usize = 64;
+/// Zero kinds after the last token: the walk may look a few tokens ahead of one that it has seen
+/// without a bounds check.
+pub(super) const SENTINELS: usize = 8;
 
 /// The kind of all primitives, whatever they start with.
 pub(super) const PRIMITIVE: u8 = b'0';
@@ -100,8 +100,11 @@ impl Index {
     #[inline(always)]
     pub(super) unsafe fn build_by<B: Block>(&mut self, text: &[u8], base: u32) -> Result<(), Reject> {
         self.prepare(text.len());
-        // SAFETY: passed on to the caller.
-        let seen = unsafe { scan::<B>(text, base, self) };
+        // SAFETY: passed on to the caller, here and below.
+        let mut seen = unsafe { scan::<B, false>(text, base, self) };
+        if seen.control {
+            seen = unsafe { scan::<B, true>(text, base, self) };
+        }
         if seen.ascii && !seen.fault { Ok(()) } else { look_again(text, seen) }
     }
 
@@ -163,77 +166,48 @@ impl Index {
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     ascii: bool,
+    /// There were control characters; only a scan that looks for them tells whether in strings.
+    control: bool,
     fault: bool,
 }
 
-/// The pass over the bytes, for any kind of block.
+/// A scan under way: what goes from block to block.
+struct Scan<B: Block> {
+    count: usize,
+    /// 1 when the next byte is escaped.
+    escaped: u64,
+    /// All ones when the next byte is in a string.
+    string: u64,
+    /// 1 when the byte before was part of a primitive.
+    scalar: u64,
+    fault: u64,
+    backslashes: u64,
+    range: B::Range,
+}
+
+/// The pass over the bytes, for any kind of block. Control characters in strings are looked for only on request:
+/// nearly all messages have no control characters at all.
 ///
 /// # Safety
 /// The CPU must have the features that `B` needs.
 #[inline(always)]
-unsafe fn scan<B: Block>(text: &[u8], base: u32, index: &mut Index) -> Seen {
-    const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
-    let mut count = 0;
-    let mut escaped_before = 0u64;
-    let mut string_before = 0u64;
-    let mut scalar_before = 0u64;
-    let mut fault = 0u64;
-    let mut backslashes = 0u64;
-    let mut high = B::ZERO_HIGH;
-
+unsafe fn scan<B: Block, const CONTROL: bool>(text: &[u8], base: u32, index: &mut Index) -> Seen {
+    let mut scan =
+        Scan::<B> { count: 0, escaped: 0, string: 0, scalar: 0, fault: 0, backslashes: 0, range: B::NO_BYTES };
     let mut at = 0;
-    while at < text.len() {
-        if count + 64 + SENTINELS > index.kinds.len() {
-            index.grow(count);
-        }
-        // SAFETY: `at < text.len()`; the features are the caller's promise.
-        let block = unsafe { B::load(text, at) };
-        block.add_high(&mut high);
-
-        // Which bytes are escaped: those after an odd run of backslashes. The subtraction carries along each run;
-        // see "Escape characters" in simdjson's json_escape_scanner.
-        let backslash = block.equal(b'\\');
-        let escaped = if backslash == 0 {
-            std::mem::take(&mut escaped_before)
-        } else {
-            let potential = backslash & !escaped_before;
-            let code = ((potential << 1 | ODD).wrapping_sub(potential)) ^ ODD;
-            let escaped = code ^ (backslash | escaped_before);
-            escaped_before = (code & backslash) >> 63;
-            fault |= escaped & !block.escapable();
-            let mut hex = escaped & block.equal(b'u');
-            while hex != 0 {
-                fault |= u64::from(!is_hex4(text, at + hex.trailing_zeros() as usize + 1));
-                hex &= hex - 1;
-            }
-            escaped
-        };
-        if let Some(word) = index.escapes.get_mut(at / 64) {
-            *word = backslash;
-        }
-        backslashes |= backslash;
-
-        // In strings: from an opening quote up to, not including, the closing one.
-        let quote = block.equal(b'"') & !escaped;
-        let string = B::prefix_xor(quote) ^ string_before;
-        string_before = ((string as i64) >> 63) as u64;
-        fault |= block.control() & string;
-
-        let (operator, space) = (block.operators(), block.spaces());
-        let scalar = !(operator | space | string | quote);
-        let first = scalar & !(scalar << 1 | scalar_before);
-        scalar_before = scalar >> 63;
-        let tokens = operator & !string | quote & string | first;
-        // SAFETY: there is room for 64 more tokens and the sentinels, see `grow`.
-        unsafe {
-            let kinds = index.kinds.as_mut_ptr().add(count);
-            let positions = index.positions.as_mut_ptr().add(count);
-            block.store(tokens, first, base + at as u32, kinds, positions);
-        }
-        count += tokens.count_ones() as usize;
+    while at + 64 <= text.len() {
+        // SAFETY: 64 bytes from `at` on are in the text; the features are the caller's promise.
+        let block = unsafe { B::load(text.as_ptr().add(at)) };
+        scan.step::<CONTROL>(block, text, at, base, index);
         at += 64;
     }
+    if at < text.len() {
+        // SAFETY: as above, for the bytes that are left.
+        let block = unsafe { B::load_part(text.as_ptr().add(at), text.len() - at) };
+        scan.step::<CONTROL>(block, text, at, base, index);
+    }
 
+    let count = scan.count;
     if count + SENTINELS > index.kinds.len() {
         index.grow(count);
     }
@@ -244,10 +218,69 @@ unsafe fn scan<B: Block>(text: &[u8], base: u32, index: &mut Index) -> Seen {
         positions.fill(base + text.len() as u32);
     }
     index.count = count;
-    index.has_escapes = backslashes != 0;
+    index.has_escapes = scan.backslashes != 0;
     // An escape may not be the last byte, nor a string stay open.
-    fault |= string_before | escaped_before;
-    Seen { ascii: B::is_ascii(high), fault: fault != 0 }
+    let fault = scan.fault | scan.string | scan.escaped;
+    Seen { ascii: B::is_ascii(scan.range), control: B::has_control(scan.range), fault: fault != 0 }
+}
+
+impl<B: Block> Scan<B> {
+    /// One block, which starts at byte `at` of the text.
+    #[inline(always)]
+    fn step<const CONTROL: bool>(&mut self, block: B, text: &[u8], at: usize, base: u32, index: &mut Index) {
+        const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+        let count = self.count;
+        if count + 64 + SENTINELS > index.kinds.len() {
+            index.grow(count);
+        }
+        block.add_to(&mut self.range);
+
+        // Which bytes are escaped: those after an odd run of backslashes. The subtraction carries along each run;
+        // see "Escape characters" in simdjson's json_escape_scanner.
+        let backslash = block.equal(b'\\');
+        let escaped = if backslash == 0 {
+            std::mem::take(&mut self.escaped)
+        } else {
+            let potential = backslash & !self.escaped;
+            let code = ((potential << 1 | ODD).wrapping_sub(potential)) ^ ODD;
+            let escaped = code ^ (backslash | self.escaped);
+            self.escaped = (code & backslash) >> 63;
+            self.fault |= escaped & !block.escapable();
+            let mut hex = escaped & block.equal(b'u');
+            while hex != 0 {
+                self.fault |= u64::from(!is_hex4(text, at + hex.trailing_zeros() as usize + 1));
+                hex &= hex - 1;
+            }
+            escaped
+        };
+        if let Some(word) = index.escapes.get_mut(at / 64) {
+            *word = backslash;
+        }
+        self.backslashes |= backslash;
+
+        // In strings: from an opening quote up to, not including, the closing one.
+        let any_quote = block.equal(b'"');
+        let quote = any_quote & !escaped;
+        let string = B::prefix_xor(quote) ^ self.string;
+        self.string = ((string as i64) >> 63) as u64;
+        if CONTROL {
+            self.fault |= block.control() & string;
+        }
+
+        let (operator, space) = (block.operators(), block.spaces());
+        let scalar = !(operator | space | string | quote);
+        let first = scalar & !(scalar << 1 | self.scalar);
+        self.scalar = scalar >> 63;
+        let tokens = operator & !string | quote & string | first;
+        // SAFETY: there is room for 64 more tokens and the sentinels, see `grow`.
+        unsafe {
+            let kinds = index.kinds.as_mut_ptr().add(count);
+            let positions = index.positions.as_mut_ptr().add(count);
+            // Of tokens, all that are not operators or quotes are primitives.
+            block.store(tokens, operator | any_quote, base + at as u32, kinds, positions);
+        }
+        self.count = count + tokens.count_ones() as usize;
+    }
 }
 
 /// What is left to find out about a text with bytes that are not ASCII, or with a fault.

@@ -201,91 +201,115 @@ impl Decoder {
         if count == 0 {
             return Err(Reject { reason: RejectReason::Empty, at: 0 });
         }
-        let forms = self.forms.as_mut().filter(|_| self.shape.options.explode.is_none());
-        let mut form = forms.and_then(|forms| Some((Forms::hash(&tokens)?, forms)));
-        if let Some((hash, forms)) = &mut form
-            && forms.fill(*hash, &tokens, rows)
+        let mut forms = self.forms.as_mut();
+        // Nearly always a message is one event of a known form.
+        let mut missed = None;
+        if self.shape.options.explode.is_none()
+            && let Some(forms) = &mut forms
+            && let Some(hash) = Forms::hash(&tokens)
         {
-            rows.events.push(tokens.container_slot(0, count));
-            rows.messages.push(message);
-            rows.elements.push(0);
-            if self.shape.options.top_level {
-                rows.top_ends.push(rows.top.len() as u32);
+            if forms.fill(hash, &tokens, rows) {
+                rows.end_row(tokens.container_slot(0, count), message, 0, self.shape.options.top_level);
+                return Ok(1);
             }
-            return Ok(1);
+            missed = Some(hash);
         }
-        let mut walk = Walk { tokens, shape: &self.shape, found: &mut self.found };
-        let mut cut = Cut { start, message, elements: 0, limits: self.limits };
+        let (walk, found, limits) = (Walk { tokens, shape: &self.shape }, &mut self.found, self.limits);
+        let mut cut = Cut { walk, found, forms, missed, rows, start, message, elements: 0, limits };
         let mut i = 0;
         while i < count {
             if tokens.kind(i) != b'{' {
                 return Err(not_an_event(&tokens, i, self.limits.depth, start));
             }
+            let end = if i == 0 { count } else { tokens.checked_end(i) };
             i = match &self.shape.options.explode {
-                None => cut.event(&mut walk, i, self.limits.depth, rows)?,
-                Some(path) => cut.explode(&mut walk, i, path.steps(), rows)?,
+                None => cut.event(i, end)?,
+                Some(path) => cut.explode(i, path.steps())?,
             };
         }
-        let elements = cut.elements;
-        if let (Some((hash, forms)), 1) = (form, elements) {
-            forms.learn(hash, &tokens, &self.found, rows);
-        }
-        Ok(elements)
+        Ok(cut.elements)
     }
 }
 
 /// Cutting one message into events.
-struct Cut {
+struct Cut<'a> {
+    walk: Walk<'a>,
+    found: &'a mut Found,
+    forms: Option<&'a mut Forms>,
+    /// The hash of the next event, when it is known to be of no known form.
+    missed: Option<u64>,
+    rows: &'a mut Rows,
     start: usize,
     message: u32,
     elements: u32,
     limits: DecodeLimits,
 }
 
-impl Cut {
-    /// One event, from its brace on.
+impl Cut<'_> {
+    /// One event, whose brace is token `i` and which ends, if it is whole, before token `end` or earlier. Returns the
+    /// token after it.
     #[inline(always)]
-    fn event(&mut self, walk: &mut Walk<'_>, i: usize, depth: u32, rows: &mut Rows) -> Result<usize, Reject> {
+    fn event(&mut self, i: usize, end: usize) -> Result<usize, Reject> {
+        let tokens = &self.walk.tokens;
         if self.elements >= self.limits.elements {
-            return Err(self.reject(RejectReason::TooManyElements, walk.tokens.position(i)));
+            return Err(self.reject(RejectReason::TooManyElements, tokens.position(i)));
         }
-        let after = walk.event(i, depth, rows).map_err(|fault| fault.reject(self.start))?;
-        if walk.found.repeated {
-            resolve_again(walk, i);
+        let part = tokens.part(i, end);
+        let missed = self.missed.take();
+        let hash = if missed.is_none() && self.forms.is_some() { Forms::hash(&part) } else { missed };
+        if missed.is_none()
+            && let (Some(hash), Some(forms)) = (hash, &mut self.forms)
+            && forms.fill(hash, &part, self.rows)
+        {
+            self.row(i, end);
+            return Ok(end);
         }
-        for (column, slot) in rows.columns.iter_mut().zip(&walk.found.slots) {
-            column.push(*slot);
+        let after = self.walked(i)?;
+        self.row(i, after);
+        if let (Some(hash), Some(forms)) = (hash, &mut self.forms)
+            && after == end
+        {
+            forms.learn(hash, &part, i, self.found, self.rows);
         }
-        rows.events.push(walk.tokens.container_slot(i, after));
-        rows.messages.push(self.message);
-        rows.elements.push(self.elements as u16);
-        if walk.shape.options.top_level {
-            rows.top_ends.push(rows.top.len() as u32);
-        }
-        self.elements += 1;
         Ok(after)
     }
 
+    /// Columns and top-level members of an event of no known form.
+    #[inline(never)]
+    fn walked(&mut self, i: usize) -> Result<usize, Reject> {
+        let after = self
+            .walk
+            .event(self.found, i, self.limits.depth, self.rows)
+            .map_err(|fault| fault.reject(self.start))?;
+        if self.found.repeated {
+            resolve_again(&self.walk, self.found, i);
+        }
+        for (column, slot) in self.rows.columns.iter_mut().zip(&self.found.slots) {
+            column.push(*slot);
+        }
+        Ok(after)
+    }
+
+    fn row(&mut self, i: usize, after: usize) {
+        let event = self.walk.tokens.container_slot(i, after);
+        self.rows.end_row(event, self.message, self.elements as u16, self.walk.shape.options.top_level);
+        self.elements += 1;
+    }
+
     /// The events in the array at `steps` of the object at token `i`; the object itself without such an array.
-    fn explode(
-        &mut self,
-        walk: &mut Walk<'_>,
-        i: usize,
-        steps: &[crate::expr::path::Step],
-        rows: &mut Rows,
-    ) -> Result<usize, Reject> {
-        let tokens = walk.tokens;
+    fn explode(&mut self, i: usize, steps: &[crate::expr::path::Step]) -> Result<usize, Reject> {
+        let tokens = self.walk.tokens;
+        // What is not an event must be good too, and the depth of the message counts from its own brace.
         let after = tokens.skip(i, self.limits.depth).map_err(|fault| fault.reject(self.start))?;
         let Some(array) = tokens.find(i, steps).filter(|array| tokens.kind(*array) == b'[') else {
-            return self.event(walk, i, self.limits.depth, rows);
+            return self.event(i, after);
         };
         let mut element = array + 1;
         while tokens.kind(element) != b']' {
             if tokens.kind(element) != b'{' {
                 return Err(self.reject(RejectReason::ExplodeElement, tokens.position(element)));
             }
-            // The depth of the whole message has been checked.
-            element = self.event(walk, element, self.limits.depth, rows)?;
+            element = self.event(element, tokens.checked_end(element))?;
             if tokens.kind(element) == b',' {
                 element += 1;
             }
@@ -300,8 +324,8 @@ impl Cut {
 
 /// Finds all paths anew in an event in which the walk met a key twice.
 #[cold]
-fn resolve_again(walk: &mut Walk<'_>, i: usize) {
-    for (path, slot) in walk.shape.paths.iter().zip(&mut walk.found.slots) {
+fn resolve_again(walk: &Walk<'_>, found: &mut Found, i: usize) {
+    for (path, slot) in walk.shape.paths.iter().zip(&mut found.slots) {
         let found = walk.tokens.find(i, path.steps());
         *slot = found.map_or(Slot::MISSING, |token| walk.tokens.checked_slot(token));
     }

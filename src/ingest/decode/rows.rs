@@ -54,6 +54,17 @@ impl Rows {
         self.top.get(start..end).unwrap_or_default()
     }
 
+    /// Completes a row whose columns and top-level members are there.
+    #[inline(always)]
+    pub(super) fn end_row(&mut self, event: Slot, message: u32, element: u16, top_level: bool) {
+        self.events.push(event);
+        self.messages.push(message);
+        self.elements.push(element);
+        if top_level {
+            self.top_ends.push(self.top.len() as u32);
+        }
+    }
+
     /// Drops all rows from number `rows` on.
     pub(super) fn truncate(&mut self, rows: usize) {
         for column in &mut self.columns {

@@ -1,6 +1,6 @@
 //! A message as its tokens: unchecked access for the walk, text ranges of values, and the grammar of primitives.
 
-use super::index::{Index, PRIMITIVE, SENTINELS};
+use super::index::{Index, PRIMITIVE};
 use super::reject::{Reject, RejectReason};
 use super::slot::{Kind, Slot};
 
@@ -28,12 +28,14 @@ impl Fault {
 
 /// The tokens of one message beside its bytes.
 ///
-/// Functions take token numbers. A number is good when it is less than [`SENTINELS`] beyond the last token; the walk keeps to that by moving past a token only after it has seen that its kind
+/// Functions take token numbers. A number is good when it is less than [`super::index::SENTINELS`] beyond the last token; the walk keeps to that by moving past a token only after it has seen that its kind
 /// is not 0 (the kind of sentinels).
 #[derive(Clone, Copy)]
 pub(super) struct Tokens<'a> {
+    /// Kinds and positions of the tokens, of those that follow, and of the sentinels.
     kinds: &'a [u8],
     positions: &'a [u32],
+    count: usize,
     escapes: &'a [u64],
     has_escapes: bool,
     bytes: &'a [u8],
@@ -50,6 +52,7 @@ impl<'a> Tokens<'a> {
         Tokens {
             kinds: index.kinds(),
             positions: index.positions(),
+            count: index.count(),
             escapes: index.escapes(),
             has_escapes: index.has_escapes(),
             bytes: arena,
@@ -57,21 +60,30 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Kinds of all tokens, then [`SENTINELS`] zeros.
+    /// Tokens `from..to` alone, counted from 0.
+    #[inline(always)]
+    pub fn part(&self, from: usize, to: usize) -> Tokens<'a> {
+        let kinds = self.kinds.get(from..).unwrap_or_default();
+        let positions = self.positions.get(from..).unwrap_or_default();
+        Tokens { kinds, positions, count: to - from, ..*self }
+    }
+
+    /// Kinds of all tokens.
     #[inline(always)]
     pub fn kinds(&self) -> &'a [u8] {
-        self.kinds
+        self.kinds.get(..self.count).unwrap_or_default()
     }
 
     /// The token at an arena offset, if there is one.
     pub fn token_at(&self, position: u32) -> Option<u32> {
-        let tokens = self.positions.get(..self.count())?;
+        let tokens = self.positions.get(..self.count)?;
         tokens.binary_search(&position).ok().map(|token| token as u32)
     }
 
     /// How many tokens there are.
+    #[inline(always)]
     pub fn count(&self) -> usize {
-        self.kinds.len() - SENTINELS
+        self.count
     }
 
     /// The kind of token `i`; 0 past the last.
@@ -112,6 +124,14 @@ impl<'a> Tokens<'a> {
         debug_assert!(at as usize + 8 <= self.bytes.len());
         // SAFETY: the offset is within the message, and 64 bytes of padding follow it.
         u64::from_le(unsafe { self.bytes.as_ptr().add(at as usize).cast::<u64>().read_unaligned() })
+    }
+
+    /// Where sixteen bytes can be read that start at most [`super::PADDING`] − 16 bytes behind one of the message.
+    #[inline(always)]
+    pub fn bytes16(&self, at: u32) -> *const [u8; 16] {
+        debug_assert!(at as usize + 16 <= self.bytes.len());
+        // SAFETY: the offset is in the arena, which has 64 bytes of padding behind the message.
+        unsafe { self.bytes.as_ptr().add(at as usize).cast() }
     }
 
     /// The bytes of a range of the arena.
@@ -278,7 +298,7 @@ impl<'a> Tokens<'a> {
         // SAFETY: SSE2 is part of x86-64; 16 bytes from an offset within the message, or just past it,
         // are in the padded arena.
         unsafe {
-            let bytes = _mm_loadu_si128(self.bytes.as_ptr().add(start as usize).cast());
+            let bytes = _mm_loadu_si128(self.bytes16(start).cast());
             let value = _mm_sub_epi8(bytes, _mm_set1_epi8(b'0' as i8));
             let digits = _mm_cmpeq_epi8(_mm_min_epu8(value, _mm_set1_epi8(9)), value);
             let points = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'.' as i8));

@@ -53,10 +53,10 @@ impl Found {
 }
 
 /// A walk over one message.
+#[derive(Clone, Copy)]
 pub(super) struct Walk<'a> {
     pub tokens: Tokens<'a>,
     pub shape: &'a Shape,
-    pub found: &'a mut Found,
 }
 
 impl Walk<'_> {
@@ -64,31 +64,31 @@ impl Walk<'_> {
     /// members are appended to `rows`. `depth` levels of containers are allowed, the event's own included.
     /// Returns the number of the token after the event.
     #[inline(always)]
-    pub fn event(&mut self, i: usize, depth: u32, rows: &mut Rows) -> Result<usize, Fault> {
-        self.found.reset();
+    pub fn event(&self, found: &mut Found, i: usize, depth: u32, rows: &mut Rows) -> Result<usize, Fault> {
+        found.reset();
         let Some(root) = self.shape.nodes.first().filter(|_| depth > 0) else {
             return Err(Fault::depth(self.tokens.position(i)));
         };
         if self.shape.options.top_level {
-            self.object::<true>(i + 1, root, depth - 1, rows)
+            self.object::<true>(found, i + 1, root, depth - 1, rows)
         } else {
-            self.object::<false>(i + 1, root, depth - 1, rows)
+            self.object::<false>(found, i + 1, root, depth - 1, rows)
         }
     }
 
     /// Walks an object from the token after its brace on.
     fn object<const TOP: bool>(
-        &mut self,
+        &self,
+        found: &mut Found,
         mut i: usize,
         node: &Node,
         depth: u32,
         rows: &mut Rows,
     ) -> Result<usize, Fault> {
-        // Copies, so that they can stay in registers whatever is written below.
-        let tokens = self.tokens;
+        let tokens = &self.tokens;
         let edges = self.shape.edges_of(node);
-        self.found.object += 1;
-        let object = self.found.object;
+        found.object += 1;
+        let object = found.object;
         if tokens.kind(i) == b'}' {
             return Ok(i + 1);
         }
@@ -97,20 +97,33 @@ impl Walk<'_> {
             if kinds & 0xffff != KEY_COLON {
                 return Err(Fault::syntax(tokens.position(i)));
             }
-            self.found.keys.push(i as u32);
+            found.keys.push(i as u32);
             let (start, len) = tokens.string(i);
             let number = if tokens.has_escape(start, len) {
-                self.find_escaped(node, start, len)
+                self.find_escaped(found, node, start, len)
             } else {
                 let ends = Ends::new(tokens.word(start), tokens.word(start + Ends::last_at(len)), len);
                 node.keys.find_ends(edges, ends, || tokens.text(start, len))
             };
             let value = i + 2;
-            let after = match number {
-                Some(number) => self.member(value, node, number, object, depth, rows)?,
-                None if (kinds >> 16) as u8 == b'"' => value + 1,
-                None => tokens.skip_value(value, depth)?,
-            };
+            let (mut after, is_string) = (value + 1, (kinds >> 16) as u8 == b'"');
+            if let Some(number) = number
+                && let Some(edge) = edges.get(number as usize)
+            {
+                if edge.target.node != 0
+                    && let Some(seen) = found.seen.get_mut(node.first_edge as usize + number as usize)
+                {
+                    found.repeated |= *seen == object;
+                    *seen = object;
+                }
+                if is_string {
+                    record(self.shape, found, &edge.target, tokens.string_slot(value));
+                } else {
+                    after = self.value(found, value, &edge.target, depth, rows)?;
+                }
+            } else if !is_string {
+                after = tokens.skip_value(value, depth)?;
+            }
             if TOP {
                 rows.top.push((tokens.string_slot(i), tokens.slot(value, after)));
                 rows.top_keys.push(number.unwrap_or(NO_TOP_KEY));
@@ -123,31 +136,15 @@ impl Walk<'_> {
         }
     }
 
-    /// Walks the value of a member that the node asks for. Not inlined: the loop over members keeps its registers.
-    #[inline(never)]
-    fn member(
-        &mut self,
-        value: usize,
+    /// Walks an array of which some elements are asked for, from the token after its bracket on.
+    fn array(
+        &self,
+        found: &mut Found,
+        mut i: usize,
         node: &Node,
-        number: u16,
-        object: u32,
         depth: u32,
         rows: &mut Rows,
     ) -> Result<usize, Fault> {
-        let Some(edge) = self.shape.edges_of(node).get(number as usize) else {
-            return self.tokens.skip_value(value, depth);
-        };
-        if edge.target.node != 0
-            && let Some(seen) = self.found.seen.get_mut(node.first_edge as usize + number as usize)
-        {
-            self.found.repeated |= *seen == object;
-            *seen = object;
-        }
-        self.value(value, &edge.target, depth, rows)
-    }
-
-    /// Walks an array of which some elements are asked for, from the token after its bracket on.
-    fn array(&mut self, mut i: usize, node: &Node, depth: u32, rows: &mut Rows) -> Result<usize, Fault> {
         let mut wanted = self.shape.elements_of(node).iter();
         let mut next = wanted.next();
         if self.tokens.kind(i) == b']' {
@@ -157,7 +154,7 @@ impl Walk<'_> {
             let after = match next {
                 Some((index, target)) if *index == element => {
                     next = wanted.next();
-                    self.value(i, target, depth, rows)?
+                    self.value(found, i, target, depth, rows)?
                 }
                 _ => self.tokens.skip_value(i, depth)?,
             };
@@ -172,46 +169,53 @@ impl Walk<'_> {
 
     /// Walks a value that a target asks for, and records it for the paths that end here.
     #[inline(always)]
-    fn value(&mut self, i: usize, target: &Target, depth: u32, rows: &mut Rows) -> Result<usize, Fault> {
-        let tokens = self.tokens;
+    fn value(
+        &self,
+        found: &mut Found,
+        i: usize,
+        target: &Target,
+        depth: u32,
+        rows: &mut Rows,
+    ) -> Result<usize, Fault> {
+        let tokens = &self.tokens;
         let after = match tokens.kind(i) {
             open @ (b'{' | b'[') if target.node != 0 => {
                 let Some(node) = self.shape.nodes.get(target.node as usize).filter(|_| depth != 0) else {
                     return Err(Fault::depth(tokens.position(i)));
                 };
                 if open == b'{' {
-                    self.object::<false>(i + 1, node, depth - 1, rows)?
+                    self.object::<false>(found, i + 1, node, depth - 1, rows)?
                 } else {
-                    self.array(i + 1, node, depth - 1, rows)?
+                    self.array(found, i + 1, node, depth - 1, rows)?
                 }
             }
             _ => tokens.skip_value(i, depth)?,
         };
         if target.terminals.0 != target.terminals.1 {
-            self.record(target, tokens.slot(i, after));
+            record(self.shape, found, target, tokens.slot(i, after));
         }
         Ok(after)
     }
 
-    /// Notes a value for the paths that end at a target, unless they have one that wins.
-    #[inline(always)]
-    fn record(&mut self, target: &Target, slot: Slot) {
-        for path in self.shape.ends(target) {
-            let path = *path as usize;
-            if let (Some(to), Some(rank)) = (self.found.slots.get_mut(path), self.found.ranks.get_mut(path))
-                && target.rank >= *rank
-            {
-                *to = slot;
-                *rank = target.rank;
-            }
-        }
-    }
-
     #[cold]
     #[inline(never)]
-    fn find_escaped(&mut self, node: &Node, start: u32, len: u32) -> Option<u16> {
-        self.found.key.clear();
-        unescape(self.tokens.text(start, len), &mut self.found.key);
-        node.keys.find(self.shape.edges_of(node), &self.found.key)
+    fn find_escaped(&self, found: &mut Found, node: &Node, start: u32, len: u32) -> Option<u16> {
+        found.key.clear();
+        unescape(self.tokens.text(start, len), &mut found.key);
+        node.keys.find(self.shape.edges_of(node), &found.key)
+    }
+}
+
+/// Notes a value for the paths that end at a target, unless they have one that wins.
+#[inline(always)]
+fn record(shape: &Shape, found: &mut Found, target: &Target, slot: Slot) {
+    for path in shape.ends(target) {
+        let path = *path as usize;
+        if let (Some(to), Some(rank)) = (found.slots.get_mut(path), found.ranks.get_mut(path))
+            && target.rank >= *rank
+        {
+            *to = slot;
+            *rank = target.rank;
+        }
     }
 }

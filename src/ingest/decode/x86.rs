@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::block::{Block, store_by_bit, tail};
+use super::block::{Block, padded, store_by_bit};
 use super::index::{Index, PRIMITIVE};
 use super::reject::Reject;
 
@@ -93,14 +93,14 @@ unsafe fn operators256(v: __m256i) -> __m256i {
 
 #[inline(always)]
 unsafe fn spaces256(v: __m256i) -> __m256i {
-    // SAFETY: as above.
+    // SAFETY: AVX2 is the caller's promise.
     unsafe { _mm256_cmpeq_epi8(v, _mm256_shuffle_epi8(table256(&SPACES), v)) }
 }
 
 /// The bytes that may *not* follow a backslash.
 #[inline(always)]
 unsafe fn inescapable256(v: __m256i) -> __m256i {
-    // SAFETY: as above.
+    // SAFETY: see the impl.
     unsafe {
         let half = _mm256_and_si256(_mm256_srli_epi16::<4>(v), _mm256_set1_epi8(15));
         let bit = _mm256_shuffle_epi8(table256(&HIGH_BIT), half);
@@ -111,38 +111,48 @@ unsafe fn inescapable256(v: __m256i) -> __m256i {
 
 #[inline(always)]
 unsafe fn control256(v: __m256i) -> __m256i {
-    // SAFETY: as above.
+    // SAFETY: see the impl.
     unsafe { _mm256_cmpeq_epi8(_mm256_max_epu8(v, _mm256_set1_epi8(0x1f)), _mm256_set1_epi8(0x1f)) }
 }
 
 // SAFETY of all that follows: an `Avx2` is only loaded on a CPU that has it.
 impl Block for Avx2 {
-    type High = u64;
-    const ZERO_HIGH: u64 = 0;
+    /// All bytes, ored, and the lowest of each 32.
+    type Range = (__m256i, __m256i);
+    // SAFETY: any bits are a value of this type.
+    const NO_BYTES: Self::Range = unsafe { std::mem::transmute(([0u8; 32], [u8::MAX; 32])) };
 
     #[inline(always)]
-    unsafe fn load(text: &[u8], at: usize) -> Avx2 {
-        let padded;
-        let from = if at + 64 <= text.len() {
-            // SAFETY: 64 bytes from `at` on are in the text.
-            unsafe { text.as_ptr().add(at) }
-        } else {
-            padded = tail(text, at);
-            padded.as_ptr()
-        };
-        // SAFETY: 64 bytes can be read in both cases.
+    unsafe fn load(from: *const u8) -> Avx2 {
+        // SAFETY: the caller's promise.
         unsafe { Avx2(_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(32).cast())) }
     }
 
     #[inline(always)]
-    fn add_high(self, high: &mut u64) {
-        // SAFETY: see the impl.
-        *high |= unsafe { mask256(self.0, self.1) };
+    unsafe fn load_part(from: *const u8, len: usize) -> Avx2 {
+        // SAFETY: the caller's promise; the padded copy has 64 bytes.
+        unsafe { Avx2::load(padded(from, len).as_ptr()) }
     }
 
     #[inline(always)]
-    fn is_ascii(high: u64) -> bool {
-        high == 0
+    fn add_to(self, range: &mut Self::Range) {
+        // SAFETY: see the impl.
+        unsafe {
+            range.0 = _mm256_or_si256(range.0, _mm256_or_si256(self.0, self.1));
+            range.1 = _mm256_min_epu8(range.1, _mm256_min_epu8(self.0, self.1));
+        }
+    }
+
+    #[inline(always)]
+    fn is_ascii(range: Self::Range) -> bool {
+        // SAFETY: see the impl.
+        unsafe { _mm256_movemask_epi8(range.0) == 0 }
+    }
+
+    #[inline(always)]
+    fn has_control(range: Self::Range) -> bool {
+        // SAFETY: see the impl.
+        unsafe { _mm256_movemask_epi8(control256(range.1)) != 0 }
     }
 
     #[inline(always)]
@@ -185,13 +195,13 @@ impl Block for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn store(self, tokens: u64, primitives: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
+    unsafe fn store(self, tokens: u64, named: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
         let mut bytes = [0; 64];
         // SAFETY: the array has 64 bytes; the rest is passed on from the caller.
         unsafe {
             _mm256_storeu_si256(bytes.as_mut_ptr().cast(), self.0);
             _mm256_storeu_si256(bytes.as_mut_ptr().add(32).cast(), self.1);
-            store_by_bit(&bytes, tokens, primitives, base, kinds, positions);
+            store_by_bit(&bytes, tokens, named, base, kinds, positions);
         }
     }
 }
@@ -228,46 +238,62 @@ unsafe fn table512(table: &[u8; 16]) -> __m512i {
     unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast())) }
 }
 
+// SAFETY of all that follows: an `Avx512` is only loaded on a CPU that has it.
 impl Block for Avx512 {
-    type High = __m512i;
-    // SAFETY: all bits zero is a value of this type.
-    const ZERO_HIGH: __m512i = unsafe { std::mem::zeroed() };
+    /// All bytes, ored, and the lowest of each 64.
+    type Range = (__m512i, __m512i);
+    // SAFETY: any bits are a value of this type.
+    const NO_BYTES: Self::Range = unsafe { std::mem::transmute(([0u8; 64], [u8::MAX; 64])) };
 
     #[inline(always)]
-    unsafe fn load(text: &[u8], at: usize) -> Avx512 {
-        let rest = text.len() - at;
-        let valid = if rest >= 64 { u64::MAX } else { (1 << rest) - 1 };
-        // SAFETY: masked-off bytes are not read; the others are in the text.
-        unsafe { Avx512(_mm512_mask_loadu_epi8(_mm512_set1_epi8(b' ' as i8), valid, text.as_ptr().add(at).cast())) }
+    unsafe fn load(from: *const u8) -> Avx512 {
+        // SAFETY: the caller's promise.
+        unsafe { Avx512(_mm512_loadu_si512(from.cast())) }
     }
 
     #[inline(always)]
-    fn add_high(self, high: &mut __m512i) {
-        // SAFETY: an `Avx512` is only loaded on a CPU that has it; so below.
-        *high = unsafe { _mm512_or_si512(*high, self.0) };
+    unsafe fn load_part(from: *const u8, len: usize) -> Avx512 {
+        let mask = if len >= 64 { u64::MAX } else { (1 << len) - 1 };
+        // SAFETY: the caller's promise; masked-off bytes are not read.
+        unsafe { Avx512(_mm512_mask_loadu_epi8(_mm512_set1_epi8(b' ' as i8), mask, from.cast())) }
     }
 
     #[inline(always)]
-    fn is_ascii(high: __m512i) -> bool {
-        // SAFETY: as above.
-        unsafe { _mm512_movepi8_mask(high) == 0 }
+    fn add_to(self, range: &mut Self::Range) {
+        // SAFETY: see the impl.
+        unsafe {
+            range.0 = _mm512_or_si512(range.0, self.0);
+            range.1 = _mm512_min_epu8(range.1, self.0);
+        }
+    }
+
+    #[inline(always)]
+    fn is_ascii(range: Self::Range) -> bool {
+        // SAFETY: see the impl.
+        unsafe { _mm512_movepi8_mask(range.0) == 0 }
+    }
+
+    #[inline(always)]
+    fn has_control(range: Self::Range) -> bool {
+        // SAFETY: see the impl.
+        unsafe { _mm512_cmplt_epu8_mask(range.1, _mm512_set1_epi8(0x20)) != 0 }
     }
 
     #[inline(always)]
     fn equal(self, byte: u8) -> u64 {
-        // SAFETY: as above.
+        // SAFETY: see the impl.
         unsafe { _mm512_cmpeq_epi8_mask(self.0, _mm512_set1_epi8(byte as i8)) }
     }
 
     #[inline(always)]
     fn control(self) -> u64 {
-        // SAFETY: as above.
+        // SAFETY: see the impl.
         unsafe { _mm512_cmplt_epu8_mask(self.0, _mm512_set1_epi8(0x20)) }
     }
 
     #[inline(always)]
     fn operators(self) -> u64 {
-        // SAFETY: as above.
+        // SAFETY: see the impl.
         unsafe {
             let folded = _mm512_or_si512(self.0, _mm512_set1_epi8(0x20));
             _mm512_cmpeq_epi8_mask(folded, _mm512_shuffle_epi8(table512(&OPERATORS), self.0))
@@ -276,13 +302,13 @@ impl Block for Avx512 {
 
     #[inline(always)]
     fn spaces(self) -> u64 {
-        // SAFETY: as above.
+        // SAFETY: see the impl.
         unsafe { _mm512_cmpeq_epi8_mask(self.0, _mm512_shuffle_epi8(table512(&SPACES), self.0)) }
     }
 
     #[inline(always)]
     fn escapable(self) -> u64 {
-        // SAFETY: as above.
+        // SAFETY: see the impl.
         unsafe {
             let half = _mm512_and_si512(_mm512_srli_epi16::<4>(self.0), _mm512_set1_epi8(15));
             let bit = _mm512_shuffle_epi8(table512(&HIGH_BIT), half);
@@ -292,29 +318,51 @@ impl Block for Avx512 {
 
     #[inline(always)]
     fn prefix_xor(bits: u64) -> u64 {
-        // SAFETY: as above; `has_avx512` asks for pclmulqdq.
+        // SAFETY: see the impl; `has_avx512` asks for pclmulqdq.
         unsafe { prefix_xor(bits) }
     }
 
     #[inline(always)]
-    unsafe fn store(self, tokens: u64, primitives: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
+    unsafe fn store(self, tokens: u64, named: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
         // SAFETY: there is room for 64 elements at both pointers.
         unsafe {
-            let numbers = _mm512_maskz_compress_epi8(tokens, _mm512_loadu_si512(IOTA.as_ptr().cast()));
-            let bytes = _mm512_mask_blend_epi8(primitives, self.0, _mm512_set1_epi8(PRIMITIVE as i8));
+            let bytes = _mm512_mask_blend_epi8(named, _mm512_set1_epi8(PRIMITIVE as i8), self.0);
             _mm512_storeu_si512(kinds.cast(), _mm512_maskz_compress_epi8(tokens, bytes));
+            let numbers = _mm512_maskz_compress_epi8(tokens, _mm512_loadu_si512(IOTA.as_ptr().cast()));
             let base = _mm512_set1_epi32(base as i32);
-            let put = |to: usize, quarter: __m128i| {
-                let position = _mm512_add_epi32(base, _mm512_cvtepu8_epi32(quarter));
-                _mm512_storeu_si512(positions.add(to).cast(), position);
-            };
             // Blocks of 17 to 32 tokens are common in small events, more than 32 are not.
-            put(0, _mm512_castsi512_si128(numbers));
-            put(16, _mm512_extracti32x4_epi32::<1>(numbers));
+            store_positions::<0>(numbers, base, positions);
+            store_positions::<16>(numbers, base, positions);
             if tokens.count_ones() > 32 {
-                put(32, _mm512_extracti32x4_epi32::<2>(numbers));
-                put(48, _mm512_extracti32x4_epi32::<3>(numbers));
+                store_positions::<32>(numbers, base, positions);
+                store_positions::<48>(numbers, base, positions);
             }
         }
     }
 }
+
+/// Stores bytes `FROM..FROM + 16` of `numbers`, each plus `base`.
+///
+/// # Safety
+/// AVX-512, and room for `FROM + 16` elements.
+#[inline(always)]
+unsafe fn store_positions<const FROM: usize>(numbers: __m512i, base: __m512i, positions: *mut u32) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        // One permutation instead of extraction and extension: every fourth byte, the others 0.
+        let spread = _mm512_loadu_si512(SPREAD[FROM / 16].as_ptr().cast());
+        let wide = _mm512_maskz_permutexvar_epi8(0x1111_1111_1111_1111, spread, numbers);
+        _mm512_storeu_si512(positions.add(FROM).cast(), _mm512_add_epi32(base, wide));
+    }
+}
+
+/// Where each byte of four registers of 16 numbers comes from.
+const SPREAD: [[u8; 64]; 4] = {
+    let mut spread = [[0; 64]; 4];
+    let mut i = 0;
+    while i < 256 {
+        spread[i / 64][i % 64] = (i / 4) as u8;
+        i += 1;
+    }
+    spread
+};

@@ -144,6 +144,8 @@ impl Builder<'_> {
             raw: pipeline.sink.raw,
             sources,
             reads_headers,
+            written: written(pipeline, &parts),
+            tables: self.tables.clone(),
         })
     }
 
@@ -486,6 +488,22 @@ fn reads_headers(plan: &SourcePlan) -> bool {
     let phases = [&plan.filter, &plan.classify, &plan.arrival, &plan.occurred, &plan.star, &plan.rules];
     let mut inputs = phases.into_iter().chain(plan.sections.iter().map(|s| &s.phase)).flat_map(|phase| &phase.inputs);
     inputs.any(|(source, _)| matches!(source, Source::Header(_)))
+}
+
+fn written(pipeline: &Pipeline, parts: &Parts) -> Written {
+    let pair = |typed: &Typed, text: &str| WrittenExpr { typed: typed.clone(), text: text.trim().into() };
+    let rules = &pipeline.classify.rules;
+    Written {
+        filters: parts.filters.iter().zip(&pipeline.filters).map(|(typed, f)| pair(typed, &f.drop.text)).collect(),
+        classify: parts.classify.iter().zip(rules).map(|(typed, r)| pair(typed, &r.when.text)).collect(),
+        key: parts.classify.get(rules.len()).zip(pipeline.classify.key.as_ref()).map(|(typed, key)| pair(typed, &key.text)),
+        whens: parts
+            .whens
+            .iter()
+            .zip(&pipeline.preprocess.rules)
+            .map(|(typed, rule)| typed.as_ref().zip(rule.when.as_ref()).map(|(typed, when)| pair(typed, &when.text)))
+            .collect(),
+    }
 }
 
 fn decide_spec(pipeline: &Pipeline) -> DecideSpec {

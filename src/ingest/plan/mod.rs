@@ -51,6 +51,32 @@ pub struct Plan {
     pub sources: Vec<SourcePlan>,
     /// Some expression reads `_headers`.
     pub reads_headers: bool,
+    /// The conditions as typed trees and as written, for `explain`.
+    pub written: Written,
+    /// Lookup tables by name.
+    pub tables: scope::Tables,
+}
+
+/// An expression, typed and as written.
+#[derive(Debug, Clone)]
+pub struct WrittenExpr {
+    /// The typed tree.
+    pub typed: Typed,
+    /// The text.
+    pub text: Arc<str>,
+}
+
+/// Conditions in their order.
+#[derive(Debug, Clone, Default)]
+pub struct Written {
+    /// Per filter.
+    pub filters: Vec<WrittenExpr>,
+    /// Per classification rule.
+    pub classify: Vec<WrittenExpr>,
+    /// The key of the table.
+    pub key: Option<WrittenExpr>,
+    /// Per rule: `when`.
+    pub whens: Vec<Option<WrittenExpr>>,
 }
 
 /// A filter's name and mode.

@@ -28,7 +28,8 @@ impl Tables {
         Tables(lookups.iter().map(|lookup| (lookup.name.value.clone(), lookup.table.clone())).collect())
     }
 
-    fn bind(&self, table: &str, column: &str) -> Result<Arc<dyn Function>, (usize, String, Option<String>)> {
+    /// The bound `lookup('table', …, 'column')`; else which argument is wrong, and why.
+    pub fn bind(&self, table: &str, column: &str) -> Result<Arc<dyn Function>, (usize, String, Option<String>)> {
         let Some(found) = self.0.get(table) else {
             let names: Vec<&str> = self.0.keys().map(String::as_str).collect();
             return Err((0, format!("there is no lookup table `{table}`"), suggest::hint(table, &names)));

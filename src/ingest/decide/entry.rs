@@ -1,10 +1,6 @@
-//! An entry of the table in 28 bytes: two in its mark, which is all that a search looks
-//! at, and 26 for the rest, which lies apart.
+//! An entry of the table: 28 bytes, two of them in its mark ([`super::marks`]), which is all
+//! that a search looks at, and 26 here.
 
-use super::slices::Live;
-
-/// Entries a bucket.
-pub(super) const SLOTS: usize = 4;
 /// Bits of an offset that an entry keeps.
 pub(super) const OFFSET_BITS: u32 = 39;
 /// In the byte of the uppermost offset bits: the entry names a chain.
@@ -34,62 +30,6 @@ impl Key {
     }
 }
 
-/// The marks of a bucket's four slots.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(8))]
-pub(super) struct Marks {
-    /// Part of the keys.
-    pub prints: [u8; SLOTS],
-    /// Tags of their slices, see [`super::slices`]; 0 = empty.
-    pub tags: [u8; SLOTS],
-}
-
-impl Marks {
-    /// Four empty slots.
-    pub const NONE: Marks = Marks { prints: [0; SLOTS], tags: [0; SLOTS] };
-
-    /// Slots whose entry is live and could be of a key with this print.
-    #[inline]
-    pub fn like(&self, print: u8, live: Live) -> Slots {
-        Slots((0..SLOTS).fold(0, |bits, at| bits | u8::from((self.prints[at] == print) & live.holds(self.tags[at])) << at))
-    }
-
-    /// Slots that are empty or dead.
-    #[inline]
-    pub fn free(&self, live: Live) -> Slots {
-        Slots((0..SLOTS).fold(0, |bits, at| bits | u8::from(!live.holds(self.tags[at])) << at))
-    }
-}
-
-/// Some slots of a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slots(u8);
-
-impl Slots {
-    /// How many.
-    #[inline]
-    pub fn count(self) -> u32 {
-        self.0.count_ones()
-    }
-
-    /// The first of them.
-    #[inline]
-    pub fn first(self) -> Option<usize> {
-        (self.0 != 0).then(|| self.0.trailing_zeros() as usize % SLOTS)
-    }
-}
-
-impl Iterator for Slots {
-    type Item = usize;
-
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        let first = self.first()?;
-        self.0 &= self.0 - 1;
-        Some(first)
-    }
-}
-
 /// What an entry says about its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Held {
@@ -114,7 +54,7 @@ pub(super) struct Entry {
     element: u16,
 }
 
-const _: () = assert!(size_of::<Entry>() + size_of::<Marks>() / SLOTS == 28);
+const _: () = assert!(size_of::<Entry>() == 26);
 
 impl Entry {
     /// No entry; only the mark says whether there is one.
@@ -194,15 +134,5 @@ mod tests {
             }
             assert!(entry.is(key) && !entry.is(Key { low: !key.low, ..key }) && key.print() == 0x10);
         }
-    }
-
-    #[test]
-    fn marks_tell_what_is_free_and_what_may_match() {
-        let live = Live::new(100, 110);
-        let tag = crate::ingest::decide::slices::tag;
-        let marks = Marks { prints: [7, 7, 8, 7], tags: [tag(105), tag(99), tag(110), 0] };
-        assert_eq!(marks.free(live).collect::<Vec<_>>(), [1, 3]);
-        assert_eq!(marks.like(7, live).collect::<Vec<_>>(), [0]);
-        assert_eq!((marks.like(9, live).first(), marks.free(live).count()), (None, 2));
     }
 }

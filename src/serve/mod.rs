@@ -1,0 +1,3 @@
+//! What others read from a running instance: metrics, later SQL, API and pages.
+
+pub mod metrics;
