@@ -9,7 +9,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use catchment::ingest::decide::index::Index;
-use catchment::ingest::decide::{Fingerprinter, LinkTo, Origin};
+use catchment::ingest::decide::{
+    Action, BatchInput, Decided, DecideSpec, Decider, Fingerprinter, LinkTo, Mode, NoWhere, Origin, RuleInput, RuleSpec, Scope,
+};
 use criterion::{Criterion, Throughput};
 use hashbrown::HashMap;
 
@@ -17,13 +19,13 @@ use hashbrown::HashMap;
 const KEYS: u64 = 10_000_000;
 /// One hour of events at that many keys an hour.
 const WITHIN_MS: i64 = 3_600_000;
-/// The decision loop fetches so many rows ahead.
+/// The decision loop fetches so many rows ahead, and the entry at half the way.
 const AHEAD: usize = 12;
 /// Rows a batch.
 const ROWS: usize = 8_192;
 /// Operations longer than this are looked at one by one.
 const NOTABLE: Duration = Duration::from_micros(100);
-/// Runs of the stall measurement: other processes never disturb the same operation every time.
+/// Runs of the stall measurement.
 const STALL_RUNS: usize = 3;
 
 fn main() {
@@ -33,6 +35,7 @@ fn main() {
         let mut criterion = Criterion::default().sample_size(20).configure_from_args();
         fingerprints(&mut criterion);
         operations(&mut criterion, keys);
+        decisions(&mut criterion, keys);
         criterion.final_summary();
     }
 }
@@ -82,6 +85,7 @@ impl Stream {
 /// What both sides do with an event: look up, insert if it is not there.
 trait Table {
     fn prefetch(&self, _print: u128) {}
+    fn prefetch_entry(&self, _print: u128) {}
     fn lookup_or_insert(&mut self, print: u128, number: u64, time: i64) -> bool;
     fn bytes(&self) -> usize;
     fn keys(&self) -> usize;
@@ -91,7 +95,7 @@ struct Ours(Index);
 
 impl Ours {
     fn new() -> Ours {
-        Ours(Index::alone(WITHIN_MS, 0, LinkTo::Oldest, 8 << 30).expect("an index"))
+        Ours(Index::alone(WITHIN_MS, 0, LinkTo::Oldest, 8 << 30))
     }
 }
 
@@ -99,6 +103,11 @@ impl Table for Ours {
     #[inline]
     fn prefetch(&self, print: u128) {
         self.0.prefetch(print);
+    }
+
+    #[inline]
+    fn prefetch_entry(&self, print: u128) {
+        self.0.prefetch_entry(print);
     }
 
     #[inline]
@@ -173,6 +182,9 @@ fn run<T: Table>(table: &mut T, stream: &mut Stream, keys: u64, mut until: impl 
             if let Some(ahead) = prints.get(at + AHEAD) {
                 table.prefetch(*ahead);
             }
+            if let Some(ahead) = prints.get(at + AHEAD / 2) {
+                table.prefetch_entry(*ahead);
+            }
             black_box(table.lookup_or_insert(*print, *number, time(*fresh, keys)));
         }
         spent += cpu() - start;
@@ -186,17 +198,26 @@ fn time(fresh: u64, keys: u64) -> i64 {
     1_790_000_000_000 + (fresh as f64 / keys as f64 * WITHIN_MS as f64) as i64
 }
 
-/// Notable operations of one run: number → duration.
-fn stalls<T: Table>(table: &mut T, stream: &mut Stream, keys: u64, fresh: u64) -> (BTreeMap<u64, Duration>, u64) {
+/// Notable operations of one run: number → duration. The first run times every operation by
+/// the wall clock; those after it time only the ones `known`, by CPU time.
+fn stalls<T: Table>(table: &mut T, keys: u64, fresh: u64, known: Option<&BTreeMap<u64, Duration>>) -> (BTreeMap<u64, Duration>, u64) {
+    let mut stream = Stream { state: 7, fresh: 0, window: keys, repeats: 96 };
     let (mut numbers, mut prints) = (Vec::new(), Vec::new());
-    let mut notable = BTreeMap::new();
-    let mut operation = 0;
+    let (mut notable, mut operation) = (BTreeMap::new(), 0);
+    let mut next = known.map(|known| known.keys().copied().peekable());
     while stream.fresh < fresh {
         stream.batch(&mut numbers, &mut prints);
         for ((number, fresh), print) in numbers.iter().zip(&prints) {
-            let start = Instant::now();
-            black_box(table.lookup_or_insert(*print, *number, time(*fresh, keys)));
-            let spent = start.elapsed();
+            let time = time(*fresh, keys);
+            // None: not timed; Some(true): by CPU time.
+            let by_cpu = match &mut next {
+                None => Some(false),
+                Some(next) => next.next_if_eq(&operation).map(|_| true),
+            };
+            let start = (by_cpu == Some(false)).then(Instant::now);
+            let start_cpu = (by_cpu == Some(true)).then(cpu);
+            black_box(table.lookup_or_insert(*print, *number, time));
+            let spent = start.map(|start| start.elapsed()).or(start_cpu.map(|start| cpu() - start)).unwrap_or_default();
             if spent > NOTABLE {
                 notable.insert(operation, spent);
             }
@@ -206,20 +227,14 @@ fn stalls<T: Table>(table: &mut T, stream: &mut Stream, keys: u64, fresh: u64) -
     (notable, operation)
 }
 
+/// The longest single operation. A run that is repeated does the same in the same operation,
+/// while other processes disturb it elsewhere: each operation counts with its shortest time.
 fn worst<T: Table>(make: impl Fn() -> T, keys: u64, fresh: u64) -> String {
-    let mut all: Option<BTreeMap<u64, Duration>> = None;
-    let mut operations = 0;
-    for _ in 0..STALL_RUNS {
-        let mut table = make();
-        let mut stream = Stream { state: 7, fresh: 0, window: keys, repeats: 96 };
-        let (mut notable, count) = stalls(&mut table, &mut stream, keys, fresh);
-        operations = count;
-        if let Some(before) = &all {
-            notable = notable.iter().filter_map(|(at, spent)| Some((*at, *spent.min(before.get(at)?)))).collect();
-        }
-        all = Some(notable);
+    let (mut all, operations) = stalls(&mut make(), keys, fresh, None);
+    for _ in 1..STALL_RUNS {
+        let again = stalls(&mut make(), keys, fresh, Some(&all)).0;
+        all = again.into_iter().filter_map(|(at, spent)| Some((at, spent.min(*all.get(&at)?)))).collect();
     }
-    let all = all.unwrap_or_default();
     let longest = all.values().max().copied().unwrap_or(NOTABLE);
     format!("longest {:.3} ms, {} of {operations} above {NOTABLE:?}", longest.as_secs_f64() * 1e3, all.len())
 }
@@ -310,5 +325,57 @@ fn operations(criterion: &mut Criterion, keys: u64) {
     bench(&mut group, "ours, rolling over", &mut ours, keys);
     drop(ours);
     bench(&mut group, "hashbrown, never expiring", &mut plain, keys);
+    group.finish();
+}
+
+/// The whole loop over batches: a rule that drops by condition, one that drops repeats, and
+/// one that links, over a tenth of the keys.
+fn decisions(criterion: &mut Criterion, keys: u64) {
+    let keys = keys / 10;
+    let rule = |action, matches| RuleSpec {
+        name: "rule".into(),
+        action,
+        matches,
+        has_where: false,
+        within_ms: WITHIN_MS,
+        link_to: LinkTo::Newest,
+        shadow: false,
+    };
+    let mut group = criterion.benchmark_group("decide");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    for (name, rules) in [
+        ("one dropping rule, one for repeats", vec![rule(Action::Drop, false), rule(Action::DropAndUpdate, true)]),
+        ("and one that links", vec![rule(Action::Drop, false), rule(Action::DropAndUpdate, true), rule(Action::Link, true)]),
+    ] {
+        let spec = DecideSpec { mode: Mode::First, rules, scope: Scope::Partition, late_max_ms: 0, index_bytes_max: 1 << 30 };
+        let mut decider = Decider::new(spec.clone());
+        let mut decided = Decided::default();
+        let mut stream = Stream { state: 7, fresh: 0, window: keys, repeats: 96 };
+        let (mut numbers, mut prints) = (Vec::new(), Vec::new());
+        let mut batch = |stream: &mut Stream, decider: &mut Decider| {
+            stream.batch(&mut numbers, &mut prints);
+            let start = stream.fresh as i64 * 2;
+            let origins: Vec<Origin> = (0..ROWS as i64).map(|row| Origin { partition: 0, offset: start + row, element: 0 }).collect();
+            let times_ms: Vec<i64> = numbers.iter().map(|(_, fresh)| time(*fresh, keys)).collect();
+            let mut rules = vec![RuleInput { holds: Some((0..ROWS).map(|row| row % 10 == 0).collect()), fingerprints: None }];
+            rules.push(RuleInput { holds: None, fingerprints: Some(prints.clone()) });
+            if spec.rules.len() > 2 {
+                // Sixteen keys of the rule before share one of this rule.
+                let groups = numbers.iter().map(|(number, _)| mix(number / 16 + (1 << 60))).collect();
+                rules.push(RuleInput { holds: None, fingerprints: Some(groups) });
+            }
+            let start = cpu();
+            let mut input = BatchInput { origins: &origins, times_ms: &times_ms, rules: &rules, values: &mut NoWhere };
+            decider.decide(&mut input, &mut decided);
+            black_box(decided.verdicts.len());
+            cpu() - start
+        };
+        while stream.fresh < 2 * keys {
+            batch(&mut stream, &mut decider);
+        }
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|iterations| (0..iterations).map(|_| batch(&mut stream, &mut decider)).sum());
+        });
+    }
     group.finish();
 }

@@ -1,6 +1,8 @@
 //! The index alone, at sizes at which its segments grow, are swept, shrink and hit the
 //! byte bound, held to a plain hash map.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 
 use catchment::ingest::decide::index::Index;
@@ -76,7 +78,7 @@ fn compare(index: &mut Index, rows: u64, keys: u64, within: i64, late: i64, step
 #[test]
 fn growing_and_rolling_over_miss_nothing() {
     for (rows, keys, within, late) in [(300_000, 1_000_000, 1_000_000, 0), (400_000, 50_000, 20_000, 3_000), (300_000, 2_000_000, 30_000, 100)] {
-        let mut index = Index::alone(within, late, LinkTo::Oldest, 1 << 30).unwrap();
+        let mut index = Index::alone(within, late, LinkTo::Oldest, 1 << 30);
         let missed = compare(&mut index, rows, keys, within, late, |_, dice| dice.below(3) as i64);
         assert_eq!((missed, index.evicted()), (0, 0));
         assert_eq!(index.horizon_ms(), within + late);
@@ -85,11 +87,11 @@ fn growing_and_rolling_over_miss_nothing() {
 
 #[test]
 fn quiet_times_and_bursts_miss_nothing() {
-    let mut index = Index::alone(10_000, 2_000, LinkTo::Oldest, 1 << 30).unwrap();
+    let mut index = Index::alone(10_000, 2_000, LinkTo::Oldest, 1 << 30);
     let jump = |row: u64, dice: &mut Dice| match dice.below(30_000) {
         0 => 1_000 * dice.below(20) as i64,
         1 => 1 << (10 + dice.below(30)),
-        _ => i64::from(row % 100 == 0),
+        _ => i64::from(row.is_multiple_of(100)),
     };
     assert_eq!(compare(&mut index, 600_000, 200_000, 10_000, 2_000, jump), 0);
 }
@@ -97,7 +99,7 @@ fn quiet_times_and_bursts_miss_nothing() {
 #[test]
 fn memory_comes_back() {
     let mut printer = Fingerprinter::new([1; 16]);
-    let mut index = Index::alone(60_000, 0, LinkTo::Oldest, 1 << 30).unwrap();
+    let mut index = Index::alone(60_000, 0, LinkTo::Oldest, 1 << 30);
     let mut insert = |index: &mut Index, key: u64, time: i64| {
         let fingerprint = print(&mut printer, key);
         index.insert(fingerprint, time, Origin { partition: 0, offset: key as i64, element: 0 });
@@ -118,7 +120,7 @@ fn memory_comes_back() {
 fn the_bound_holds_and_the_newest_are_known() {
     for bytes in [0, 20_000, 100_000, 1_000_000, 4_000_000] {
         let mut printer = Fingerprinter::new([1; 16]);
-        let mut index = Index::alone(1_000_000, 0, LinkTo::Oldest, bytes).unwrap();
+        let mut index = Index::alone(1_000_000, 0, LinkTo::Oldest, bytes);
         let mut most = 0;
         for key in 0..300_000u64 {
             let fingerprint = print(&mut printer, key);
@@ -143,7 +145,7 @@ fn the_bound_holds_and_the_newest_are_known() {
 #[test]
 fn a_bound_with_chains_holds() {
     for bytes in [300_000, 1_000_000, 3_000_000] {
-        let mut index = Index::alone(50_000, 1_000, LinkTo::Oldest, bytes).unwrap();
+        let mut index = Index::alone(50_000, 1_000, LinkTo::Oldest, bytes);
         compare(&mut index, 200_000, 30_000, 50_000, 1_000, |_, dice| dice.below(2) as i64);
         assert!(index.bytes() <= bytes);
         let mut printer = Fingerprinter::new([1; 16]);
@@ -162,7 +164,7 @@ fn a_bound_with_chains_holds() {
 fn a_hot_key_keeps_its_order() {
     let mut printer = Fingerprinter::new([1; 16]);
     let hot = print(&mut printer, 1);
-    let mut index = Index::alone(1_000, 10_000, LinkTo::Oldest, 64 << 20).unwrap();
+    let mut index = Index::alone(1_000, 10_000, LinkTo::Oldest, 64 << 20);
     let origin = |row: i64| Origin { partition: 9, offset: row, element: 1 };
     for row in 0..100_000 {
         index.insert(hot, row, origin(row));

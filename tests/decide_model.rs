@@ -1,6 +1,8 @@
 //! The decision engine equals the reference model, whatever the rules, the order of
 //! times and the cutting into batches; and a tiny byte bound loses nothing.
 
+#![allow(clippy::unwrap_used)]
+
 use catchment::ingest::decide::{Action, DecideSpec, Decided, LinkTo, Mode, Origin, RuleSpec, Scope, Verdict};
 use proptest::prelude::*;
 

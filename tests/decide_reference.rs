@@ -1,6 +1,8 @@
 //! The reference model of the decision loop: a plain list of created incidents,
 //! scanned for every row. Slow and obviously right; the engine must equal it.
 
+#![allow(clippy::unwrap_used)]
+
 use catchment::ingest::decide::{
     Action, Attach, BatchInput, Decided, Decider, DecideSpec, Fingerprinter, Link, LinkTo, Mode, Origin, RuleInput, Scope, Verdict,
     WhereSource,
@@ -80,7 +82,7 @@ fn decide_row(spec: &DecideSpec, memory: &Memory, number: u32, row: &Row, out: &
             let mut found = memory.created.iter().filter(|c| matches(spec, at, clock, row, &c.row));
             let found = match rule.link_to {
                 LinkTo::Oldest => found.next(),
-                LinkTo::Newest => found.last(),
+                LinkTo::Newest => found.next_back(),
             };
             let Some(found) = found else { continue };
             target = Some(found.row.origin);

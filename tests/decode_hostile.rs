@@ -67,6 +67,30 @@ fn scalars_and_arrays_are_no_events() {
 }
 
 #[test]
+fn faults_are_found_at_every_place_of_a_block() {
+    let good = [r"\n", r"\\", r"\u00e9", "é", "\u{7f}", r"\ud834\udd1e", r"\\\\\\"];
+    let bad = [r"\x", "\\é", r"\u00g9", r"\u12", r"\", "\u{1}", "\n", "\0", "\u{1f}", r"\\\"];
+    for at in 0..140 {
+        let fill = "x".repeat(at);
+        for (parts, ok) in [(&good[..], true), (&bad[..], false)] {
+            for part in parts {
+                for text in
+                    [format!("{{\"a\":\"{fill}{part}\"}}"), format!("{{\"{fill}{part}\":1}}"), format!("{{\"a\":\"{fill}{part}{fill}\",\"b\":[true,\"c\"]}}")]
+                {
+                    let (_, ours) = decode(&paths(&["a"]), ShapeOptions::default(), text.as_bytes());
+                    assert_eq!(ours.is_ok(), ok, "{text:?}");
+                    compare(&paths(&["a"]), text.as_bytes());
+                }
+            }
+        }
+        for bad in ["tru", "nulll", "01", "1.", "-", "1e", "'a'", "1 2", "\u{c}", "\u{1a}", "[1 2]", "[,]", "{\"a\"}", "{\"a\",1}", "\"a\"b", "[\"a\":1]"] {
+            compare(&paths(&["a", "b"]), format!("{{\"a\":\"{fill}\",\"b\":{bad}}}").as_bytes());
+            compare(&paths(&["a"]), format!("{{\"a\":\"{fill}\",\"b\":{bad}}}").as_bytes());
+        }
+    }
+}
+
+#[test]
 fn neighbours_of_a_hostile_message_are_unharmed() {
     let good = br#"{"a":{"b":"one \" two"},"c":[1,2],"d":-1.5e3}"#;
     let shape = Arc::new(Shape::new(&paths(&["a.b", "c", "d"]), ShapeOptions { top_level: true, explode: None }));
@@ -116,9 +140,7 @@ fn one_poison_row_of_8192_changes_no_other() {
         }
         arena.extend_from_slice(&[0; 64]);
         let mut rows = Rows::new(&shape);
-        let rejected: Vec<usize> = (0..8192)
-            .filter(|n| decoder.decode(&arena, ranges[*n].clone(), *n as u32, &mut rows).is_err())
-            .collect();
+        let rejected: Vec<usize> = (0..8192).filter(|n| decoder.decode(&arena, ranges[*n].clone(), *n as u32, &mut rows).is_err()).collect();
         assert_eq!(rejected, [4711]);
         assert_eq!((rows.len(), rows.top.len(), rows.top_ends.len()), (8191, 2 * 8191, 8191));
         for row in 0..rows.len() {

@@ -106,7 +106,11 @@ impl Reader<'_> {
                 if self.peek() == b'-' {
                     self.at += 1;
                 }
-                if self.peek() == b'0' { self.at += 1 } else { self.digits()? }
+                if self.peek() == b'0' {
+                    self.at += 1
+                } else {
+                    self.digits()?
+                }
                 if self.peek() == b'.' {
                     self.at += 1;
                     self.digits()?;
@@ -211,9 +215,7 @@ pub fn at_path<'a>(node: &'a Node, steps: &[Step]) -> Option<&'a Node> {
 fn all_at<'a>(node: &'a Node, steps: &[Step], rank: usize) -> Vec<(usize, &'a Node)> {
     let Some(first) = steps.first() else { return vec![(rank, node)] };
     match (first, &node.body) {
-        (Step::Index(index), Body::Array(elements)) => {
-            elements.get(*index as usize).map_or(Vec::new(), |element| all_at(element, &steps[1..], rank + 1))
-        }
+        (Step::Index(index), Body::Array(elements)) => elements.get(*index as usize).map_or(Vec::new(), |element| all_at(element, &steps[1..], rank + 1)),
         (Step::Key(_), Body::Object(members)) => {
             let keys = steps.iter().map_while(|step| match step {
                 Step::Key(key) => Some(&**key),
@@ -298,12 +300,7 @@ pub fn decode(paths: &[Path], options: ShapeOptions, text: &[u8]) -> (Vec<u8>, R
 }
 
 /// As [`decode`], by decoders that have seen other messages before.
-pub fn decode_after(
-    paths: &[Path],
-    options: ShapeOptions,
-    before: &[&[u8]],
-    text: &[u8],
-) -> (Vec<u8>, Result<Rows, Reject>) {
+pub fn decode_after(paths: &[Path], options: ShapeOptions, before: &[&[u8]], text: &[u8]) -> (Vec<u8>, Result<Rows, Reject>) {
     let shape = Arc::new(Shape::new(paths, options));
     let (arena, range) = arena_of(text);
     let mut first: Option<Result<Rows, Reject>> = None;
@@ -344,7 +341,7 @@ pub fn compare_after(paths: &[Path], before: &[&[u8]], text: &[u8]) {
     let shown = || String::from_utf8_lossy(text).into_owned();
     let (rows, events) = match (ours, events(text)) {
         (Ok(rows), Ok(events)) => (rows, events),
-        (Err(_), Err(())) => return,
+        (Err(reject), Err(())) => return reject_with_others(text, reject),
         (ours, oracle) => panic!("we say {ours:?}, the oracle {oracle:?} of {}", shown()),
     };
     assert_eq!(rows.len(), events.len(), "{}", shown());
@@ -362,6 +359,9 @@ pub fn compare_after(paths: &[Path], before: &[&[u8]], text: &[u8]) {
         }
     }
     agree_with_serde(text, events.len());
+    if events.len() == 1 {
+        agree_with_simd_json(text);
+    }
 }
 
 /// serde_json must accept what we accept, but for: numbers beyond f64 (we keep digits), lone surrogates (we read
@@ -381,6 +381,25 @@ fn agree_with_serde(text: &[u8], events: usize) {
         }
     }
     assert_eq!(read, events);
+}
+
+/// simd-json must accept what we accept, but for: numbers beyond f64 and u64 in ways of its own, lone surrogates,
+/// a byte order mark.
+fn agree_with_simd_json(text: &[u8]) {
+    let mut text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).to_vec();
+    if let Err(error) = simd_json::to_tape(&mut text) {
+        use simd_json::ErrorType::{InvalidEscape, InvalidNumber, InvalidUnicodeCodepoint, InvalidUnicodeEscape, Overflow};
+        let known = matches!(error.error(), InvalidNumber | Overflow | InvalidUnicodeCodepoint | InvalidUnicodeEscape | InvalidEscape);
+        assert!(known, "simd-json says {error} of {}", String::from_utf8_lossy(&text));
+    }
+}
+
+/// serde_json must reject what we reject, but for: values that are no objects, and nesting of exactly its own depth.
+fn reject_with_others(text: &[u8], reject: Reject) {
+    use catchment::ingest::decode::RejectReason::{Depth, NotAnObject};
+    let values: Result<Vec<serde_json::Value>, _> = serde_json::Deserializer::from_slice(text).into_iter().collect();
+    let objects = values.is_ok_and(|values| !values.is_empty() && values.iter().all(serde_json::Value::is_object));
+    assert!(!objects || matches!(reject.reason, Depth | NotAnObject), "serde_json accepts {}", String::from_utf8_lossy(text));
 }
 
 /// Directory of data that only this project's machines have. `None` (said loudly) elsewhere, but never in CI.

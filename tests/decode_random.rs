@@ -1,12 +1,11 @@
 //! Generated and mutated JSON: our answer is the oracle's, and the SIMD index is the portable index.
 
-use catchment::ingest::decode::{Index, Level};
+use catchment::ingest::decode::{Index, Level, ShapeOptions};
 use proptest::prelude::*;
 
-use crate::decode_oracle::{compare, compare_after, paths};
+use crate::decode_oracle::{compare, compare_after, decode, events, path, paths};
 
-const PATHS: [&str; 12] =
-    ["a", "b", "a.b", "a.b.c", "b.a", "c[0]", "c[2].a", "a[1][0]", "c.a", "long key of 19 byt", "b.c.a.b", "d"];
+const PATHS: [&str; 12] = ["a", "b", "a.b", "a.b.c", "b.a", "c[0]", "c[2].a", "a[1][0]", "c.a", "long key of 19 byt", "b.c.a.b", "d"];
 
 /// JSON text with random blanks, keys that are often those of the paths, duplicates and odd escapes.
 fn json() -> impl Strategy<Value = String> {
@@ -19,8 +18,7 @@ fn json() -> impl Strategy<Value = String> {
         1 => "[ -!#-\\[\\]-~é]{0,20}".prop_map(|key| format!("\"{key}\"")),
     ];
     let scalar = prop_oneof![
-        prop::sample::select(vec!["null", "true", "false", "0", "-0", "1e5", "-1.25E-7", "12345678901234567", "1.5"])
-            .prop_map(String::from),
+        prop::sample::select(vec!["null", "true", "false", "0", "-0", "1e5", "-1.25E-7", "12345678901234567", "1.5"]).prop_map(String::from),
         any::<i64>().prop_map(|n| n.to_string()),
         any::<f64>().prop_filter("finite", |n| n.is_finite()).prop_map(|n| format!("{n:?}")),
         "[ -!#-\\[\\]-~äß€😀]{0,90}".prop_map(|text| format!("\"{text}\"")),
@@ -40,8 +38,7 @@ fn json() -> impl Strategy<Value = String> {
     });
     let key = prop::sample::select(vec!["a", "b", "c", "d", "a.b", "a.b.c", "c.a"]).prop_map(|key| format!("\"{key}\""));
     let top = prop::collection::vec((blank(), key, blank(), blank(), value, blank()), 0..8);
-    prop::collection::vec((top, blank()), 1..4)
-        .prop_map(|events| events.iter().map(|(members, gap)| object(members) + gap).collect())
+    prop::collection::vec((top, blank()), 1..4).prop_map(|events| events.iter().map(|(members, gap)| object(members) + gap).collect())
 }
 
 type Member = (&'static str, String, &'static str, &'static str, String, &'static str);
@@ -51,13 +48,24 @@ fn object(members: &[Member]) -> String {
     format!("{{{}}}", parts.join(","))
 }
 
+/// Generated messages, cut into their events.
+fn cut(text: &str) -> Vec<&str> {
+    let events = events(text.as_bytes()).expect("generated JSON is good");
+    events.iter().map(|event| &text[event.start..event.end]).collect()
+}
+
 /// Bytes that matter to JSON, and any others.
 fn odd_byte() -> impl Strategy<Value = u8> {
     prop_oneof![3 => prop::sample::select(&b"{}[]:,\"\\ \t\n\r0123456789-+.eEtrufalsn/b\x00\x0c\x1a\x1f\x7f\x80\xc3\xa9\xff"[..]), 1 => any::<u8>()]
 }
 
+/// `PROPTEST_CASES` for a long search.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1500)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn generated_events(text in json()) {
@@ -81,6 +89,30 @@ proptest! {
     }
 
     #[test]
+    fn exploded_events(text in json(), again in 1..4usize) {
+        let events = cut(&text).repeat(again);
+        let message = format!("{{\"x\":[1,{{}}],\"b.c\" : {{\"Records\": [ {} ] }} }}", events.join(" ,\n"));
+        let options = |explode| ShapeOptions { top_level: true, explode };
+        let explode = Some(path("b.c.Records"));
+        let (arena, rows) = decode(&paths(&PATHS), options(explode), message.as_bytes());
+        let rows = rows.expect("good JSON");
+        assert_eq!(rows.len(), events.len());
+        for (row, event) in events.iter().enumerate() {
+            let (alone, expected) = decode(&paths(&PATHS), options(None), event.as_bytes());
+            let expected = expected.expect("good JSON");
+            assert_eq!(rows.events[row].token(&arena), event.as_bytes());
+            assert_eq!(rows.elements[row] as usize, row);
+            for (column, expected) in rows.columns.iter().zip(&expected.columns) {
+                assert_eq!((column[row].kind(), column[row].token(&arena)), (expected[0].kind(), expected[0].token(&alone)));
+            }
+            assert_eq!(rows.top_of(row).len(), expected.top.len());
+            for ((key, value), (expected_key, expected)) in rows.top_of(row).iter().zip(&expected.top) {
+                assert_eq!((key.token(&arena), value.token(&arena)), (expected_key.token(&alone), expected.token(&alone)));
+            }
+        }
+    }
+
+    #[test]
     fn swapped_parts(text in json(), from in any::<prop::sample::Index>(), to in any::<prop::sample::Index>()) {
         let mut text = text.into_bytes();
         let (from, to) = (from.index(text.len()), to.index(text.len()));
@@ -100,6 +132,11 @@ proptest! {
         text in prop::collection::vec(prop::sample::select(&b"\\\\\\\"\"a,:1 {}u0\n"[..]), 0..400)
     ) {
         same_index(&text);
+        // Often a good string, if it is not for its escapes.
+        let mut event = b"{\"a\":\"".to_vec();
+        event.extend(text.iter().filter(|byte| !matches!(byte, b'"' | b'\n')));
+        event.extend_from_slice(b"\"}");
+        compare(&paths(&PATHS), &event);
     }
 }
 

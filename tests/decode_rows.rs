@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use catchment::ingest::decode::{
-    DecodeLimits, Decoder, ELEMENTS_MAX, Kind, MESSAGE_BYTES_MAX, NO_TOP_KEY, Reject, RejectReason, Rows, Shape,
-    ShapeOptions,
-};
+use catchment::ingest::decode::{DecodeLimits, Decoder, ELEMENTS_MAX, Kind, MESSAGE_BYTES_MAX, NO_TOP_KEY, Reject, RejectReason, Rows, Shape, ShapeOptions};
 
 use crate::decode_oracle::{compare, decode, path, paths};
 
@@ -62,8 +59,13 @@ fn keys_are_compared_unescaped() {
     assert_eq!(one(&["\"q\""], r#"{"\"q\"":1}"#), ["1"]);
     assert_eq!(one(&["a\u{0}"], "{\"a\\u0000\":1}"), ["1"]);
     assert_eq!(one(&["größe", "日本語のとても長いキー"], r#"{"größe":1,"日本語のとても長いキー":2}"#), ["1", "2"]);
-    assert_eq!(one(&["abcdefgh", "abcdefghi", "abcdefghX23456789", "abcdefghY23456789"],
-        r#"{"abcdefgh":1,"abcdefghi":2,"abcdefghX23456789":3,"abcdefghY23456789":4,"abcdefghZ23456789":5}"#), ["1", "2", "3", "4"]);
+    assert_eq!(
+        one(
+            &["abcdefgh", "abcdefghi", "abcdefghX23456789", "abcdefghY23456789"],
+            r#"{"abcdefgh":1,"abcdefghi":2,"abcdefghX23456789":3,"abcdefghY23456789":4,"abcdefghZ23456789":5}"#
+        ),
+        ["1", "2", "3", "4"]
+    );
 }
 
 #[test]
@@ -107,19 +109,10 @@ fn top_level_members_name_the_paths_that_read_them() {
     // No padding: slow, but right.
     let arena = br#"{"x":1,"a":{"b":"v","y":2},"c":[3],"a.b":4,"\u0063":5}"#;
     assert_eq!(decoder.decode(arena, 0..arena.len(), 3, &mut rows), Ok(1));
-    let read: Vec<(&[u8], &[u8], &[u32])> = rows
-        .top_of(0)
-        .iter()
-        .zip(&rows.top_keys)
-        .map(|((key, value), number)| (key.raw(arena), value.token(arena), shape.top_key_paths(*number)))
-        .collect();
-    let expected: Vec<(&[u8], &[u8], &[u32])> = vec![
-        (b"x", b"1", &[]),
-        (b"a", br#"{"b":"v","y":2}"#, &[0]),
-        (b"c", b"[3]", &[1]),
-        (b"a.b", b"4", &[0]),
-        (br"\u0063", b"5", &[1]),
-    ];
+    let read: Vec<(&[u8], &[u8], &[u32])> =
+        rows.top_of(0).iter().zip(&rows.top_keys).map(|((key, value), number)| (key.raw(arena), value.token(arena), shape.top_key_paths(*number))).collect();
+    let expected: Vec<(&[u8], &[u8], &[u32])> =
+        vec![(b"x", b"1", &[]), (b"a", br#"{"b":"v","y":2}"#, &[0]), (b"c", b"[3]", &[1]), (b"a.b", b"4", &[0]), (br"\u0063", b"5", &[1])];
     assert_eq!(read, expected);
     assert_eq!(rows.top_keys[0], NO_TOP_KEY);
     assert_eq!(rows.columns[0][0].raw(arena), b"v");

@@ -49,15 +49,29 @@ pub struct Plain<'a>(pub &'a Node);
 
 impl Plain<'_> {
     fn find(&self, path: &Path) -> Option<&Node> {
-        let mut node = self.0;
-        for step in path.steps() {
-            node = match (step, node) {
-                (Step::Key(key), Node::Object(members)) => &members.iter().find(|(known, _)| **known == **key)?.1,
-                (Step::Index(index), Node::Array(list)) => list.get(*index as usize)?,
-                _ => return None,
-            };
+        let found = all_at(self.0, path.steps(), 0);
+        found.into_iter().reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, node)| node)
+    }
+}
+
+/// Every value at a path, flat dotted keys included, with its depth of nesting. (Generated
+/// objects have each key once.)
+fn all_at<'n>(node: &'n Node, steps: &[Step], depth: usize) -> Vec<(usize, &'n Node)> {
+    let Some(first) = steps.first() else { return vec![(depth, node)] };
+    match (first, node) {
+        (Step::Index(index), Node::Array(list)) => list.get(*index as usize).map_or(Vec::new(), |node| all_at(node, &steps[1..], depth + 1)),
+        (Step::Key(_), Node::Object(members)) => {
+            let mut found = Vec::new();
+            let mut joined = String::new();
+            for (taken, step) in steps.iter().enumerate() {
+                let Step::Key(key) = step else { break };
+                joined = if taken == 0 { key.to_string() } else { format!("{joined}.{key}") };
+                let members = members.iter().filter(|(known, _)| *known == joined);
+                found.extend(members.flat_map(|(_, node)| all_at(node, &steps[taken + 1..], depth + 1)));
+            }
+            found
         }
-        Some(node)
+        _ => Vec::new(),
     }
 }
 

@@ -51,10 +51,6 @@ impl Node {
             }
         }
     }
-
-    pub fn text(content: &str) -> Node {
-        Node::Text(content.to_owned(), token(content, 0))
-    }
 }
 
 /// A JSON string; `style` 1 escapes what need not be escaped, 2 everything.
@@ -263,7 +259,7 @@ pub fn number(dice: &mut Dice<'_>, depth: usize) -> String {
         23 => format!("severity({}{})", text(dice, d), dice.pick(&["", ", 'words'", ", 'p1-p5'", ", '0-10'", ", '0-100'", ", 'syslog'"])),
         24 => format!("array_length({})", text(dice, d)),
         25 => format!("CAST({} AS integer)", number(dice, d)),
-        26 => format!("CAST({} AS number)", text(dice, d)),
+        26 => format!("CAST(concat({}) AS number)", text(dice, d)),
         27 => format!("levenshtein({}, {})", text(dice, d), text(dice, d)),
         28 => format!("date_part('hour', {})", time(dice, d)),
         _ => format!("number({})", time(dice, d)),
@@ -315,7 +311,7 @@ pub fn condition(dice: &mut Dice<'_>, depth: usize) -> String {
         29 => format!("array_any({}, 'a', '1', 'x y')", text(dice, d)),
         30 => format!("array_any_like({}, 'a%', '%1')", text(dice, d)),
         31 | 32 => chosen(dice, depth, condition),
-        _ => format!("CAST({} AS boolean)", text(dice, d)),
+        _ => format!("CAST(concat({}) AS boolean)", text(dice, d)),
     }
 }
 

@@ -16,4 +16,7 @@ mod decode_rows;
 mod expr_bench;
 mod expr_generate;
 mod expr_property;
+mod expr_table;
+mod kafka_embedded;
+mod kafka_faults;
 mod load_generator;

@@ -64,7 +64,7 @@ pub fn run(args: &Replay) -> Result<Answer, Error> {
     let Sink { counts, mut out, mut dead, .. } = sink;
     let damaged = reader.join().map_err(|_| Error::bug("the reader failed"))?;
     bar.finish_and_clear();
-    let written = folder.finish(&mut *out, &mut |_| {}).and_then(|()| out.flush()).and_then(|()| dead.as_mut().map_or(Ok(()), |dead| dead.flush()));
+    let written = folder.finish(&mut *out).and_then(|()| out.flush()).and_then(|()| dead.as_mut().map_or(Ok(()), |dead| dead.flush()));
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Answer::Yes),
         other => other.map_err(|error| Error::environment(format!("cannot write: {error}")))?,

@@ -555,8 +555,9 @@ fn exact_digits(expr: &Expr) -> bool {
     }
 }
 
+/// A bare path. Once `number(x)` or `boolean(x)` has given it a type, it has that one.
 fn is_dynamic(typed: &Typed) -> bool {
-    matches!(&typed.op, Op::Input(source) if source.is_dynamic())
+    typed.ty == Type::Text && matches!(&typed.op, Op::Input(source) if source.is_dynamic())
 }
 
 fn null_of(ty: Type) -> Typed {
@@ -606,8 +607,9 @@ fn coerce(typed: Typed, want: Type) -> Result<Typed, (Type, Option<String>)> {
             if !constant {
                 return Ok(call);
             }
-            match reference::fold_constant(&call) {
-                Some(folded) if !matches!(folded.as_constant(), Some(Value::Null)) => Ok(folded),
+            // Without a record, a text without a year is no time: a constant means one moment.
+            match reference::evaluate(&call, &reference::NoRow, &mut false) {
+                time @ Value::Time(_) => Ok(Typed::constant(time.into_owned())),
                 _ => Err((Type::Text, Some("a time is written like '2026-11-21T18:45:00Z'".into()))),
             }
         }

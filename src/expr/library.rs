@@ -199,14 +199,18 @@ impl Library {
         }
     }
 
-    /// The value for one row.
-    pub fn call(&self, args: &[Value<'_>], types: &[Type]) -> Value<'static> {
+    /// The value for one row. `kinds`: each argument's type, and whether it is the same for
+    /// all rows, because some functions (`date_trunc`) take certain arguments only so.
+    pub fn call(&self, args: &[Value<'_>], kinds: &[(Type, bool)]) -> Value<'static> {
         let args: Vec<ColumnarValue> = args
             .iter()
-            .zip(types)
-            .map(|(value, ty)| match scalar(value, *ty).to_array() {
-                Ok(array) => ColumnarValue::Array(array),
-                Err(_) => ColumnarValue::Scalar(scalar(value, *ty)),
+            .zip(kinds)
+            .map(|(value, (ty, constant))| {
+                let scalar = scalar(value, *ty);
+                match scalar.to_array() {
+                    Ok(array) if !constant => ColumnarValue::Array(array),
+                    _ => ColumnarValue::Scalar(scalar),
+                }
             })
             .collect();
         super::reference::array_value(&self.evaluate(&args, 1), 0, self.ty).into_owned()

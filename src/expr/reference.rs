@@ -105,9 +105,9 @@ pub fn evaluate<'a>(typed: &'a Typed, row: &'a dyn Row, failed: &mut bool) -> Va
             }
         }
         Op::Library(library, args) => {
-            let types: Vec<Type> = args.iter().map(|x| x.ty).collect();
+            let kinds: Vec<(Type, bool)> = args.iter().map(|x| (x.ty, x.inputs().is_empty())).collect();
             let args: Vec<Value<'a>> = args.iter().map(|x| evaluate(x, row, failed)).collect();
-            let value = library.call(&args, &types);
+            let value = library.call(&args, &kinds);
             *failed |= value.is_null() && args.iter().all(|x| !x.is_null());
             value
         }

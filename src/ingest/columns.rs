@@ -51,24 +51,29 @@ pub fn value(arena: &[u8], slot: Slot, ty: Type) -> Value<'_> {
         Type::Boolean => boolean(arena, slot).map_or(Value::Null, Value::Boolean),
         _ => match slot.kind() {
             Kind::Missing | Kind::Null => Value::Null,
-            Kind::StringEscaped => {
-                let mut content = Vec::new();
-                unescape(slot.raw(arena), &mut content);
-                String::from_utf8(content).map_or(Value::Null, |text| Value::Text(text.into()))
-            }
+            Kind::StringEscaped => unescaped(arena, slot).map_or(Value::Null, |text| Value::Text(text.into())),
             _ => std::str::from_utf8(slot.raw(arena)).map_or(Value::Null, |text| Value::Text(text.into())),
         },
     }
 }
 
-fn number(arena: &[u8], slot: Slot) -> Option<f64> {
+/// The number that a slot is, or holds as text.
+pub fn number(arena: &[u8], slot: Slot) -> Option<f64> {
     match slot.kind() {
         Kind::Number | Kind::String => {
             let raw = slot.raw(arena);
             small_integer(raw).or_else(|| parse_number(std::str::from_utf8(raw).ok()?))
         }
+        Kind::StringEscaped => parse_number(&unescaped(arena, slot)?),
         _ => None,
     }
+}
+
+#[cold]
+fn unescaped(arena: &[u8], slot: Slot) -> Option<String> {
+    let mut content = Vec::new();
+    unescape(slot.raw(arena), &mut content);
+    String::from_utf8(content).ok()
 }
 
 /// Whole numbers of up to 15 digits, which is what most numbers in logs are.
@@ -88,11 +93,13 @@ fn small_integer(raw: &[u8]) -> Option<f64> {
     Some(number as f64)
 }
 
-fn boolean(arena: &[u8], slot: Slot) -> Option<bool> {
+/// The truth value that a slot is, or holds as text.
+pub fn boolean(arena: &[u8], slot: Slot) -> Option<bool> {
     match slot.kind() {
         Kind::True => Some(true),
         Kind::False => Some(false),
         Kind::String => parse_boolean(std::str::from_utf8(slot.raw(arena)).ok()?),
+        Kind::StringEscaped => parse_boolean(&unescaped(arena, slot)?),
         _ => None,
     }
 }

@@ -7,12 +7,13 @@
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, PrimitiveArray, StringViewArray};
 use datafusion::arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 
+use super::columns;
 use super::decode::{Kind, Slot};
 use super::map::Mapped;
 use super::plan::{From, OutField, Plan};
 use super::scene::Scene;
 use crate::config::model::Labels;
-use crate::expr::value::{Type, parse_boolean, parse_number};
+use crate::expr::value::Type;
 use crate::incident::encode::{push_escaped, push_integer, push_number, push_raw, push_string};
 use crate::incident::id::IncidentId;
 use crate::incident::time_text::TimeText;
@@ -289,29 +290,17 @@ impl FieldWriter<'_> {
             }
             FieldWriter::Number(slots) => {
                 let slot = slot(slots);
-                let text = || std::str::from_utf8(slot.raw(arena)).unwrap_or_default();
-                match slot.kind() {
-                    Kind::Number => {
-                        out.extend_from_slice(key);
-                        out.extend_from_slice(slot.raw(arena));
-                    }
-                    Kind::String => {
-                        let Some(number) = parse_number(text()) else { return false };
-                        out.extend_from_slice(key);
-                        push_number(out, number);
-                    }
-                    _ => return false,
+                if slot.kind() == Kind::Number {
+                    out.extend_from_slice(key);
+                    out.extend_from_slice(slot.raw(arena));
+                } else {
+                    let Some(number) = columns::number(arena, slot) else { return false };
+                    out.extend_from_slice(key);
+                    push_number(out, number);
                 }
             }
             FieldWriter::Boolean(slots) => {
-                let slot = slot(slots);
-                let truth = match slot.kind() {
-                    Kind::True => Some(true),
-                    Kind::False => Some(false),
-                    Kind::String => std::str::from_utf8(slot.raw(arena)).ok().and_then(parse_boolean),
-                    _ => None,
-                };
-                let Some(truth) = truth else { return false };
+                let Some(truth) = columns::boolean(arena, slot(slots)) else { return false };
                 out.extend_from_slice(key);
                 out.extend_from_slice(if truth { b"true" } else { b"false" });
             }

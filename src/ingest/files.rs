@@ -242,23 +242,11 @@ impl Cut {
 /// Reads up to `room` bytes to the end of `arena`; 0 at the end of the file.
 fn fill(file: &mut dyn Read, arena: &mut Vec<u8>, room: usize) -> io::Result<usize> {
     let have = arena.len();
-    arena.resize(have + room, 0);
-    let mut filled = 0;
-    let result = loop {
-        if filled == room {
-            break Ok(());
-        }
-        match file.read(&mut arena[have + filled..]) {
-            Ok(0) => break Ok(()),
-            Ok(n) => filled += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => break Err(error),
-        }
-    };
-    arena.truncate(have + filled);
-    match result {
-        Err(error) if filled == 0 => Err(error),
+    // Reads into spare capacity: nothing is zeroed first.
+    match file.take(room as u64).read_to_end(arena) {
+        Ok(n) => Ok(n),
         // Hand out what was read; the error comes again with the next call.
-        _ => Ok(filled),
+        Err(_) if arena.len() > have => Ok(arena.len() - have),
+        Err(error) => Err(error),
     }
 }

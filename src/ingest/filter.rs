@@ -2,7 +2,7 @@
 
 use super::ledger::Counts;
 use super::plan::Plan;
-use super::scene::{Scene, truths};
+use super::scene::Scene;
 
 /// Drops rows of the selection `rows`; the first filter that holds counts, and is noted in
 /// `dropped`. Rows on which a filter failed are added to `poison`.
@@ -10,31 +10,26 @@ pub fn filter(plan: &Plan, scene: &mut Scene<'_>, rows: &mut Vec<u32>, counts: &
     if plan.filters.is_empty() || rows.is_empty() {
         return;
     }
-    let phase = &scene.plan.filter;
+    let conditions = &scene.plan.filter;
     let mut failed = Vec::new();
-    let verdicts = scene.evaluate(phase, rows, &mut failed);
+    let held = conditions.prepare(scene, rows, &mut failed);
     let mut keep = vec![true; rows.len()];
-    for place in &failed {
-        if std::mem::replace(&mut keep[*place as usize], false) {
-            poison.push(rows[*place as usize]);
+    for (number, filter) in plan.filters.iter().enumerate() {
+        let hits = conditions.hits(number, &held, scene, rows, &|place| keep[place as usize], &mut failed);
+        if filter.shadow {
+            counts.filter_shadow[number] += hits.len() as u64;
+            continue;
+        }
+        counts.filtered[number] += hits.len() as u64;
+        for place in hits {
+            keep[place as usize] = false;
+            dropped.push((rows[place as usize], number as u16));
         }
     }
-    for ((number, filter), verdict) in plan.filters.iter().enumerate().zip(&verdicts) {
-        let Some(truths) = truths(verdict) else { continue };
-        let mut hits = 0;
-        for (place, (kept, hit)) in keep.iter_mut().zip(&truths).enumerate() {
-            if *kept && *hit {
-                hits += 1;
-                *kept = filter.shadow;
-                if !filter.shadow {
-                    dropped.push((rows[place], number as u16));
-                }
-            }
-        }
-        if filter.shadow {
-            counts.filter_shadow[number] += hits;
-        } else {
-            counts.filtered[number] += hits;
+    for place in failed {
+        // A row that a filter has dropped by then has ended already.
+        if std::mem::replace(&mut keep[place as usize], false) {
+            poison.push(rows[place as usize]);
         }
     }
     if keep.iter().any(|kept| !kept) {

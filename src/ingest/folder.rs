@@ -1,13 +1,14 @@
 //! `replay`'s sink: incidents in their state at the end of the input.
 //!
-//! Incidents are written to a spool as they are created (in memory up to a bound, then
-//! to a file without a name); what happens to them later is kept beside it. At the end
-//! the spool is read once, in order: untouched incidents are copied as they are.
+//! Incidents are kept as they were created (in memory up to a bound, then in a file
+//! without a name); what happens to them later is kept beside them. At the end they are
+//! written once, in order: untouched ones in whole runs, as they are.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::batch::Partitions;
 use super::decide::Origin;
@@ -17,13 +18,16 @@ use crate::incident::fold::{Fact, SAMPLES_MAX, Sample, State, fold, push_state};
 use crate::incident::time_text::TimeText;
 
 /// Bytes of incidents kept in memory before they go to a file.
-pub const SPOOL_MEMORY_BYTES: usize = 64 << 20;
+pub const SPOOL_MEMORY_BYTES: usize = 96 << 20;
 
 /// Incidents and what happened to them.
 pub struct Folder {
     plan: Arc<Plan>,
     partitions: Arc<Partitions>,
-    memory: Vec<u8>,
+    /// The first incidents, as workers wrote them.
+    memory: Vec<Vec<u8>>,
+    memory_bytes: usize,
+    /// The later ones.
     file: Option<File>,
     entries: Vec<Entry>,
     touched: HashMap<Origin, Touch>,
@@ -46,18 +50,19 @@ struct Touch {
 
 struct Attachments {
     rule: u16,
+    /// Where the oldest sample stands, once there are as many as are kept.
+    oldest: u16,
     count: u64,
     first: i64,
     last: i64,
-    /// Ring of the last samples.
-    samples: Vec<AttachOut>,
-    next: usize,
+    /// A ring of the last samples: event and when it occurred.
+    samples: Vec<(Origin, i64)>,
 }
 
 impl Folder {
     /// An empty folder.
     pub fn new(plan: Arc<Plan>, partitions: Arc<Partitions>) -> Folder {
-        Folder { plan, partitions, memory: Vec::new(), file: None, entries: Vec::new(), touched: HashMap::new() }
+        Folder { plan, partitions, memory: Vec::new(), memory_bytes: 0, file: None, entries: Vec::new(), touched: HashMap::new() }
     }
 
     /// Takes the incidents, attachments and links of a batch.
@@ -74,45 +79,49 @@ impl Folder {
         for link in &output.links {
             self.touched.entry(link.target).or_default().links.push(*link);
         }
-        if self.memory.len() + output.incidents.len() > SPOOL_MEMORY_BYTES {
-            let file = match &mut self.file {
-                Some(file) => file,
-                none => none.insert(tempfile::tempfile()?),
-            };
-            file.write_all(&self.memory)?;
-            self.memory.clear();
-            file.write_all(&output.incidents)?;
-        } else {
-            self.memory.extend_from_slice(&output.incidents);
+        if output.incidents.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        if self.file.is_none() && self.memory_bytes + output.incidents.len() <= SPOOL_MEMORY_BYTES {
+            let mut incidents = std::mem::take(&mut output.incidents);
+            if incidents.capacity() > incidents.len() * 2 {
+                incidents.shrink_to_fit();
+            }
+            self.memory_bytes += incidents.capacity();
+            self.memory.push(incidents);
+            return Ok(());
+        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(tempfile::tempfile()?),
+        };
+        file.write_all(&output.incidents)
     }
 
     /// Writes all incidents, one a line, in the order of their creation.
-    pub fn finish(self, out: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
-        let Folder { plan, partitions, memory, file, entries, mut touched } = self;
-        let mut spool: Box<dyn Read> = Box::new(io::Cursor::new(memory));
+    pub fn finish(self, out: &mut dyn Write) -> io::Result<()> {
+        let Folder { plan, partitions, memory, file, entries, mut touched, .. } = self;
+        let mut writer = Writer { plan: &plan, partitions: &partitions, touched: &mut touched, line: Vec::new(), times: TimeText::default() };
+        let mut entries = entries.iter();
+        for chunk in memory {
+            writer.chunk(&chunk, &mut entries, out)?;
+        }
         if let Some(mut file) = file {
             file.seek(SeekFrom::Start(0))?;
-            spool = Box::new(io::BufReader::with_capacity(1 << 20, file).chain(spool));
+            let mut chunk = Vec::with_capacity(READ_BYTES);
+            loop {
+                let want = READ_BYTES.max(entries.as_slice().first().map_or(0, |entry| entry.len as usize));
+                let have = chunk.len();
+                Read::by_ref(&mut file).take(want.saturating_sub(have) as u64).read_to_end(&mut chunk)?;
+                let written = writer.chunk(&chunk, &mut entries, out)?;
+                if written == 0 {
+                    break;
+                }
+                chunk.drain(..written);
+            }
         }
-        let mut line = Vec::new();
-        let mut times = TimeText::default();
-        for (number, entry) in entries.iter().enumerate() {
-            line.clear();
-            spool.by_ref().take(u64::from(entry.len)).read_to_end(&mut line)?;
-            if line.len() < entry.len as usize {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the spool of incidents is shorter than it should be"));
-            }
-            if let Some(touch) = touched.remove(&entry.origin) {
-                line.truncate(entry.body as usize);
-                push_state(&mut line, &touch.state(&plan, &partitions), &mut times);
-            }
-            line.push(b'\n');
-            out.write_all(&line)?;
-            if number % 65_536 == 0 {
-                progress(number as u64);
-            }
+        if !entries.as_slice().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the spool of incidents is shorter than it should be"));
         }
         out.flush()
     }
@@ -128,22 +137,62 @@ impl Folder {
     }
 }
 
+/// Bytes read back from the file at once.
+const READ_BYTES: usize = 1 << 20;
+
+struct Writer<'a> {
+    plan: &'a Plan,
+    partitions: &'a Partitions,
+    touched: &'a mut HashMap<Origin, Touch>,
+    line: Vec<u8>,
+    times: TimeText,
+}
+
+impl Writer<'_> {
+    /// Writes the incidents that lie in `chunk` as a whole; returns their bytes.
+    fn chunk(&mut self, chunk: &[u8], entries: &mut std::slice::Iter<'_, Entry>, out: &mut dyn Write) -> io::Result<usize> {
+        let mut at = 0;
+        self.line.clear();
+        while let Some(entry) = entries.as_slice().first() {
+            let Some(incident) = chunk.get(at..at + entry.len as usize) else { break };
+            entries.next();
+            at += entry.len as usize;
+            match self.touched.remove(&entry.origin) {
+                None => self.line.extend_from_slice(incident),
+                Some(touch) => {
+                    self.line.extend_from_slice(incident.get(..entry.body as usize).unwrap_or_default());
+                    push_state(&mut self.line, &touch.state(self.plan, self.partitions), &mut self.times);
+                }
+            }
+            self.line.push(b'\n');
+            if self.line.len() > READ_BYTES / 4 {
+                out.write_all(&self.line)?;
+                self.line.clear();
+            }
+        }
+        out.write_all(&self.line)?;
+        Ok(at)
+    }
+}
+
 impl Touch {
     fn attach(&mut self, attach: &AttachOut) {
         let found = self.attached.iter_mut().position(|known| known.rule == attach.rule);
         let number = found.unwrap_or_else(|| {
-            self.attached.push(Attachments { rule: attach.rule, count: 0, first: attach.occurred, last: attach.occurred, samples: Vec::new(), next: 0 });
+            let samples = Vec::with_capacity(1);
+            self.attached.push(Attachments { rule: attach.rule, oldest: 0, count: 0, first: attach.occurred, last: attach.occurred, samples });
             self.attached.len() - 1
         });
         let one = &mut self.attached[number];
         one.count += 1;
         one.first = one.first.min(attach.occurred);
         one.last = one.last.max(attach.occurred);
+        let sample = (attach.event, attach.occurred);
         if one.samples.len() < SAMPLES_MAX {
-            one.samples.push(*attach);
+            one.samples.push(sample);
         } else {
-            one.samples[one.next] = *attach;
-            one.next = (one.next + 1) % SAMPLES_MAX;
+            one.samples[one.oldest as usize] = sample;
+            one.oldest = (one.oldest + 1) % SAMPLES_MAX as u16;
         }
     }
 
@@ -152,8 +201,8 @@ impl Touch {
         let mut state = self.created.map(|state| *state).unwrap_or_default();
         let name = |rule: u16| plan.rules.get(rule as usize).map_or_else(|| Arc::from(""), |rule| rule.name.clone());
         for one in self.attached {
-            let (later, earlier) = one.samples.split_at(one.next.min(one.samples.len()));
-            let samples = earlier.iter().chain(later).map(|sample| sample_of(sample, partitions)).collect();
+            let (later, earlier) = one.samples.split_at((one.oldest as usize).min(one.samples.len()));
+            let samples = earlier.iter().chain(later).map(|(event, occurred)| sample(*event, *occurred, partitions)).collect();
             state = fold(state, &Fact::Attached { rule: name(one.rule), count: one.count, first: one.first, last: one.last, samples });
         }
         for link in self.links {
@@ -163,8 +212,12 @@ impl Touch {
     }
 }
 
+fn sample(event: Origin, occurred: i64, partitions: &Partitions) -> Sample {
+    let (topic, partition) = partitions.name(event.partition);
+    Sample { topic: topic.into(), partition, offset: event.offset, element: event.element, occurred }
+}
+
 /// The sample that a fact carries for an attached event.
 pub fn sample_of(attach: &AttachOut, partitions: &Partitions) -> Sample {
-    let (topic, partition) = partitions.name(attach.event.partition);
-    Sample { topic: topic.into(), partition, offset: attach.event.offset, element: attach.event.element, occurred: attach.occurred }
+    sample(attach.event, attach.occurred, partitions)
 }

@@ -7,13 +7,12 @@
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::datatypes::TimestampMicrosecondType;
 
-use super::columns::Arena;
+use super::columns::{self, Arena};
 use super::decode::{Kind, Slot};
 use super::ledger::Counts;
 use super::plan::{From, OutField, Plan, SourcePlan};
 use super::scene::{NO_TIME, Scene, SceneRow};
 use crate::expr::reference::evaluate;
-use crate::expr::value::{parse_boolean, parse_number};
 
 /// Everything computed for the kept rows. A place is a number among them.
 #[derive(Debug, Default)]
@@ -206,15 +205,12 @@ fn is_null(scene: &Scene<'_>, mapped: &Mapped, field: &OutField, place: usize) -
 
 /// True when a spliced token yields a value.
 pub fn writable(arena: &Arena, from: From, slot: Slot) -> bool {
-    let text = || std::str::from_utf8(slot.raw(arena.bytes())).unwrap_or_default();
     match (from, slot.kind()) {
         (_, Kind::Missing | Kind::Null) => false,
+        // Digits are copied as they are, even those that no double can hold.
         (From::SpliceNumber(_), Kind::Number) => true,
-        (From::SpliceNumber(_), Kind::String) => parse_number(text()).is_some(),
-        (From::SpliceNumber(_), _) => false,
-        (From::SpliceBoolean(_), Kind::True | Kind::False) => true,
-        (From::SpliceBoolean(_), Kind::String) => parse_boolean(text()).is_some(),
-        (From::SpliceBoolean(_), _) => false,
+        (From::SpliceNumber(_), _) => columns::number(arena.bytes(), slot).is_some(),
+        (From::SpliceBoolean(_), _) => columns::boolean(arena.bytes(), slot).is_some(),
         _ => true,
     }
 }

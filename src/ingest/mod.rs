@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod classify;
 pub mod columns;
+pub mod conditions;
 pub mod dead_letter;
 pub mod decide;
 pub mod decode;
@@ -11,6 +12,7 @@ pub mod files;
 pub mod facts_out;
 pub mod filter;
 pub mod folder;
+pub mod guard;
 pub mod ledger;
 pub mod map;
 pub mod offsets;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, PrimitiveArray, StringViewBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, PrimitiveArray, StringViewBuilder};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{TimestampMicrosecondType, UInt32Type};
 
@@ -93,9 +93,6 @@ impl<'a> Scene<'a> {
                 let times = rows.iter().map(|row| self.arrivals.get(*row as usize).copied().filter(|t| *t != NO_TIME));
                 Arc::new(times.collect::<PrimitiveArray<TimestampMicrosecondType>>().with_timezone("+00:00"))
             }
-            Source::Record(Record::Partition | Record::Offset) => {
-                Arc::new(rows.iter().map(|row| self.get_row(*row, source, *ty).as_number()).collect::<Float64Array>())
-            }
             Source::Field(name) if name == "occurred" => match (&self.occurred, places) {
                 (Some(column), None) => column.clone(),
                 (Some(column), Some(places)) => {
@@ -104,16 +101,17 @@ impl<'a> Scene<'a> {
                 }
                 (None, _) => datafusion::arrow::array::new_null_array(&arrow_type(*ty), rows.len()),
             },
+            // Attributes of the record and its headers: few, and read row by row.
             _ => {
-                let mut column = StringViewBuilder::with_capacity(rows.len());
-                for row in rows {
-                    column.append_option(self.get_row(*row, source, *ty).as_text());
-                }
-                let text: ArrayRef = Arc::new(column.finish());
+                let values = rows.iter().map(|row| self.get_row(*row, source, *ty));
                 match ty {
-                    Type::Number | Type::Boolean => datafusion::arrow::compute::cast(&text, &arrow_type(*ty))
-                        .unwrap_or_else(|_| datafusion::arrow::array::new_null_array(&arrow_type(*ty), rows.len())),
-                    _ => text,
+                    Type::Number => Arc::new(values.map(|value| value.as_number()).collect::<Float64Array>()),
+                    Type::Boolean => Arc::new(values.map(|value| value.as_boolean()).collect::<BooleanArray>()),
+                    _ => {
+                        let mut column = StringViewBuilder::with_capacity(rows.len());
+                        values.for_each(|value| column.append_option(value.as_text()));
+                        Arc::new(column.finish())
+                    }
                 }
             }
         }

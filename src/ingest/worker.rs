@@ -64,6 +64,8 @@ pub struct Worker {
     /// Id prefixes by tenant, then by partition number.
     ids: HashMap<Box<str>, Vec<Option<IdPrefix>>>,
     times: TimeText,
+    /// Bytes of incidents that the last batch of some size made: the next one will need about as many.
+    incident_bytes: usize,
 }
 
 /// The turn was not given: another worker failed, the run is over.
@@ -77,7 +79,7 @@ impl Worker {
         let decoders = shared.plan.sources.iter().map(|source| Decoder::new(source.shape.clone(), shared.decode)).collect();
         let rows = shared.plan.sources.iter().map(|source| Some(Rows::new(&source.shape))).collect();
         let printer = Fingerprinter::new(shared.fingerprint_key);
-        Worker { shared, decoders, rows, printer, decided: Decided::default(), ids: HashMap::new(), times: TimeText::default() }
+        Worker { shared, decoders, rows, printer, decided: Decided::default(), ids: HashMap::new(), times: TimeText::default(), incident_bytes: 0 }
     }
 
     /// Takes a batch through all stages. Blocks until all batches cut before are decided.
@@ -234,6 +236,7 @@ impl Worker {
         let mut emitter = Emitter::new(plan, scene, mapped);
         let mut links = decided.links.iter().peekable();
         output.lines.reserve(places.len());
+        output.incidents.reserve(self.incident_bytes + self.incident_bytes / 8);
         for (number, verdict) in decided.verdicts.iter().enumerate() {
             let (place, at) = (places[number] as usize, origins[number]);
             let (row, code) = (mapped.rows[place], Some(mapped.types[place]));
@@ -291,6 +294,7 @@ impl Worker {
                 }
             }
         }
+        self.incident_bytes = output.incidents.len();
         for attach in &decided.attaches {
             let number = attach.row as usize;
             let tenant = emitter.tenant(places[number] as usize);

@@ -89,14 +89,15 @@ impl Cutter {
         true
     }
 
-    /// Seals the batches whose first message is `linger` old.
-    pub fn cut_lingering(&mut self, now: Instant) {
-        for source in 0..self.open.len() {
-            if let Some(Some(open)) = self.open.get(source)
-                && now.saturating_duration_since(open.since) >= self.cut.linger
-            {
+    /// Seals the oldest batch whose first message is `linger` old; false if there is none.
+    pub fn cut_lingering(&mut self, now: Instant) -> bool {
+        let oldest = (0..self.open.len()).filter_map(|source| Some((self.open.get(source)?.as_ref()?.since, source))).min();
+        match oldest {
+            Some((since, source)) if now.saturating_duration_since(since) >= self.cut.linger => {
                 self.seal(source);
+                true
             }
+            _ => false,
         }
     }
 

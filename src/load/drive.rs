@@ -31,6 +31,8 @@ const PARTITIONS: i32 = 2;
 const OUTPUTS_AHEAD: usize = 4;
 /// Longest wait for the last records at the end (a broker in this process answers in milliseconds).
 const DRAIN_MAX: Duration = Duration::from_secs(60);
+/// How long the audit waits for records that the broker has acknowledged.
+const TAIL_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often indexes are looked at for metrics.
 const STATS_EVERY: Duration = Duration::from_millis(500);
 
@@ -141,10 +143,11 @@ pub fn drive(spec: DriveSpec, live: Arc<Live>, stop: Arc<AtomicBool>) -> Result<
     });
     let sent: SendTimes = Arc::new((0..topics.partitions().len()).map(|_| Mutex::new(Vec::new())).collect());
     let abort = Arc::new(AtomicBool::new(false));
-    let reading = Arc::new(AtomicBool::new(true));
+    // How many records the auditing reader has to find; unknown until the producer is done.
+    let expected = Arc::new(AtomicU64::new(u64::MAX));
 
     // From the end to the beginning, so that nothing is produced that nobody reads.
-    let tail = spawn_tail(Settings::reader(broker.bootstrap()), &outputs, &credit, reading.clone())?;
+    let tail = spawn_tail(Settings::reader(broker.bootstrap()), &outputs, &credit, expected.clone())?;
     let mut pool = Pool::start(shared.clone(), spec.workers)?;
     let (recycle, arenas) = bounded(16);
     let consumer_stop = Arc::new(AtomicBool::new(false));
@@ -227,7 +230,7 @@ pub fn drive(spec: DriveSpec, live: Arc<Live>, stop: Arc<AtomicBool>) -> Result<
         Err(error) => {
             abort.store(true, Ordering::Relaxed);
             consumer_stop.store(true, Ordering::Relaxed);
-            reading.store(false, Ordering::Relaxed);
+            expected.store(0, Ordering::Relaxed);
             return Err(error);
         }
     };
@@ -239,8 +242,8 @@ pub fn drive(spec: DriveSpec, live: Arc<Live>, stop: Arc<AtomicBool>) -> Result<
     consumer_stop.store(true, Ordering::Relaxed);
     consumer.join()?;
     let (cpu_us, index) = emitter.join().map_err(|_| Error::bug("the emitting thread failed"))??;
-    producer.join()?;
-    reading.store(false, Ordering::Relaxed);
+    let produced = producer.join()?.records;
+    expected.store(produced, Ordering::Relaxed);
     let tailed = tail.join().map_err(|_| Error::bug("the auditing reader failed"))??;
     drop(broker);
 
@@ -405,7 +408,7 @@ impl Tailed {
     }
 }
 
-fn spawn_tail(settings: Settings, outputs: &[&str; 2], credit: &Arc<Credit>, reading: Arc<AtomicBool>) -> Result<std::thread::JoinHandle<Result<Tailed, Error>>, Error> {
+fn spawn_tail(settings: Settings, outputs: &[&str; 2], credit: &Arc<Credit>, expected: Arc<AtomicU64>) -> Result<std::thread::JoinHandle<Result<Tailed, Error>>, Error> {
     let topics: Vec<(&str, i32)> = outputs.iter().map(|name| (*name, PARTITIONS)).collect();
     let mut reader = TopicReader::open(&settings, &topics, Some((credit, 0)))?;
     let dead = outputs[1].to_owned();
@@ -414,16 +417,23 @@ fn spawn_tail(settings: Settings, outputs: &[&str; 2], credit: &Arc<Credit>, rea
         let mut facts: HashSet<u128> = HashSet::new();
         let mut incidents: HashSet<u128> = HashSet::new();
         let mut about: Vec<u128> = Vec::new();
+        let mut seen = 0;
+        let mut waiting = None;
         loop {
-            let open = reading.load(Ordering::Relaxed);
-            let more = reader.poll(Duration::from_millis(20), |record| {
+            reader.poll(Duration::from_millis(20), |record| {
+                seen += 1;
                 if record.topic == dead {
                     tailed.dead += 1;
                 } else {
                     tailed.read(record.payload(), &mut facts, &mut incidents, &mut about);
                 }
             })?;
-            if !open && !more && reader.at_end() {
+            let expected = expected.load(Ordering::Relaxed);
+            if expected != u64::MAX && waiting.is_none() {
+                waiting = Some(Instant::now());
+            }
+            // What does not come in time is missing, and the audit says so.
+            if seen >= expected || waiting.is_some_and(|since: Instant| since.elapsed() > TAIL_WAIT_MAX) {
                 tailed.orphans = about.iter().filter(|id| !incidents.contains(id)).count() as u64;
                 return Ok(tailed);
             }

@@ -86,9 +86,9 @@ impl Index {
         }
     }
 
-    /// An index on its own that may hold `bytes`.
-    pub fn alone(within: i64, late_max: i64, link_to: LinkTo, bytes: usize) -> Option<Index> {
-        Purse::divide(bytes, 1).next().map(|purse| Index::new(within, late_max, Some(link_to), purse))
+    /// An index on its own that may hold `bytes` and is always asked for the same incident of a key.
+    pub fn alone(within: i64, late_max: i64, link_to: LinkTo, bytes: usize) -> Index {
+        Index::new(within, late_max, Some(link_to), Purse::alone(bytes))
     }
 
     /// Moves the clock, which never goes back.

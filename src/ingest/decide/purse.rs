@@ -25,6 +25,11 @@ impl Purse {
         (0..count).map(move |_| Purse { guaranteed, spent: 0, common: Arc::clone(&common) })
     }
 
+    /// The purse of an index that shares with nobody.
+    pub fn alone(bytes: usize) -> Purse {
+        Purse { guaranteed: bytes, spent: 0, common: Arc::default() }
+    }
+
     /// Takes bytes, or takes nothing and says no.
     pub fn take(&mut self, bytes: usize) -> bool {
         let spent = self.spent.saturating_add(bytes);

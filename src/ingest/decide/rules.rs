@@ -4,9 +4,11 @@ use super::shard::{Shard, Stats};
 use super::verdict::{Attach, Decided, Link, Verdict};
 use super::{Action, BatchInput, DecideSpec, Mode, Origin, RuleSpec, Scope};
 
-/// How many rows ahead of the decision the index lines of a row are fetched: far enough
-/// for memory to answer, near enough for the lines to be still in the cache.
+/// How many rows ahead of its decision what a row's lookups read first is fetched: far
+/// enough for memory to answer, near enough for the lines to be still in the cache.
 const PREFETCH_ROWS: usize = 12;
+/// The same for what they read then, when the first has arrived.
+const PREFETCH_ENTRY_ROWS: usize = 6;
 
 /// Decides batches; owns the state of all shards. One thread owns it.
 pub struct Decider {
@@ -31,11 +33,14 @@ impl Decider {
         out.reset(self.spec.rules.len());
         let rows = input.origins.len().min(input.times_ms.len());
         for row in 0..rows.min(PREFETCH_ROWS) {
-            self.prefetch(input, row);
+            self.prefetch(input, row, Shard::prefetch);
         }
         for row in 0..rows {
             if row + PREFETCH_ROWS < rows {
-                self.prefetch(input, row + PREFETCH_ROWS);
+                self.prefetch(input, row + PREFETCH_ROWS, Shard::prefetch);
+            }
+            if row + PREFETCH_ENTRY_ROWS < rows {
+                self.prefetch(input, row + PREFETCH_ENTRY_ROWS, Shard::prefetch_entry);
             }
             let at = self.shard_of(input.origins[row]);
             if at >= self.shards.len() {
@@ -77,11 +82,11 @@ impl Decider {
     }
 
     #[inline]
-    fn prefetch(&self, input: &BatchInput<'_>, row: usize) {
+    fn prefetch(&self, input: &BatchInput<'_>, row: usize, fetch: impl Fn(&Shard, usize, u128)) {
         let at = self.shard_of(input.origins[row]);
         if let Some(Some(shard)) = self.shards.get(at) {
             for (number, rule) in input.rules.iter().enumerate() {
-                shard.prefetch(number, rule.fingerprint(row));
+                fetch(shard, number, rule.fingerprint(row));
             }
         }
     }

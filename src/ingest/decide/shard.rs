@@ -64,13 +64,19 @@ impl Shard {
         }
     }
 
-    /// Fetches the lines that looking up `fingerprint` will read.
+    /// Fetches what looking up `fingerprint` will read first.
     #[inline]
     pub fn prefetch(&self, rule: usize, fingerprint: u128) {
-        if let Some(Some(index)) = self.indexes.get(rule)
-            && fingerprint != 0
-        {
+        if let (Some(Some(index)), true) = (self.indexes.get(rule), fingerprint != 0) {
             index.prefetch(fingerprint);
+        }
+    }
+
+    /// Fetches what it will read then.
+    #[inline]
+    pub fn prefetch_entry(&self, rule: usize, fingerprint: u128) {
+        if let (Some(Some(index)), true) = (self.indexes.get(rule), fingerprint != 0) {
+            index.prefetch_entry(fingerprint);
         }
     }
 

@@ -28,8 +28,12 @@ pub(super) trait Block: Copy {
     fn is_ascii(range: Self::Range) -> bool;
     /// True when a byte of the range was below U+0020.
     fn has_control(range: Self::Range) -> bool;
-    /// Bytes equal to `byte`.
-    fn equal(self, byte: u8) -> u64;
+    /// `"`.
+    fn quotes(self) -> u64;
+    /// `\\`.
+    fn backslashes(self) -> u64;
+    /// `u`.
+    fn letters_u(self) -> u64;
     /// Bytes below U+0020.
     fn control(self) -> u64;
     /// `{ } [ ] : ,`, and perhaps 0x0c and 0x1a, which the walk refuses as it refuses any unknown kind.
@@ -46,8 +50,8 @@ pub(super) trait Block: Copy {
         }
         bits
     }
-    /// Stores kind and position (`base` + bit number) of each bit of `tokens`. The kind is the byte for bits of `named`,
-    /// [`PRIMITIVE`] for others.
+    /// Stores kind and position (`base` + bit number) of each bit of `tokens`. The kind is the byte for operators and
+    /// quotes, which are `named`, and [`PRIMITIVE`] for others.
     ///
     /// # Safety
     /// There is room for 64 elements at both pointers.
@@ -69,19 +73,13 @@ pub(super) unsafe fn padded(from: *const u8, len: usize) -> [u8; 64] {
     bytes
 }
 
-/// [`Block::store`], four tokens at a time: a loop that writes a little too much mispredicts less.
+/// [`Block::store`], four tokens at a time: a loop that writes a little too much mispredicts less. `bytes`
+/// are the kinds of the bytes as tokens already or, with `NAME`, get them from [`KINDS`].
 ///
 /// # Safety
 /// There is room for 64 elements at both pointers.
 #[inline(always)]
-pub(super) unsafe fn store_by_bit(
-    bytes: &[u8; 64],
-    mut tokens: u64,
-    named: u64,
-    base: u32,
-    kinds: *mut u8,
-    positions: *mut u32,
-) {
+pub(super) unsafe fn store_by_bit<const NAME: bool>(bytes: &[u8; 64], mut tokens: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
     let mut to = 0;
     // At most 16 rounds of 4: `to` stays below 64.
     while tokens != 0 {
@@ -89,7 +87,7 @@ pub(super) unsafe fn store_by_bit(
             // With no bit left this is 64, and a rubbish token is written behind the last one.
             let bit = tokens.trailing_zeros();
             let byte = bytes[(bit % 64) as usize];
-            let kind = if named >> (bit % 64) & 1 == 1 { byte } else { PRIMITIVE };
+            let kind = if NAME { KINDS[byte as usize] } else { byte };
             // SAFETY: `to < 64`, the room that the caller gave.
             unsafe {
                 kinds.add(to).write(kind);
@@ -101,82 +99,151 @@ pub(super) unsafe fn store_by_bit(
     }
 }
 
-/// 64 bytes on any machine.
+/// Bits of [`CLASSES`].
+const QUOTE: u32 = 0;
+const BACKSLASH: u32 = 1;
+const OPERATOR: u32 = 2;
+const SPACE: u32 = 3;
+const CONTROL: u32 = 4;
+const ESCAPABLE: u32 = 5;
+const LETTER_U: u32 = 6;
+const HIGH: u32 = 7;
+
+/// The same bit of all eight bytes of a word.
+const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// What each byte is.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let byte = i as u8;
+        classes[i] = (byte == b'"') as u8
+            | ((byte == b'\\') as u8) << BACKSLASH
+            | (matches!(byte, b'{' | b'}' | b'[' | b']' | b':' | b',' | 0x0c | 0x1a) as u8) << OPERATOR
+            | (matches!(byte, b' ' | b'\t' | b'\n' | b'\r') as u8) << SPACE
+            | ((byte < 0x20) as u8) << CONTROL
+            | (matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' | b'u') as u8) << ESCAPABLE
+            | ((byte == b'u') as u8) << LETTER_U
+            | ((byte >= 0x80) as u8) << HIGH;
+        i += 1;
+    }
+    classes
+};
+
+/// What kind of token each byte would be.
+const KINDS: [u8; 256] = {
+    let mut kinds = [PRIMITIVE; 256];
+    let mut i = 0;
+    while i < 256 {
+        if CLASSES[i] & (1 << QUOTE | 1 << OPERATOR) != 0 {
+            kinds[i] = i as u8;
+        }
+        i += 1;
+    }
+    kinds
+};
+
+/// 64 bytes on any machine, and their classes in the same order, eight to a word.
 #[derive(Clone, Copy)]
-pub(super) struct Portable([u8; 64]);
+pub(super) struct Portable {
+    bytes: [u8; 64],
+    classes: [u64; 8],
+}
 
 impl Portable {
     #[inline(always)]
-    fn mask(self, is: impl Fn(u8) -> bool) -> u64 {
+    fn new(bytes: [u8; 64]) -> Portable {
+        let mut classes = [0; 8];
+        for (word, bytes) in classes.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(bytes.map(|byte| CLASSES[byte as usize]));
+        }
+        Portable { bytes, classes }
+    }
+
+    /// The bytes of a class.
+    #[inline(always)]
+    fn of(&self, class: u32) -> u64 {
         let mut mask = 0;
-        for (i, byte) in self.0.iter().enumerate() {
-            mask |= u64::from(is(*byte)) << i;
+        for (i, word) in self.classes.iter().enumerate() {
+            // The multiplication moves bit 8 i to bit 56 + i; no two of the other products meet, so nothing carries.
+            let bits = (word >> class & EACH).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+            mask |= bits << (8 * i);
         }
         mask
     }
 }
 
 impl Block for Portable {
-    /// All bytes, ored, and the lowest one.
-    type Range = (u8, u8);
-    const NO_BYTES: (u8, u8) = (0, u8::MAX);
+    /// All classes there were.
+    type Range = u64;
+    const NO_BYTES: u64 = 0;
 
     #[inline(always)]
     unsafe fn load(from: *const u8) -> Portable {
         // SAFETY: the caller's promise.
-        Portable(unsafe { from.cast::<[u8; 64]>().read_unaligned() })
+        Portable::new(unsafe { from.cast::<[u8; 64]>().read_unaligned() })
     }
 
     #[inline(always)]
     unsafe fn load_part(from: *const u8, len: usize) -> Portable {
         // SAFETY: the caller's promise.
-        Portable(unsafe { padded(from, len) })
+        Portable::new(unsafe { padded(from, len) })
     }
 
     #[inline(always)]
-    fn add_to(self, range: &mut (u8, u8)) {
-        range.0 |= self.0.iter().fold(0, |all, byte| all | byte);
-        range.1 = self.0.iter().fold(range.1, |lowest, byte| lowest.min(*byte));
+    fn add_to(self, range: &mut u64) {
+        *range |= self.classes.iter().fold(0, |all, word| all | word);
     }
 
     #[inline(always)]
-    fn is_ascii(range: (u8, u8)) -> bool {
-        range.0 < 0x80
+    fn is_ascii(range: u64) -> bool {
+        range & EACH << HIGH == 0
     }
 
     #[inline(always)]
-    fn has_control(range: (u8, u8)) -> bool {
-        range.1 < 0x20
+    fn has_control(range: u64) -> bool {
+        range & EACH << CONTROL != 0
     }
 
     #[inline(always)]
-    fn equal(self, byte: u8) -> u64 {
-        self.mask(|b| b == byte)
+    fn quotes(self) -> u64 {
+        self.of(QUOTE)
+    }
+
+    #[inline(always)]
+    fn backslashes(self) -> u64 {
+        self.of(BACKSLASH)
+    }
+
+    #[inline(always)]
+    fn letters_u(self) -> u64 {
+        self.of(LETTER_U)
     }
 
     #[inline(always)]
     fn control(self) -> u64 {
-        self.mask(|b| b < 0x20)
+        self.of(CONTROL)
     }
 
     #[inline(always)]
     fn operators(self) -> u64 {
-        self.mask(|b| matches!(b, b'{' | b'}' | b'[' | b']' | b':' | b',' | 0x0c | 0x1a))
+        self.of(OPERATOR)
     }
 
     #[inline(always)]
     fn spaces(self) -> u64 {
-        self.mask(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r'))
+        self.of(SPACE)
     }
 
     #[inline(always)]
     fn escapable(self) -> u64 {
-        self.mask(|b| matches!(b, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' | b'u'))
+        self.of(ESCAPABLE)
     }
 
     #[inline(always)]
-    unsafe fn store(self, tokens: u64, named: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
+    unsafe fn store(self, tokens: u64, _named: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
         // SAFETY: passed on from the caller.
-        unsafe { store_by_bit(&self.0, tokens, named, base, kinds, positions) }
+        unsafe { store_by_bit::<true>(&self.bytes, tokens, base, kinds, positions) }
     }
 }

@@ -16,6 +16,11 @@ pub const FORM_TOKENS_MAX: usize = 1024;
 const SETS: usize = 64;
 /// Forms in one set. All in all at most 256 forms, a few KiB each.
 const WAYS: usize = 4;
+/// Learning costs as much as many walks, so it must be earned: a known form found earns [`HIT`], an unknown one 1.
+const LEARN: u32 = 256;
+const HIT: u32 = 16;
+/// What a new decoder has: enough to fill all sets.
+const CREDIT: u32 = LEARN * (SETS * WAYS) as u32;
 /// Forms seen once are remembered by 32 bits: only those that come again are kept.
 const SEEN: usize = 4096;
 /// Longest key, closing quote included, that is compared by parts: a load of sixteen bytes at its end must lie in
@@ -40,6 +45,7 @@ fn words(bytes: &[u8; 32]) -> [u64; 4] {
 pub(super) struct Forms {
     sets: Box<[[Option<Box<Form>>; WAYS]]>,
     seen: Box<[u32]>,
+    credit: u32,
 }
 
 #[derive(Debug)]
@@ -98,7 +104,7 @@ struct Places {
 impl Forms {
     pub fn new() -> Forms {
         let sets = (0..SETS).map(|_| [const { None }; WAYS]).collect();
-        Forms { sets, seen: vec![0; SEEN].into() }
+        Forms { sets, seen: vec![0; SEEN].into(), credit: CREDIT }
     }
 
     /// The hash of the kinds of all tokens; `None` when there are too many for a form.
@@ -141,6 +147,7 @@ impl Forms {
             let Some(Some(form)) = set.get(way) else { return false };
             if form.hash == hash && form.is_of(tokens) {
                 form.fill(tokens, rows);
+                self.credit = (self.credit + HIT).min(CREDIT);
                 if way != 0 {
                     set.swap(way, way - 1);
                 }
@@ -156,13 +163,13 @@ impl Forms {
     pub fn learn(&mut self, hash: u64, tokens: &Tokens<'_>, first: usize, found: &Found, rows: &Rows) {
         let Some(seen) = self.seen.get_mut(hash as usize % SEEN) else { return };
         let tag = (hash >> 12) as u32 | 1;
-        if *seen != tag {
-            *seen = tag;
+        let again = std::mem::replace(seen, tag) == tag;
+        self.credit = (self.credit + 1).min(CREDIT);
+        if !again || self.credit < LEARN {
             return;
         }
-        let (Some(form), Some(set)) =
-            (Form::new(hash, tokens, first, found, rows), self.sets.get_mut((hash >> 32) as usize % SETS))
-        else {
+        self.credit -= LEARN;
+        let (Some(form), Some(set)) = (Form::new(hash, tokens, first, found, rows), self.sets.get_mut((hash >> 32) as usize % SETS)) else {
             return;
         };
         // The last one, which was found least recently or never, makes room.
@@ -180,9 +187,7 @@ impl Form {
             return false;
         }
         tokens.all_parts(&self.keys)
-            && self.long_keys.iter().all(|(token, key)| {
-                **key == *tokens.text(tokens.position(*token as usize) + 1, key.len() as u32)
-            })
+            && self.long_keys.iter().all(|(token, key)| **key == *tokens.text(tokens.position(*token as usize) + 1, key.len() as u32))
             && self.are_primitives_good(tokens)
     }
 
@@ -334,12 +339,47 @@ impl Tokens<'_> {
     #[cfg(not(target_arch = "x86_64"))]
     #[inline(always)]
     fn all_parts(&self, parts: &[Part]) -> bool {
-        let mut different = 0;
-        for part in parts {
-            // SAFETY: 16 bytes can be read, see `bytes16`.
-            let there = unsafe { *self.bytes16(self.position(part.token as usize) + part.offset) };
-            different |= (u128::from_le_bytes(there) ^ u128::from_le_bytes(part.bytes)) & u128::from_le_bytes(part.mask);
+        // SAFETY: 16 bytes can be read there, see `bytes16`.
+        parts.iter().all(|part| part.is(unsafe { &*self.bytes16(self.position(part.token as usize) + part.offset) }))
+    }
+}
+
+impl Part {
+    /// [`Tokens::all_parts`] for one part, on any machine.
+    #[cfg(any(test, not(target_arch = "x86_64")))]
+    fn is(&self, there: &[u8; 16]) -> bool {
+        let (there, bytes) = (u128::from_le_bytes(*there), u128::from_le_bytes(self.bytes));
+        (there ^ bytes) & u128::from_le_bytes(self.mask) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PADDING;
+    use super::super::index::{Index, Level};
+    use super::*;
+
+    #[test]
+    fn parts_of_keys_are_compared_alike_everywhere() {
+        let text = br#"{"a key of some length":{"short":1}}"#;
+        let mut arena = text.to_vec();
+        arena.extend_from_slice(&[0; PADDING]);
+        let mut index = Index::default();
+        assert!(index.build(Level::detect(), &arena, 0, text.len()).is_ok());
+        let tokens = Tokens::new(&index, &arena, 0);
+        for (token, offset, key, same) in [
+            (1, 1, &b"a key of some le"[..], true),
+            (1, 17, b"ngth\"", true),
+            (4, 1, b"short\"", true),
+            (4, 1, b"shore\"", false),
+            (1, 1, b"a key of some lE", false),
+            (4, 1, b"shor\"", false),
+        ] {
+            let mut part = Part { token, offset, bytes: [0; 16], mask: [0; 16] };
+            part.bytes.iter_mut().zip(&mut part.mask).zip(key).for_each(|((to, mask), from)| (*to, *mask) = (*from, 0xff));
+            // SAFETY: 16 bytes can be read there, see `bytes16`.
+            let there = unsafe { *tokens.bytes16(tokens.position(token as usize) + offset) };
+            assert_eq!((part.is(&there), tokens.all_parts(&[part])), (same, same));
         }
-        different == 0
     }
 }

@@ -74,6 +74,8 @@ pub struct Index {
     escapes: Vec<u64>,
     count: usize,
     has_escapes: bool,
+    /// The message before had control characters, so this one probably has, too: line ends of indented JSON.
+    had_control: bool,
 }
 
 impl Index {
@@ -101,10 +103,11 @@ impl Index {
     pub(super) unsafe fn build_by<B: Block>(&mut self, text: &[u8], base: u32) -> Result<(), Reject> {
         self.prepare(text.len());
         // SAFETY: passed on to the caller, here and below.
-        let mut seen = unsafe { scan::<B, false>(text, base, self) };
-        if seen.control {
+        let mut seen = if self.had_control { unsafe { scan::<B, true>(text, base, self) } } else { unsafe { scan::<B, false>(text, base, self) } };
+        if seen.control && !self.had_control {
             seen = unsafe { scan::<B, true>(text, base, self) };
         }
+        self.had_control = seen.control;
         if seen.ascii && !seen.fault { Ok(()) } else { look_again(text, seen) }
     }
 
@@ -192,8 +195,7 @@ struct Scan<B: Block> {
 /// The CPU must have the features that `B` needs.
 #[inline(always)]
 unsafe fn scan<B: Block, const CONTROL: bool>(text: &[u8], base: u32, index: &mut Index) -> Seen {
-    let mut scan =
-        Scan::<B> { count: 0, escaped: 0, string: 0, scalar: 0, fault: 0, backslashes: 0, range: B::NO_BYTES };
+    let mut scan = Scan::<B> { count: 0, escaped: 0, string: 0, scalar: 0, fault: 0, backslashes: 0, range: B::NO_BYTES };
     let mut at = 0;
     while at + 64 <= text.len() {
         // SAFETY: 64 bytes from `at` on are in the text; the features are the caller's promise.
@@ -211,9 +213,7 @@ unsafe fn scan<B: Block, const CONTROL: bool>(text: &[u8], base: u32, index: &mu
     if count + SENTINELS > index.kinds.len() {
         index.grow(count);
     }
-    if let (Some(kinds), Some(positions)) =
-        (index.kinds.get_mut(count..count + SENTINELS), index.positions.get_mut(count..count + SENTINELS))
-    {
+    if let (Some(kinds), Some(positions)) = (index.kinds.get_mut(count..count + SENTINELS), index.positions.get_mut(count..count + SENTINELS)) {
         kinds.fill(0);
         positions.fill(base + text.len() as u32);
     }
@@ -237,16 +237,16 @@ impl<B: Block> Scan<B> {
 
         // Which bytes are escaped: those after an odd run of backslashes. The subtraction carries along each run;
         // see "Escape characters" in simdjson's json_escape_scanner.
-        let backslash = block.equal(b'\\');
-        let escaped = if backslash == 0 {
-            std::mem::take(&mut self.escaped)
+        let backslash = block.backslashes();
+        let escaped = if backslash | self.escaped == 0 {
+            0
         } else {
             let potential = backslash & !self.escaped;
             let code = ((potential << 1 | ODD).wrapping_sub(potential)) ^ ODD;
             let escaped = code ^ (backslash | self.escaped);
             self.escaped = (code & backslash) >> 63;
             self.fault |= escaped & !block.escapable();
-            let mut hex = escaped & block.equal(b'u');
+            let mut hex = escaped & block.letters_u();
             while hex != 0 {
                 self.fault |= u64::from(!is_hex4(text, at + hex.trailing_zeros() as usize + 1));
                 hex &= hex - 1;
@@ -259,7 +259,7 @@ impl<B: Block> Scan<B> {
         self.backslashes |= backslash;
 
         // In strings: from an opening quote up to, not including, the closing one.
-        let any_quote = block.equal(b'"');
+        let any_quote = block.quotes();
         let quote = any_quote & !escaped;
         let string = B::prefix_xor(quote) ^ self.string;
         self.string = ((string as i64) >> 63) as u64;

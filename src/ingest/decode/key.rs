@@ -6,17 +6,7 @@ use super::shape::Edge;
 const SLOTS_PER_KEY: usize = 16;
 
 /// `MASKS[n]` keeps the first `n` bytes of a word.
-const MASKS: [u64; 9] = [
-    0,
-    0xff,
-    0xffff,
-    0xff_ffff,
-    0xffff_ffff,
-    0xff_ffff_ffff,
-    0xffff_ffff_ffff,
-    0xff_ffff_ffff_ffff,
-    0xffff_ffff_ffff_ffff,
-];
+const MASKS: [u64; 9] = [0, 0xff, 0xffff, 0xff_ffff, 0xffff_ffff, 0xff_ffff_ffff, 0xffff_ffff_ffff, 0xff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff];
 
 /// The first and last eight bytes of a key (all of it, twice, when it is shorter) and its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,14 +24,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use form::FORM_TOKENS_MAX;
+use form::Forms;
+use index::Instructions;
 pub use index::{INDEX_TOKENS_KEPT, Index, Level};
 pub use reject::{Reject, RejectReason};
 pub use rows::Rows;
 pub use shape::{FLAT_STEPS_MAX, NO_TOP_KEY, Shape, ShapeOptions};
 pub use slot::{Kind, SLOT_LEN_MAX, Slot};
 pub use text::unescape;
-use form::Forms;
-use index::Instructions;
 use tokens::{Fault, Tokens};
 use walk::{Found, Walk};
 
@@ -109,13 +109,7 @@ impl Decoder {
     ///
     /// At least [`PADDING`] bytes should follow the message in the arena (whatever they are); without them
     /// the message is copied first, which is slow. Slots hold 32-bit offsets: the arena must be below 4 GiB.
-    pub fn decode(
-        &mut self,
-        arena: &[u8],
-        range: Range<usize>,
-        message: u32,
-        rows: &mut Rows,
-    ) -> Result<u32, Reject> {
+    pub fn decode(&mut self, arena: &[u8], range: Range<usize>, message: u32, rows: &mut Rows) -> Result<u32, Reject> {
         let before = rows.len();
         if rows.columns.len() != self.shape.path_count() {
             rows.columns.resize_with(self.shape.path_count(), Vec::new);
@@ -145,13 +139,7 @@ impl Decoder {
     }
 
     #[inline(always)]
-    fn message(
-        &mut self,
-        arena: &[u8],
-        range: Range<usize>,
-        message: u32,
-        rows: &mut Rows,
-    ) -> Result<u32, Reject> {
+    fn message(&mut self, arena: &[u8], range: Range<usize>, message: u32, rows: &mut Rows) -> Result<u32, Reject> {
         let Range { mut start, end } = range;
         if start >= end {
             return Err(Reject { reason: RejectReason::Empty, at: 0 });
@@ -164,20 +152,12 @@ impl Decoder {
             start += 3;
         }
         let shift = (start - range.start) as u32;
-        self.events(arena, start, end, message, rows)
-            .map_err(|reject| Reject { reason: reject.reason, at: reject.at + shift })
+        self.events(arena, start, end, message, rows).map_err(|reject| Reject { reason: reject.reason, at: reject.at + shift })
     }
 
     /// The events of `arena[start..end]`. What follows the index is compiled twice too: bit manipulation instructions help.
     #[inline(always)]
-    fn events(
-        &mut self,
-        arena: &[u8],
-        start: usize,
-        end: usize,
-        message: u32,
-        rows: &mut Rows,
-    ) -> Result<u32, Reject> {
+    fn events(&mut self, arena: &[u8], start: usize, end: usize, message: u32, rows: &mut Rows) -> Result<u32, Reject> {
         self.index.build(self.level, arena, start, end)?;
         match self.level.0 {
             Instructions::Portable => self.indexed(arena, start, message, rows),
@@ -277,10 +257,7 @@ impl Cut<'_> {
     /// Columns and top-level members of an event of no known form.
     #[inline(never)]
     fn walked(&mut self, i: usize) -> Result<usize, Reject> {
-        let after = self
-            .walk
-            .event(self.found, i, self.limits.depth, self.rows)
-            .map_err(|fault| fault.reject(self.start))?;
+        let after = self.walk.event(self.found, i, self.limits.depth, self.rows).map_err(|fault| fault.reject(self.start))?;
         if self.found.repeated {
             resolve_again(&self.walk, self.found, i);
         }

@@ -69,15 +69,8 @@ pub(super) struct Target {
 impl Shape {
     /// Compiles paths; column *i* of the rows is `paths[i]`. The same path may come twice.
     pub fn new(paths: &[Path], options: ShapeOptions) -> Shape {
-        let mut shape = Shape {
-            nodes: Vec::new(),
-            edges: Vec::new(),
-            elements: Vec::new(),
-            terminals: Vec::new(),
-            paths: paths.into(),
-            options,
-            top_paths: Vec::new(),
-        };
+        let mut shape =
+            Shape { nodes: Vec::new(), edges: Vec::new(), elements: Vec::new(), terminals: Vec::new(), paths: paths.into(), options, top_paths: Vec::new() };
         let start = (0..paths.len() as u32).map(|path| (path, 0)).collect();
         Builder { shape: &mut shape, known: HashMap::new() }.node(start, 0);
         shape.top_paths = shape.root_edges().iter().map(|edge| shape.paths_through(edge.target)).collect();
@@ -120,9 +113,9 @@ impl Shape {
     }
 
     fn root_edges(&self) -> &[Edge] {
-        self.root().and_then(|root| self.edges.get(root.first_edge as usize..)).map_or(&[], |edges| {
-            edges.get(..self.root().map_or(0, |root| root.keys.len())).unwrap_or_default()
-        })
+        self.root()
+            .and_then(|root| self.edges.get(root.first_edge as usize..))
+            .map_or(&[], |edges| edges.get(..self.root().map_or(0, |root| root.keys.len())).unwrap_or_default())
     }
 
     /// The paths that end at a target.
@@ -201,12 +194,8 @@ impl Builder<'_> {
                 keys.entry(label.clone()).or_default().push((path, done + i as u32 + 1));
             }
         }
-        let edges: Vec<Edge> = keys
-            .into_iter()
-            .map(|(label, states)| Edge { key: Key::new(label.as_bytes()), target: self.target(states, depth) })
-            .collect();
-        let elements: Vec<(u32, Target)> =
-            indexes.into_iter().map(|(index, states)| (index, self.target(states, depth))).collect();
+        let edges: Vec<Edge> = keys.into_iter().map(|(label, states)| Edge { key: Key::new(label.as_bytes()), target: self.target(states, depth) }).collect();
+        let elements: Vec<(u32, Target)> = indexes.into_iter().map(|(index, states)| (index, self.target(states, depth))).collect();
 
         let keys = KeyTable::new(&edges);
         let shape = &mut *self.shape;

@@ -33,9 +33,7 @@ fn unicode<'a>(text: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     let after = text.get(6..).unwrap_or_default();
     let (code, rest) = match first {
         Some(high @ 0xd800..=0xdbff) if after.starts_with(b"\\u") => match hex4(after) {
-            Some(low @ 0xdc00..=0xdfff) => {
-                (Some(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)), after.get(6..).unwrap_or_default())
-            }
+            Some(low @ 0xdc00..=0xdfff) => (Some(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)), after.get(6..).unwrap_or_default()),
             _ => (None, after),
         },
         other => (other, after),

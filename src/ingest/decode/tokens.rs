@@ -165,9 +165,7 @@ impl<'a> Tokens<'a> {
         let words = self.escapes.get(first..=last).unwrap_or_default();
         let (head, tail) = (!0 << (from % 64), !(!0 << ((from + len) % 64)));
         match words {
-            [first, between @ .., last] => {
-                first & head != 0 || last & tail != 0 || between.iter().any(|bits| *bits != 0)
-            }
+            [first, between @ .., last] => first & head != 0 || last & tail != 0 || between.iter().any(|bits| *bits != 0),
             [one] => one & head & tail != 0,
             [] => false,
         }
@@ -309,13 +307,8 @@ impl<'a> Tokens<'a> {
     #[cfg(not(target_arch = "x86_64"))]
     #[inline(always)]
     fn digits(&self, start: u32) -> (u32, u32) {
-        let (mut others, mut points) = (!0, 0);
-        for i in 0..16 {
-            let byte = self.byte(start + i);
-            others ^= u32::from(byte.is_ascii_digit()) << i;
-            points |= u32::from(byte == b'.') << i;
-        }
-        (others, points)
+        // SAFETY: 16 bytes can be read there, see `bytes16`.
+        digits_of(unsafe { &*self.bytes16(start) })
     }
 
     /// The checked value of tokens `i..after`.
@@ -327,6 +320,17 @@ impl<'a> Tokens<'a> {
             _ => self.good_primitive_slot(i),
         }
     }
+}
+
+/// [`Tokens::digits`] on any machine.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn digits_of(bytes: &[u8; 16]) -> (u32, u32) {
+    let (mut others, mut points) = (!0, 0);
+    for (i, byte) in bytes.iter().enumerate() {
+        others ^= u32::from(byte.is_ascii_digit()) << i;
+        points |= u32::from(*byte == b'.') << i;
+    }
+    (others, points)
 }
 
 /// The number grammar of RFC 8259, for any length.
@@ -356,7 +360,44 @@ fn is_number(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_number;
+    use super::*;
+
+    /// Indexes `text` and passes its tokens on.
+    fn with_tokens(text: &str, look: impl FnOnce(Tokens<'_>)) {
+        let mut arena = text.as_bytes().to_vec();
+        arena.extend_from_slice(&[0; super::super::PADDING]);
+        let mut index = Index::default();
+        assert!(index.build(super::super::Level::detect(), &arena, 0, text.len()).is_ok());
+        look(Tokens::new(&index, &arena, 0));
+    }
+
+    #[test]
+    fn fast_and_slow_checks_of_numbers_agree() {
+        let parts = ["", "-", "0", "1", "10", "01", "123456789", "12345678901234567", ".", ".5", ".50", "..", "e5", "E-7", "e", " ", "\n", "x", "é"];
+        for a in parts {
+            for b in parts {
+                for c in parts {
+                    let text = format!("{a}{b}{c}");
+                    let number = text.trim_matches([' ', '\n']);
+                    with_tokens(&format!("[{text},1]"), |tokens| {
+                        let good = is_number(number.as_bytes());
+                        // More than one token, if blanks are within.
+                        let one = tokens.kind(1) == PRIMITIVE && tokens.kind(2) == b',';
+                        assert_eq!(one && tokens.is_good_primitive(1), good, "{text}");
+                        assert!(!one || good || !(tokens.is_integer_at(1) || tokens.is_decimal_at(1)), "{text}");
+                        let mut bytes = [b']'; 16];
+                        bytes.iter_mut().zip(text.bytes().chain(*b",1]")).for_each(|(to, from)| *to = from);
+                        if text.len() < 13 {
+                            let (others, points) = tokens.digits(1);
+                            let (others_of, points_of) = digits_of(&bytes);
+                            let seen = (1 << (text.len() + 2)) - 1;
+                            assert_eq!((others & seen, points & seen), (others_of & seen, points_of & seen), "{text}");
+                        }
+                    });
+                }
+            }
+        }
+    }
 
     #[test]
     fn numbers() {

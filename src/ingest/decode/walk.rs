@@ -77,14 +77,7 @@ impl Walk<'_> {
     }
 
     /// Walks an object from the token after its brace on.
-    fn object<const TOP: bool>(
-        &self,
-        found: &mut Found,
-        mut i: usize,
-        node: &Node,
-        depth: u32,
-        rows: &mut Rows,
-    ) -> Result<usize, Fault> {
+    fn object<const TOP: bool>(&self, found: &mut Found, mut i: usize, node: &Node, depth: u32, rows: &mut Rows) -> Result<usize, Fault> {
         let tokens = &self.tokens;
         let edges = self.shape.edges_of(node);
         found.object += 1;
@@ -137,14 +130,7 @@ impl Walk<'_> {
     }
 
     /// Walks an array of which some elements are asked for, from the token after its bracket on.
-    fn array(
-        &self,
-        found: &mut Found,
-        mut i: usize,
-        node: &Node,
-        depth: u32,
-        rows: &mut Rows,
-    ) -> Result<usize, Fault> {
+    fn array(&self, found: &mut Found, mut i: usize, node: &Node, depth: u32, rows: &mut Rows) -> Result<usize, Fault> {
         let mut wanted = self.shape.elements_of(node).iter();
         let mut next = wanted.next();
         if self.tokens.kind(i) == b']' {
@@ -169,25 +155,14 @@ impl Walk<'_> {
 
     /// Walks a value that a target asks for, and records it for the paths that end here.
     #[inline(always)]
-    fn value(
-        &self,
-        found: &mut Found,
-        i: usize,
-        target: &Target,
-        depth: u32,
-        rows: &mut Rows,
-    ) -> Result<usize, Fault> {
+    fn value(&self, found: &mut Found, i: usize, target: &Target, depth: u32, rows: &mut Rows) -> Result<usize, Fault> {
         let tokens = &self.tokens;
         let after = match tokens.kind(i) {
             open @ (b'{' | b'[') if target.node != 0 => {
                 let Some(node) = self.shape.nodes.get(target.node as usize).filter(|_| depth != 0) else {
                     return Err(Fault::depth(tokens.position(i)));
                 };
-                if open == b'{' {
-                    self.object::<false>(found, i + 1, node, depth - 1, rows)?
-                } else {
-                    self.array(found, i + 1, node, depth - 1, rows)?
-                }
+                if open == b'{' { self.object::<false>(found, i + 1, node, depth - 1, rows)? } else { self.array(found, i + 1, node, depth - 1, rows)? }
             }
             _ => tokens.skip_value(i, depth)?,
         };

@@ -115,6 +115,17 @@ unsafe fn control256(v: __m256i) -> __m256i {
     unsafe { _mm256_cmpeq_epi8(_mm256_max_epu8(v, _mm256_set1_epi8(0x1f)), _mm256_set1_epi8(0x1f)) }
 }
 
+impl Avx2 {
+    #[inline(always)]
+    fn equal(self, byte: u8) -> u64 {
+        // SAFETY: an `Avx2` is only loaded on a CPU that has it.
+        unsafe {
+            let byte = _mm256_set1_epi8(byte as i8);
+            mask256(_mm256_cmpeq_epi8(self.0, byte), _mm256_cmpeq_epi8(self.1, byte))
+        }
+    }
+}
+
 // SAFETY of all that follows: an `Avx2` is only loaded on a CPU that has it.
 impl Block for Avx2 {
     /// All bytes, ored, and the lowest of each 32.
@@ -156,12 +167,18 @@ impl Block for Avx2 {
     }
 
     #[inline(always)]
-    fn equal(self, byte: u8) -> u64 {
-        // SAFETY: see the impl.
-        unsafe {
-            let byte = _mm256_set1_epi8(byte as i8);
-            mask256(_mm256_cmpeq_epi8(self.0, byte), _mm256_cmpeq_epi8(self.1, byte))
-        }
+    fn quotes(self) -> u64 {
+        self.equal(b'"')
+    }
+
+    #[inline(always)]
+    fn backslashes(self) -> u64 {
+        self.equal(b'\\')
+    }
+
+    #[inline(always)]
+    fn letters_u(self) -> u64 {
+        self.equal(b'u')
     }
 
     #[inline(always)]
@@ -195,14 +212,24 @@ impl Block for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn store(self, tokens: u64, named: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
-        let mut bytes = [0; 64];
+    unsafe fn store(self, tokens: u64, _named: u64, base: u32, kinds: *mut u8, positions: *mut u32) {
+        let mut kinds_of = [0; 64];
         // SAFETY: the array has 64 bytes; the rest is passed on from the caller.
         unsafe {
-            _mm256_storeu_si256(bytes.as_mut_ptr().cast(), self.0);
-            _mm256_storeu_si256(bytes.as_mut_ptr().add(32).cast(), self.1);
-            store_by_bit(&bytes, tokens, named, base, kinds, positions);
+            _mm256_storeu_si256(kinds_of.as_mut_ptr().cast(), kinds256(self.0));
+            _mm256_storeu_si256(kinds_of.as_mut_ptr().add(32).cast(), kinds256(self.1));
+            store_by_bit::<false>(&kinds_of, tokens, base, kinds, positions);
         }
+    }
+}
+
+/// What kind of token each byte would be.
+#[inline(always)]
+unsafe fn kinds256(v: __m256i) -> __m256i {
+    // SAFETY: AVX2 is the caller's promise.
+    unsafe {
+        let named = _mm256_or_si256(operators256(v), _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'"' as i8)));
+        _mm256_blendv_epi8(_mm256_set1_epi8(PRIMITIVE as i8), v, named)
     }
 }
 
@@ -236,6 +263,14 @@ const IOTA: [u8; 64] = {
 unsafe fn table512(table: &[u8; 16]) -> __m512i {
     // SAFETY: the table has 16 bytes; AVX-512 is the caller's promise.
     unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast())) }
+}
+
+impl Avx512 {
+    #[inline(always)]
+    fn equal(self, byte: u8) -> u64 {
+        // SAFETY: an `Avx512` is only loaded on a CPU that has it.
+        unsafe { _mm512_cmpeq_epi8_mask(self.0, _mm512_set1_epi8(byte as i8)) }
+    }
 }
 
 // SAFETY of all that follows: an `Avx512` is only loaded on a CPU that has it.
@@ -280,9 +315,18 @@ impl Block for Avx512 {
     }
 
     #[inline(always)]
-    fn equal(self, byte: u8) -> u64 {
-        // SAFETY: see the impl.
-        unsafe { _mm512_cmpeq_epi8_mask(self.0, _mm512_set1_epi8(byte as i8)) }
+    fn quotes(self) -> u64 {
+        self.equal(b'"')
+    }
+
+    #[inline(always)]
+    fn backslashes(self) -> u64 {
+        self.equal(b'\\')
+    }
+
+    #[inline(always)]
+    fn letters_u(self) -> u64 {
+        self.equal(b'u')
     }
 
     #[inline(always)]

@@ -91,13 +91,10 @@ impl Builder<'_> {
             return None;
         }
         let filters = filters.into_iter().collect::<Option<Vec<_>>>()?;
-        let mut classify = conditions.into_iter().collect::<Option<Vec<_>>>()?;
-        let has_key = key.is_some();
-        if let Some(key) = key {
-            classify.push(key?);
-        }
+        let classify = conditions.into_iter().collect::<Option<Vec<_>>>()?;
+        let key = key.map_or(Some(None), |key| key.map(Some))?;
         let tenant = tenant.map_or(Some(None), |t| t.map(Some))?;
-        let parts = Parts { filters, classify, has_key, tenant, arrival, whens, wheres, known };
+        let parts = Parts { filters, classify, key, tenant, arrival, whens, wheres, known };
         let mut sources = Vec::new();
         for (source, fields) in pipeline.sources.iter().zip(&per_source) {
             match self.source(source, fields, &parts) {
@@ -339,15 +336,17 @@ impl Builder<'_> {
 
         let plan = |outputs: &[Typed]| Phase::new(outputs, &self.session);
         let occurred: Vec<Typed> = occurred.filter(|d| d.how == How::Computed).map(|d| d.typed.clone()).into_iter().collect();
-        let filter = plan(&parts.filters)?;
-        let classify = plan(&parts.classify)?;
+        let filter = Conditions::new(&parts.filters, &self.session)?;
+        let classify = Conditions::new(&parts.classify, &self.session)?;
+        let key = plan(&parts.key.clone().into_iter().collect::<Vec<_>>())?;
         let arrival = plan(&parts.arrival.clone().into_iter().collect::<Vec<_>>())?;
         let occurred = plan(&occurred)?;
         let star = plan(&star)?;
         let rules = plan(&conditions)?;
         let sections = sections.into_iter().map(|(types, outputs)| Ok(Section { types, phase: plan(&outputs)? })).collect::<Result<Vec<_>, datafusion::error::DataFusionError>>()?;
-        let phases = [&filter, &classify, &arrival, &occurred, &star, &rules];
-        for phase in phases.into_iter().chain(sections.iter().map(|section| &section.phase)) {
+        let phases = [&key, &arrival, &occurred, &star, &rules];
+        let phases = phases.into_iter().chain(filter.phases()).chain(classify.phases()).chain(sections.iter().map(|section| &section.phase));
+        for phase in phases {
             for (source, _) in &phase.inputs {
                 if let Source::Event(path) = source {
                     paths.number(path);
@@ -367,8 +366,8 @@ impl Builder<'_> {
             shape: Arc::new(shape),
             filter,
             classify,
+            key,
             rule_types: self.pipeline.classify.rules.iter().map(|r| self.code(&r.type_name.value)).collect(),
-            has_key: parts.has_key,
             table: self.pipeline.classify.types.iter().map(|(key, ty)| (key.value.as_str().into(), self.code(&ty.value))).collect(),
             arrival,
             occurred,
@@ -426,7 +425,7 @@ impl Builder<'_> {
 struct Parts {
     filters: Vec<Typed>,
     classify: Vec<Typed>,
-    has_key: bool,
+    key: Option<Typed>,
     tenant: Option<Typed>,
     arrival: Option<Typed>,
     whens: Vec<Option<Typed>>,
@@ -485,8 +484,9 @@ fn out_field(definition: &Definition, from: From) -> OutField {
 }
 
 fn reads_headers(plan: &SourcePlan) -> bool {
-    let phases = [&plan.filter, &plan.classify, &plan.arrival, &plan.occurred, &plan.star, &plan.rules];
-    let mut inputs = phases.into_iter().chain(plan.sections.iter().map(|s| &s.phase)).flat_map(|phase| &phase.inputs);
+    let phases = [&plan.key, &plan.arrival, &plan.occurred, &plan.star, &plan.rules];
+    let phases = phases.into_iter().chain(plan.filter.phases()).chain(plan.classify.phases());
+    let mut inputs = phases.chain(plan.sections.iter().map(|s| &s.phase)).flat_map(|phase| &phase.inputs);
     inputs.any(|(source, _)| matches!(source, Source::Header(_)))
 }
 
@@ -496,7 +496,7 @@ fn written(pipeline: &Pipeline, parts: &Parts) -> Written {
     Written {
         filters: parts.filters.iter().zip(&pipeline.filters).map(|(typed, f)| pair(typed, &f.drop.text)).collect(),
         classify: parts.classify.iter().zip(rules).map(|(typed, r)| pair(typed, &r.when.text)).collect(),
-        key: parts.classify.get(rules.len()).zip(pipeline.classify.key.as_ref()).map(|(typed, key)| pair(typed, &key.text)),
+        key: parts.key.as_ref().zip(pipeline.classify.key.as_ref()).map(|(typed, key)| pair(typed, &key.text)),
         whens: parts
             .whens
             .iter()

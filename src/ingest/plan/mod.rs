@@ -10,6 +10,7 @@ pub mod scope;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::conditions::Conditions;
 use super::decide::DecideSpec;
 use super::decode::Shape;
 use super::phase::Phase;
@@ -123,14 +124,14 @@ pub struct SourcePlan {
     pub path_numbers: HashMap<Path, usize>,
     /// For the decoder.
     pub shape: Arc<Shape>,
-    /// One Boolean output per filter.
-    pub filter: Phase,
-    /// One Boolean output per classification rule, then the key (text) if there is one.
-    pub classify: Phase,
+    /// One condition per filter.
+    pub filter: Conditions,
+    /// One condition per classification rule.
+    pub classify: Conditions,
+    /// The key of the table (text); no output where there is none.
+    pub key: Phase,
     /// Type code of each classification rule.
     pub rule_types: Vec<u16>,
-    /// There is a key and a table.
-    pub has_key: bool,
     /// Key value → type code.
     pub table: HashMap<Box<str>, u16>,
     /// In `replay`: the arrival time from an event path (`--arrival`).
