@@ -187,10 +187,13 @@ fn recorded() -> Option<Set> {
     Some(Set::new("windows", arena, messages, &WINDOWS_PATHS))
 }
 
+/// Goes through the messages of a piece and says how long it took.
+type Run<'a> = Box<dyn FnMut(&Range<usize>) -> Duration + 'a>;
+
 /// One way to go through messages.
 struct Contestant<'a> {
     name: String,
-    run: Box<dyn FnMut(&Range<usize>) -> Duration + 'a>,
+    run: Run<'a>,
 }
 
 fn contestants(set: &Set) -> Vec<Contestant<'_>> {

@@ -9,9 +9,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use catchment::ingest::decide::index::Index;
-use catchment::ingest::decide::{
-    Action, BatchInput, Decided, DecideSpec, Decider, Fingerprinter, LinkTo, Mode, NoWhere, Origin, RuleInput, RuleSpec, Scope,
-};
+use catchment::ingest::decide::{Action, BatchInput, DecideSpec, Decided, Decider, Fingerprinter, LinkTo, Mode, NoWhere, Origin, RuleInput, RuleSpec, Scope};
 use criterion::{Criterion, Throughput};
 use hashbrown::HashMap;
 
@@ -260,7 +258,11 @@ fn side<T: Table>(name: &str, make: impl Fn() -> T, keys: u64, expires: bool) {
         stream.fresh + ROWS as u64 > keys
     });
     let per_key = table.bytes() as f64 / table.keys() as f64;
-    println!("{name:>10}: fill {:.0} ns; {per_key:.1} bytes a key ({least:.1} to {most:.1} on the way), resident {:.1}", ns(fill), (resident() - before) / table.keys() as f64);
+    println!(
+        "{name:>10}: fill {:.0} ns; {per_key:.1} bytes a key ({least:.1} to {most:.1} on the way), resident {:.1}",
+        ns(fill),
+        (resident() - before) / table.keys() as f64
+    );
     stream.repeats = 256;
     let mut left = 400;
     let found = run(&mut table, &mut stream, keys, |_, _| {
@@ -277,7 +279,12 @@ fn side<T: Table>(name: &str, make: impl Fn() -> T, keys: u64, expires: bool) {
         stream.fresh >= end
     });
     let label = if expires { "rolling over" } else { "never expiring" };
-    println!("{name:>10}: lookup-or-insert ({:.0} % repeats), {label}: {:.0} ns; {:.1} bytes a live key on average, {most:.1} at most", 96.0 / 2.56, ns(steady), sum / samples);
+    println!(
+        "{name:>10}: lookup-or-insert ({:.0} % repeats), {label}: {:.0} ns; {:.1} bytes a live key on average, {most:.1} at most",
+        96.0 / 2.56,
+        ns(steady),
+        sum / samples
+    );
     drop(table);
     let fresh = if expires { 3 * keys } else { keys };
     println!("{name:>10}: one operation, growing{}: {}", if expires { " and rolling over" } else { "" }, worst(make, keys, fresh));
@@ -332,15 +339,8 @@ fn operations(criterion: &mut Criterion, keys: u64) {
 /// one that links, over a tenth of the keys.
 fn decisions(criterion: &mut Criterion, keys: u64) {
     let keys = keys / 10;
-    let rule = |action, matches| RuleSpec {
-        name: "rule".into(),
-        action,
-        matches,
-        has_where: false,
-        within_ms: WITHIN_MS,
-        link_to: LinkTo::Newest,
-        shadow: false,
-    };
+    let rule =
+        |action, matches| RuleSpec { name: "rule".into(), action, matches, has_where: false, within_ms: WITHIN_MS, link_to: LinkTo::Newest, shadow: false };
     let mut group = criterion.benchmark_group("decide");
     group.throughput(Throughput::Elements(ROWS as u64));
     for (name, rules) in [

@@ -117,6 +117,22 @@ fn memory_comes_back() {
 }
 
 #[test]
+fn the_memory_of_chains_comes_back() {
+    let mut printer = Fingerprinter::new([1; 16]);
+    let mut index = Index::alone(1_000, 0, LinkTo::Oldest, 1 << 30);
+    let mut bytes = Vec::new();
+    for round in 0..8 {
+        for key in 0..60_000u64 {
+            let fingerprint = print(&mut printer, round << 32 | key / 3);
+            let origin = Origin { partition: 0, offset: (round << 32 | key) as i64, element: 0 };
+            index.insert(fingerprint, (round * 3_000 + key / 60) as i64 + i64::from(key % 3 == 1), origin);
+        }
+        bytes.push(index.bytes());
+    }
+    assert!(bytes.iter().all(|now| *now <= bytes[0] * 5 / 4), "{bytes:?}");
+}
+
+#[test]
 fn the_bound_holds_and_the_newest_are_known() {
     for bytes in [0, 20_000, 100_000, 1_000_000, 4_000_000] {
         let mut printer = Fingerprinter::new([1; 16]);

@@ -4,8 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use catchment::ingest::decide::{
-    Action, Attach, BatchInput, Decided, Decider, DecideSpec, Fingerprinter, Link, LinkTo, Mode, Origin, RuleInput, Scope, Verdict,
-    WhereSource,
+    Action, Attach, BatchInput, DecideSpec, Decided, Decider, Fingerprinter, Link, LinkTo, Mode, Origin, RuleInput, Scope, Verdict, WhereSource,
 };
 
 /// One row of a generated stream.

@@ -356,7 +356,7 @@ pub fn events() -> String {
             "received": written(now + 500),
             "kind": kind,
             "team": pick(&["red", "red", "red", "blue", ""], below(5)),
-            "level": [0, 1, 3, 5, 8, 10, 11][below(7) as usize],
+            "level": ([0, 1, 3, 5, 8, 10, 11][below(7) as usize]),
             "src": if flood { json!("10.0.0.66") } else { pick(&["10.0.0.1", "10.0.0.2", "10.0.0.1", "10.9.9.9", ""], below(5)) },
         });
         let members = event.as_object_mut().unwrap();

@@ -39,6 +39,12 @@ pub enum Command {
     Replay(Replay),
     /// Run the tests that stand in the pipeline
     Test(super::test::TestArgs),
+    /// What the samples hold, what of it the pipeline uses, and what to add
+    Coverage(super::coverage::CoverageArgs),
+    /// What a change of the pipeline would change in its results
+    Diff(super::diff::DiffArgs),
+    /// Look at dead letters, or feed them to a mended pipeline
+    DeadLetters(super::dead_letters::DeadLettersArgs),
     /// Say why an event ends as it does, or print the pipeline as SQL
     Explain(super::explain::ExplainArgs),
     /// Write seeded events, and what must become of them

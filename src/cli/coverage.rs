@@ -76,7 +76,7 @@ pub fn run(args: &CoverageArgs) -> Result<Answer, Error> {
         let hint = crate::config::suggest::hint(unknown, &names).unwrap_or_else(|| "without --type, coverage lists the types that the samples have".to_owned());
         return Err(Error::user(format!("the samples have no events of the type `{unknown}`")).hint(hint));
     }
-    let has_key = plan.sources.iter().any(|source| source.has_key);
+    let has_key = pipeline.classify.key.is_some();
     let snippet = if args.types.is_empty() { snippet::snippet(&report, &pipeline.schema, has_key, top) } else { String::new() };
     let text = if args.json {
         let mut whole = json!({ "pipeline": plan.name, "pipeline_version": plan.version, "files": files, "ends": survey.counts.to_json(&plan) });
@@ -117,9 +117,9 @@ fn head(name: &str, version: &str, files: usize, counts: &Counts) -> String {
     let ends = ends.iter().filter(|(_, n)| *n > 0).map(|(end, n)| format!("{} {end} ({})", number(*n), percent(*n, counts.events)));
     let mut text = format!("{}\n{}\n", style(&title, output::Style::Head), wrap(ends, ", ", 2));
     if !counts.dead.is_empty() {
-        let reasons = counts.dead.iter().map(|(reason, n)| format!("{reason} {}", number(*n)));
-        text.push_str(&wrap(std::iter::once("dead letters by reason:".to_owned()).chain(reasons), " ", 2));
-        text.push_str("; see them with replay --dead-letters\n");
+        let reasons = counts.dead.iter().map(|(reason, n)| format!("{} {reason}", number(*n)));
+        let lines = wrap(reasons, ", ", 16);
+        text.push_str(&format!("  dead letters: {}\n  (replay --dead-letters keeps them, dead-letters list shows them)\n", lines.trim_start()));
     }
     text
 }

@@ -96,7 +96,7 @@ pub fn explain(plan: &Arc<Plan>, number: u16, message: &[u8]) -> Result<Vec<Json
         return Ok(vec![json!({ "outcome": outcome, "by": letter["reason"], "detail": letter["detail"] })]);
     }
     let arena = Arena::new(bytes);
-    let messages = [Message { start: 0, len: message.len() as u32, partition: 0, offset: 0, timestamp_us: NO_TIME, key: (0, 0), headers: (0, 0) }];
+    let messages = [Message { start: 0, len: message.len() as u32, partition: 0, offset: 0, timestamp_us: NO_TIME, key: (0, 0), headers: (0, 0), element: None }];
     let mut partitions = Partitions::default();
     partitions.append("explain");
     let mut explained = Vec::new();

@@ -6,15 +6,20 @@
 pub mod args;
 pub mod check;
 pub mod completions;
+pub mod coverage;
+pub mod dead_letters;
 pub mod demo;
+pub mod diff;
 pub mod explain;
 pub mod explain_sql;
 pub mod generate;
 pub mod load;
 pub mod output;
 pub mod replay;
+pub mod samples;
 pub mod summary;
 pub mod test;
+pub mod text;
 
 use std::process::ExitCode;
 
@@ -56,6 +61,9 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
     match &args.command {
         args::Command::Check(check) => check::run(check),
         args::Command::Replay(replay) => replay::run(replay),
+        args::Command::Coverage(coverage) => coverage::run(coverage),
+        args::Command::Diff(diff) => diff::run(diff),
+        args::Command::DeadLetters(dead_letters) => dead_letters::run(dead_letters),
         args::Command::Demo(demo) => demo::run(demo),
         args::Command::Test(test) => test::run(test),
         args::Command::Explain(explain) => explain::run(explain),

@@ -166,6 +166,11 @@ impl Library {
         self.udf.name()
     }
 
+    /// True when a call may fail on arguments that are not NULL.
+    pub fn is_fallible(&self) -> bool {
+        !INFALLIBLE.contains(&self.udf.name())
+    }
+
     /// The types in which DataFusion wants the arguments.
     pub fn arguments(&self) -> &[DataType] {
         &self.arguments
@@ -230,6 +235,12 @@ impl Library {
         Some(finite(column))
     }
 }
+
+// Functions of text that always have an answer; whoever is not listed may fail.
+const INFALLIBLE: [&str; 24] = [
+    "lower", "upper", "trim", "btrim", "ltrim", "rtrim", "length", "character_length", "char_length", "octet_length", "bit_length", "reverse", "initcap", "starts_with", "ends_with",
+    "contains", "strpos", "replace", "translate", "left", "right", "regexp_like", "concat", "concat_ws",
+];
 
 const CAST: CastOptions<'static> =
     CastOptions { safe: true, format_options: datafusion::arrow::util::display::FormatOptions::new() };

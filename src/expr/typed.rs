@@ -278,7 +278,8 @@ impl Typed {
         self.visit(&mut |x| {
             fallible |= match &x.op {
                 Op::Call(function, _) => function.fallible,
-                Op::Library(..) | Op::Arithmetic(..) | Op::TimeShift { .. } => true,
+                Op::Library(library, _) => library.is_fallible(),
+                Op::Arithmetic(..) | Op::TimeShift { .. } => true,
                 _ => false,
             };
         });

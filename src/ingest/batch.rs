@@ -27,6 +27,9 @@ pub struct Message {
     pub key: (u32, u32),
     /// Index range in [`RawBatch::headers`].
     pub headers: (u32, u32),
+    /// The payload is just this one event of the original message (a dead letter fed again):
+    /// it is not exploded, and keeps its number.
+    pub element: Option<u16>,
 }
 
 impl Message {
@@ -89,15 +92,29 @@ impl RawBatch {
             timestamp_us,
             key: (key_start, key.len() as u32),
             headers: (headers, headers),
+            element: None,
         });
         self.offsets.add(partition, offset);
+        true
+    }
+
+    /// Copies in what a dead letter holds: a message, or with `element` one event of it. These
+    /// come in any order and their offsets are not committed. Returns false as [`RawBatch::push`].
+    pub fn push_again(&mut self, payload: &[u8], partition: u16, offset: i64, element: Option<u16>, timestamp_us: i64) -> bool {
+        if self.arena.len() + payload.len() + ARENA_PADDING > u32::MAX as usize {
+            return false;
+        }
+        let start = self.arena.len() as u32;
+        self.arena.extend_from_slice(payload);
+        let headers = self.headers.len() as u32;
+        self.messages.push(Message { start, len: payload.len() as u32, partition, offset, timestamp_us, key: (start, 0), headers: (headers, headers), element });
         true
     }
 
     /// Adds a message whose bytes are in the arena already, without key or headers.
     pub fn push_span(&mut self, start: u32, len: u32, partition: u16, offset: i64, timestamp_us: i64) {
         let headers = self.headers.len() as u32;
-        self.messages.push(Message { start, len, partition, offset, timestamp_us, key: (start, 0), headers: (headers, headers) });
+        self.messages.push(Message { start, len, partition, offset, timestamp_us, key: (start, 0), headers: (headers, headers), element: None });
         self.offsets.add(partition, offset);
     }
 

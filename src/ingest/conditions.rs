@@ -5,7 +5,7 @@ use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
 use super::guard::Guards;
-use super::phase::Phase;
+use super::phase::{Inputs, Phase};
 use super::scene::{Scene, truths};
 use crate::expr::path::Path;
 use crate::expr::typed::Typed;
@@ -68,9 +68,12 @@ impl Conditions {
         self.own.iter().flatten().chain([&self.together])
     }
 
-    /// Paths that guards look at.
-    pub fn guard_paths(&self) -> impl Iterator<Item = &Path> {
-        self.guards.paths()
+    /// Numbers the inputs of all phases and the paths of all guards.
+    pub fn bind(&mut self, inputs: &mut Inputs, path_number: &mut dyn FnMut(&Path) -> usize) {
+        for phase in self.own.iter_mut().flatten().chain([&mut self.together]) {
+            inputs.bind(phase, path_number);
+        }
+        self.guards.bind(path_number);
     }
 
     /// Prepares a batch: finds candidates, evaluates what has no guard. Places of `rows`
@@ -78,10 +81,7 @@ impl Conditions {
     pub fn prepare(&self, scene: &mut Scene<'_>, rows: &[u32], poison: &mut Vec<u32>) -> Held {
         let columns = scene.evaluate(&self.together, rows, poison);
         let together = columns.iter().map(truths).collect();
-        let plan = scene.plan;
-        let decoded = scene.rows;
-        let slots = |path: &Path| plan.path_numbers.get(path).and_then(|number| decoded.columns.get(*number)).map(Vec::as_slice);
-        Held { candidates: self.guards.candidates(scene.arena.bytes(), rows, slots), together }
+        Held { candidates: self.guards.candidates(scene.arena.bytes(), rows, scene.rows), together }
     }
 
     /// The places among `rows` at which condition `number` holds and `open` is true, ascending.

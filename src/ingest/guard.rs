@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::columns;
-use super::decode::{Kind, Slot};
+use super::decode::{Kind, Rows, Slot};
 use crate::expr::path::Path;
 use crate::expr::typed::{Compare, Op, Source, Typed};
 use crate::expr::value::{Type, Value};
@@ -44,6 +44,8 @@ pub struct Guards {
 #[derive(Debug)]
 struct GuardedPath {
     path: Path,
+    /// Its number in the decoded rows.
+    number: usize,
     present: Vec<u32>,
     texts: HashMap<Box<str>, Vec<u32>>,
     folded: HashMap<Box<str>, Vec<u32>>,
@@ -74,7 +76,7 @@ impl Guards {
 
     fn add(&mut self, path: &Path, sign: &Sign, condition: u32) {
         let at = self.paths.iter().position(|known| known.path == *path).unwrap_or_else(|| {
-            self.paths.push(GuardedPath { path: path.clone(), present: Vec::new(), texts: HashMap::new(), folded: HashMap::new(), numbers: HashMap::new() });
+            self.paths.push(GuardedPath { path: path.clone(), number: usize::MAX, present: Vec::new(), texts: HashMap::new(), folded: HashMap::new(), numbers: HashMap::new() });
             self.paths.len() - 1
         });
         let guarded = &mut self.paths[at];
@@ -94,18 +96,18 @@ impl Guards {
         self.guarded.get(condition).copied().unwrap_or(false)
     }
 
-    /// The paths that guards look at.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.paths.iter().map(|guarded| &guarded.path)
+    /// Finds out the numbers of the paths that guards look at.
+    pub fn bind(&mut self, number: &mut dyn FnMut(&Path) -> usize) {
+        self.paths.iter_mut().for_each(|guarded| guarded.number = number(&guarded.path));
     }
 
     /// For each guarded condition, the places (numbers in `rows`, ascending) at which it may
-    /// hold. `slots` gives the column of a path.
-    pub fn candidates<'s>(&self, arena: &[u8], rows: &[u32], slots: impl Fn(&Path) -> Option<&'s [Slot]>) -> Vec<Vec<u32>> {
+    /// hold.
+    pub fn candidates(&self, arena: &[u8], rows: &[u32], decoded: &Rows) -> Vec<Vec<u32>> {
         let mut found: Vec<Vec<u32>> = vec![Vec::new(); self.guarded.len()];
         let mut mixed = vec![false; self.guarded.len()];
         for guarded in &self.paths {
-            let Some(slots) = slots(&guarded.path) else { continue };
+            let Some(slots) = decoded.columns.get(guarded.number) else { continue };
             for (place, row) in rows.iter().enumerate() {
                 let slot = slots.get(*row as usize).copied().unwrap_or_default();
                 if matches!(slot.kind(), Kind::Missing | Kind::Null) {

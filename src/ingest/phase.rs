@@ -24,11 +24,38 @@ use crate::expr::value::Type;
 /// A column that a phase needs, and the type in which it reads it.
 pub type Input = (Source, Type);
 
+/// All inputs of a source's phases, numbered, so that nothing is looked up by name per batch.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    /// What each is; for event paths with the path's number.
+    pub list: Vec<(Input, Option<usize>)>,
+}
+
+impl Inputs {
+    /// Numbers the inputs of a phase.
+    pub fn bind(&mut self, phase: &mut Phase, path_number: &mut dyn FnMut(&crate::expr::path::Path) -> usize) {
+        phase.numbers.clear();
+        for input in &phase.inputs {
+            let known = self.list.iter().position(|(known, _)| known == input);
+            phase.numbers.push(known.unwrap_or_else(|| {
+                let path = match &input.0 {
+                    Source::Event(path) => Some(path_number(path)),
+                    _ => None,
+                };
+                self.list.push((input.clone(), path));
+                self.list.len() - 1
+            }));
+        }
+    }
+}
+
 /// Planned expressions.
 #[derive(Debug, Clone)]
 pub struct Phase {
     /// Columns to be built before [`Phase::evaluate`], in this order.
     pub inputs: Vec<Input>,
+    /// Their numbers among all inputs of the source, see [`Inputs`].
+    pub numbers: Vec<usize>,
     /// `schemas[n]`: the inputs and the first n shared parts.
     schemas: Vec<SchemaRef>,
     steps: Vec<Arc<dyn PhysicalExpr>>,
@@ -69,7 +96,7 @@ impl Phase {
             })
             .collect();
         let types = shared.iter().chain(&outputs).map(|typed| typed.ty).collect();
-        Ok(Phase { inputs, schemas, steps, shared: shared.len(), types, direct })
+        Ok(Phase { inputs, numbers: Vec::new(), schemas, steps, shared: shared.len(), types, direct })
     }
 
     /// True when there is nothing to compute.

@@ -38,57 +38,68 @@ pub struct Scene<'a> {
     pub arrivals: Vec<i64>,
     /// `occurred` of the `"*"` section, over the kept rows, once it is computed.
     pub occurred: Option<ArrayRef>,
-    /// Columns built for the selection that is current.
-    cache: Vec<(Input, ArrayRef)>,
+    /// Columns built for the selection that is current, by number of the input.
+    cache: Vec<Option<ArrayRef>>,
 }
 
 impl<'a> Scene<'a> {
     /// A scene whose arrivals are the records' timestamps.
     pub fn new(plan: &'a SourcePlan, arena: &'a Arena, messages: &'a [Message], headers: &'a [Header], partitions: &'a Partitions, rows: &'a Rows) -> Scene<'a> {
         let arrivals = rows.messages.iter().map(|m| messages.get(*m as usize).map_or(NO_TIME, |m| m.timestamp_us)).collect();
-        Scene { plan, arena, messages, headers, partitions, rows, arrivals, occurred: None, cache: Vec::new() }
+        Scene { plan, arena, messages, headers, partitions, rows, arrivals, occurred: None, cache: vec![None; plan.inputs.list.len()] }
     }
 
     /// The selection of rows has changed: columns of the old one are of no use.
     pub fn selection_changed(&mut self) {
-        self.cache.clear();
+        self.cache.iter_mut().for_each(|column| *column = None);
     }
 
     /// Evaluates a phase over `selected`, the current selection. Rows (numbers within
     /// it) on which an expression failed are added to `poison`.
     pub fn evaluate(&mut self, phase: &Phase, selected: &[u32], poison: &mut Vec<u32>) -> Vec<ArrayRef> {
-        let inputs = phase
-            .inputs
-            .iter()
-            .map(|input| {
-                if let Some((_, column)) = self.cache.iter().find(|(known, _)| known == input) {
-                    return column.clone();
-                }
-                let column = self.input(input, selected, None);
-                // The record's time may still change while arrivals are being found out.
-                if input.0 != Source::Record(Record::Timestamp) {
-                    self.cache.push((input.clone(), column.clone()));
-                }
-                column
-            })
-            .collect();
+        let mut inputs = Vec::with_capacity(phase.numbers.len());
+        for number in &phase.numbers {
+            if let Some(Some(column)) = self.cache.get(*number) {
+                inputs.push(column.clone());
+                continue;
+            }
+            let column = self.numbered(*number, selected, None);
+            // The record's time may still change while arrivals are being found out.
+            let changes = matches!(self.plan.inputs.list.get(*number), Some(((Source::Record(Record::Timestamp), _), _)));
+            if let (Some(place), false) = (self.cache.get_mut(*number), changes) {
+                *place = Some(column.clone());
+            }
+            inputs.push(column);
+        }
         phase.evaluate(inputs, selected.len(), poison)
+    }
+
+    fn numbered(&self, number: usize, rows: &[u32], places: Option<&[u32]>) -> ArrayRef {
+        match self.plan.inputs.list.get(number) {
+            Some(((_, ty), Some(path))) => self.path_column(*path, rows, *ty),
+            Some((input, None)) => self.input(input, rows, places),
+            None => datafusion::arrow::array::new_null_array(&arrow_type(Type::Text), rows.len()),
+        }
+    }
+
+    fn path_column(&self, path: usize, rows: &[u32], ty: Type) -> ArrayRef {
+        match self.rows.columns.get(path) {
+            Some(slots) => columns::column(self.arena, slots, rows, ty),
+            None => datafusion::arrow::array::new_null_array(&arrow_type(ty), rows.len()),
+        }
     }
 
     /// Evaluates a phase over some of the kept rows: `rows` are row numbers, `places`
     /// their places among the kept rows.
     pub fn evaluate_some(&self, phase: &Phase, rows: &[u32], places: &[u32], poison: &mut Vec<u32>) -> Vec<ArrayRef> {
-        let inputs = phase.inputs.iter().map(|input| self.input(input, rows, Some(places))).collect();
+        let inputs = phase.numbers.iter().map(|number| self.numbered(*number, rows, Some(places))).collect();
         phase.evaluate(inputs, rows.len(), poison)
     }
 
     /// One input column for the given rows.
     pub fn input(&self, (source, ty): &Input, rows: &[u32], places: Option<&[u32]>) -> ArrayRef {
         match source {
-            Source::Event(path) => match self.plan.path_numbers.get(path).and_then(|number| self.rows.columns.get(*number)) {
-                Some(slots) => columns::column(self.arena, slots, rows, *ty),
-                None => datafusion::arrow::array::new_null_array(&arrow_type(*ty), rows.len()),
-            },
+            Source::Event(path) => self.path_column(self.plan.path_numbers.get(path).copied().unwrap_or(usize::MAX), rows, *ty),
             Source::Record(Record::Timestamp) => {
                 let times = rows.iter().map(|row| self.arrivals.get(*row as usize).copied().filter(|t| *t != NO_TIME));
                 Arc::new(times.collect::<PrimitiveArray<TimestampMicrosecondType>>().with_timezone("+00:00"))

@@ -15,7 +15,7 @@ use super::classify::classify;
 use super::columns::Arena;
 use super::dead_letter::{Letter, push_letter};
 use super::decide::{Decided, Fingerprinter, Origin, Verdict};
-use super::decode::{DecodeLimits, Decoder, Rows};
+use super::decode::{DecodeLimits, Decoder, Rows, Shape, ShapeOptions};
 use super::emit::Emitter;
 use super::filter::filter;
 use super::ledger::Counts;
@@ -26,6 +26,7 @@ use super::plan::{DefaultPlan, From, Plan};
 use super::rule_input::{WhereValues, field_columns, rule_inputs};
 use super::scene::{NO_TIME, Scene};
 use super::turnstile::{Turn, Turnstile};
+use crate::config::model::Labels;
 use crate::incident::fold::{State, push_state};
 use crate::incident::id::IdPrefix;
 use crate::incident::time_text::TimeText;
@@ -58,6 +59,8 @@ pub struct Shared {
 pub struct Worker {
     shared: Arc<Shared>,
     decoders: Vec<Decoder>,
+    /// Decoders of single events, for dead letters that are fed again; made at first use.
+    singles: Vec<Option<Decoder>>,
     rows: Vec<Option<Rows>>,
     printer: Fingerprinter,
     decided: Decided,
@@ -78,8 +81,9 @@ impl Worker {
     pub fn new(shared: Arc<Shared>) -> Worker {
         let decoders = shared.plan.sources.iter().map(|source| Decoder::new(source.shape.clone(), shared.decode)).collect();
         let rows = shared.plan.sources.iter().map(|source| Some(Rows::new(&source.shape))).collect();
+        let singles = shared.plan.sources.iter().map(|_| None).collect();
         let printer = Fingerprinter::new(shared.fingerprint_key);
-        Worker { shared, decoders, rows, printer, decided: Decided::default(), ids: HashMap::new(), times: TimeText::default(), incident_bytes: 0 }
+        Worker { shared, decoders, singles, rows, printer, decided: Decided::default(), ids: HashMap::new(), times: TimeText::default(), incident_bytes: 0 }
     }
 
     /// Takes a batch through all stages. Blocks until all batches cut before are decided.
@@ -142,22 +146,34 @@ impl Worker {
 
     fn decode(&mut self, source: usize, arena: &Arena, messages: &[Message], rows: &mut Rows, output: &mut Output) {
         let shared = self.shared.clone();
-        let Some(decoder) = self.decoders.get_mut(source) else { return };
+        let (Some(decoder), Some(single)) = (self.decoders.get_mut(source), self.singles.get_mut(source)) else { return };
         output.counts.messages += messages.len() as u64;
         for (number, message) in messages.iter().enumerate() {
             output.counts.bytes += u64::from(message.len);
-            match decoder.decode(arena.bytes(), message.range(), number as u32, rows) {
+            let decoded = match message.element {
+                None => decoder.decode(arena.bytes(), message.range(), number as u32, rows),
+                Some(element) => {
+                    let single = single.get_or_insert_with(|| single_decoder(&shared, source));
+                    let decoded = single.decode(arena.bytes(), message.range(), number as u32, rows);
+                    if let (Ok(_), Some(last)) = (&decoded, rows.elements.last_mut()) {
+                        *last = element;
+                    }
+                    decoded
+                }
+            };
+            match decoded {
                 Ok(0) => output.counts.empty_messages += 1,
                 Ok(events) => output.counts.events += u64::from(events),
                 Err(reject) => {
                     output.counts.events += 1;
                     output.counts.dead_letter(reject.reason.as_str());
                     if let Some(trace) = &mut output.trace {
-                        trace.push(Traced { message: number as u32, element: 0, code: None, end: TraceEnd::Dead(reject.reason.as_str()), line: None });
+                        let element = message.element.unwrap_or_default();
+                        trace.push(Traced { message: number as u32, element, code: None, end: TraceEnd::Dead(reject.reason.as_str()), line: None });
                     }
                     let raw = arena.bytes().get(message.range()).unwrap_or_default();
                     let detail = format!("at byte {}", reject.at);
-                    let letter = Letter { reason: reject.reason.as_str(), detail: &detail, message, element: None, raw };
+                    let letter = Letter { reason: reject.reason.as_str(), detail: &detail, message, element: message.element, raw };
                     push_letter(&mut output.dead, &letter, &shared.plan.name, &shared.plan.sources[source].name, &shared.partitions, &mut self.times);
                     output.dead.push(b'\n');
                 }
@@ -311,6 +327,13 @@ impl Worker {
         }
         self.decided = decided;
     }
+}
+
+/// A decoder for messages that are just one event: nothing is exploded, and more is a mistake.
+fn single_decoder(shared: &Shared, source: usize) -> Decoder {
+    let paths = shared.plan.sources.get(source).map_or(&[][..], |source| &source.paths);
+    let shape = Shape::new(paths, ShapeOptions { top_level: shared.plan.labels != Labels::None, explode: None });
+    Decoder::new(Arc::new(shape), DecodeLimits { elements: 1, ..shared.decode })
 }
 
 /// Places that can become incidents.

@@ -139,12 +139,12 @@ impl Keys {
             self.without += 1;
             self.watch(event);
         }
-        match self.seen.get_mut(key) {
-            Some(seen) => seen.events += 1,
-            None if self.seen.len() < KEYS_MAX => {
-                self.seen.insert(key.clone(), Seen { events: 1, first: place() });
-            }
-            None => self.lost += 1,
+        if let Some(seen) = self.seen.get_mut(key) {
+            seen.events += 1;
+        } else if self.seen.len() < KEYS_MAX {
+            self.seen.insert(key.clone(), Seen { events: 1, first: place() });
+        } else {
+            self.lost += 1;
         }
     }
 
@@ -168,12 +168,12 @@ impl Keys {
             let Some(field) = self.fields.get_mut(&*key) else { continue };
             field.events += 1;
             let Some(counts) = &mut field.counts else { continue };
-            match counts.get_mut(&*text) {
-                Some(count) => *count += 1,
-                None if counts.len() >= VALUES_MAX || text.chars().count() > KEY_CHARS_MAX => field.counts = None,
-                None => {
-                    counts.insert((&*text).into(), 1);
-                }
+            if let Some(count) = counts.get_mut(&*text) {
+                *count += 1;
+            } else if counts.len() >= VALUES_MAX || text.chars().count() > KEY_CHARS_MAX {
+                field.counts = None;
+            } else {
+                counts.insert((&*text).into(), 1);
             }
         }
     }

@@ -5,6 +5,9 @@ use super::report::{GroupReport, PathReport, Report};
 use crate::cli::output::{Style, number, style};
 use crate::cli::text::{Cut, Grid, count, visible, wrap};
 
+/// Keys of unclassified events whose paths are shown (count), unless `--top 0` asks for all.
+const KEYS_DETAILED: usize = 3;
+
 /// What is shown.
 pub struct View<'a> {
     /// Rows per list.
@@ -20,7 +23,7 @@ pub fn text(report: &Report, view: &View<'_>, snippet: &str) -> String {
         text.push_str(&overview(report, view.top));
     }
     let chosen: Vec<&GroupReport> = match view.types {
-        [] => report.groups.iter().take(view.top).collect(),
+        [] => report.groups.iter().filter(|group| group.type_name.is_some()).take(view.top).collect(),
         names => report.groups.iter().filter(|group| names.iter().any(|name| wanted(group, name))).collect(),
     };
     for group in &chosen {
@@ -29,6 +32,10 @@ pub fn text(report: &Report, view: &View<'_>, snippet: &str) -> String {
     if view.types.is_empty() {
         text.push_str(&keys(report, view.top));
         text.push_str(&telling(report, view.top));
+        let all = if view.top == usize::MAX { usize::MAX } else { KEYS_DETAILED };
+        for group in report.groups.iter().filter(|group| group.type_name.is_none()).take(all) {
+            text.push_str(&one(group, view.top));
+        }
     }
     if !snippet.is_empty() {
         text.push_str(&format!("\n{}\n", style("to paste into pipeline.yaml, after a look at names and conditions", Style::Head)));
@@ -77,7 +84,7 @@ fn more(what: &str, how: &str) -> String {
 }
 
 fn one(group: &GroupReport, top: usize) -> String {
-    let mut text = format!("\n{} {}\n", style(&group.title(), Style::Head), style(&format!("{} from {}", count(group.events, "event", "events"), group.source), Style::Dim));
+    let mut text = format!("\n{}  {}\n", style(&group.title(), Style::Head), style(&format!("{} from {}", count(group.events, "event", "events"), group.source), Style::Dim));
     if group.incidents > 0 {
         text.push_str(&fields(group));
     }
@@ -117,14 +124,10 @@ fn fields(group: &GroupReport) -> String {
         }
     }
     let mut text = String::new();
-    for (label, mut names) in [("filled", full), ("partly", part), ("empty", empty)] {
-        if let Some(first) = names.first_mut() {
-            *first = format!("{label:<8}{first}");
-            let lines = wrap(names, ", ", 2);
-            // Later lines stand under the first name.
-            let lines = lines.replace("\n  ", "\n          ");
-            text.push_str(&lines);
-            text.push('\n');
+    for (label, names) in [("filled", full), ("partly", part), ("empty", empty)] {
+        if !names.is_empty() {
+            let lines = wrap(names, ", ", 10);
+            text.push_str(&format!("  {}{}\n", style(&format!("{label:<8}"), Style::Dim), lines.trim_start()));
         }
     }
     text
@@ -156,7 +159,7 @@ fn keys(report: &Report, top: usize) -> String {
         return String::new();
     }
     let events: u64 = report.keys.iter().map(|key| key.events).sum::<u64>() + report.keys_lost;
-    let mut text = format!("\n{} {}\n", style("not classified", Style::Head), style(&format!("{}, {}", count(events, "event", "events"), count(report.keys.len() as u64, "key", "keys")), Style::Dim));
+    let mut text = format!("\n{}  {}\n", style("not classified", Style::Head), style(&format!("{}, {}", count(events, "event", "events"), count(report.keys.len() as u64, "key", "keys")), Style::Dim));
     let mut grid = Grid::new(2).number("events", 11).text("key", 54, Cut::End).text("first seen", 29, Cut::Start);
     for key in report.keys.iter().take(top) {
         grid.row([number(key.events), key.key.shown(), visible(&key.first).into_owned()]);

@@ -1,11 +1,12 @@
 //! The survey as a report: groups with their paths, readers and suggestions; keys. The
 //! same for the terminal and for `--json`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::keys::Keys;
+use super::keys::{Key, Keys};
 use super::profile::{KINDS, Leaf};
 use super::suggest::{FILLED_PERCENT, Suggester, Suggestion};
 use super::survey::{Group, Subject, Survey};
@@ -93,10 +94,10 @@ impl GroupReport {
 /// A key of unclassified events.
 #[derive(Debug)]
 pub struct KeyReport {
-    /// The source's name.
-    pub source: Arc<str>,
+    /// The sources that it came from.
+    pub sources: Vec<Arc<str>>,
     /// The key.
-    pub key: super::keys::Key,
+    pub key: Key,
     /// Events.
     pub events: u64,
     /// `file:line` of the first.
@@ -134,12 +135,17 @@ pub fn report(pipeline: &Pipeline, plan: &Plan, survey: &Survey) -> Report {
     let mut groups: Vec<(bool, GroupReport)> = survey.groups.iter().map(|((source, subject), group)| (matches!(subject, Subject::Type(_)), one(plan, &suggester, *source, subject, group))).collect();
     groups.sort_by(|(a_typed, a), (b_typed, b)| b_typed.cmp(a_typed).then(b.events.cmp(&a.events)).then_with(|| a.title().cmp(&b.title())).then_with(|| a.source.cmp(&b.source)));
     let name = |source: &u16| plan.sources.get(*source as usize).map_or_else(|| Arc::from(""), |source| source.name.clone());
-    let mut keys = Vec::new();
+    let mut keys: BTreeMap<&Key, KeyReport> = BTreeMap::new();
     let mut telling = Vec::new();
     for (source, found) in &survey.keys {
-        keys.extend(found.sorted().into_iter().map(|(key, seen)| KeyReport { source: name(source), key: key.clone(), events: seen.events, first: seen.first.clone() }));
+        for (key, seen) in found.sorted() {
+            let known = keys.entry(key).or_insert_with(|| KeyReport { sources: Vec::new(), key: key.clone(), events: 0, first: seen.first.clone() });
+            known.events += seen.events;
+            known.sources.push(name(source));
+        }
         telling.extend(found.telling().into_iter().map(|(path, values)| TellingReport { source: name(source), path, values }));
     }
+    let mut keys: Vec<KeyReport> = keys.into_values().collect();
     keys.sort_by(|a, b| b.events.cmp(&a.events).then_with(|| a.key.cmp(&b.key)));
     Report { groups: groups.into_iter().map(|(_, group)| group).collect(), keys, keys_lost: survey.keys.values().map(|keys: &Keys| keys.lost).sum(), telling }
 }
@@ -212,7 +218,7 @@ impl Report {
     /// For other programs: everything, whatever `--top` says.
     pub fn to_json(&self) -> Value {
         let groups: Vec<Value> = self.groups.iter().map(GroupReport::to_json).collect();
-        let keys: Vec<Value> = self.keys.iter().map(|key| json!({ "source": key.source, "key": key.key.shown(), "events": key.events, "first": key.first })).collect();
+        let keys: Vec<Value> = self.keys.iter().map(|key| json!({ "sources": key.sources, "key": key.key.shown(), "events": key.events, "first": key.first })).collect();
         let telling: Vec<Value> = self
             .telling
             .iter()

@@ -2,6 +2,7 @@
 
 use super::keys::Key;
 use super::report::{GroupReport, Report};
+use super::suggest::Suggestion;
 use crate::cli::text::visible;
 use crate::config::schema::Schema;
 
@@ -62,42 +63,78 @@ fn line(text: &str, events: u64) -> String {
     format!("{text}  # {}\n", crate::cli::text::count(events, "event", "events"))
 }
 
+/// A field to add, and the expression that the type has for it now.
+type Addition<'a> = (&'a Suggestion, Option<&'a str>);
+
 fn map(report: &Report, top: usize, text: &mut String) {
     let groups: Vec<&GroupReport> = report.groups.iter().filter(|group| group.type_name.is_some() && group.suggested() > 0).take(top).collect();
-    if groups.is_empty() {
+    let mut sections: Vec<(&str, Vec<Addition<'_>>)> = vec![("*", Vec::new())];
+    for group in &groups {
+        let Some(name) = group.type_name.as_deref() else { continue };
+        // The same type from another source: one section only.
+        if sections.iter().any(|(known, _)| *known == name) {
+            continue;
+        }
+        let mut own = Vec::new();
+        for suggestion in group.paths.iter().filter_map(|path| path.suggestion.as_ref()).take(top) {
+            let now = group.texts.iter().find(|(field, _)| **field == *suggestion.field).map(|(_, text)| &**text);
+            let types = groups.iter().filter(|group| group.paths.iter().any(|path| path.suggestion.as_ref() == Some(suggestion))).count();
+            // What several types lack, all may.
+            let section = if types > 1 { &mut sections[0].1 } else { &mut own };
+            if !section.iter().any(|(known, _)| *known == suggestion) {
+                section.push((suggestion, now));
+            }
+        }
+        sections.push((name, own));
+    }
+    sections.retain(|(_, additions)| !additions.is_empty());
+    if sections.is_empty() {
         return;
     }
     text.push_str("map:\n");
     let mut new: Vec<&str> = Vec::new();
-    let mut written: Vec<&str> = Vec::new();
-    for group in groups {
-        let Some(name) = &group.type_name else { continue };
-        // The same type from another source: one section only.
-        if written.contains(&&**name) {
-            continue;
-        }
-        written.push(name);
+    for (name, additions) in &sections {
         text.push_str(&format!("  {}:\n", scalar(name)));
-        let mut lines = group.paths.iter().filter_map(|path| path.suggestion.as_ref()).collect::<Vec<_>>();
-        lines.truncate(top);
-        for suggestion in lines {
-            if suggestion.new && !new.contains(&suggestion.field.as_str()) {
-                new.push(&suggestion.field);
+        let mut written: Vec<&str> = Vec::new();
+        for (suggestion, now) in additions {
+            let field = suggestion.field.as_str();
+            if suggestion.new && !new.contains(&field) {
+                new.push(field);
             }
-            let known = group.texts.iter().find(|(field, _)| **field == *suggestion.field).map(|(_, text)| &**text);
-            let line = match known {
-                None => format!("    {}: {}\n", scalar(&suggestion.field), expression(&suggestion.expression)),
-                Some(known) if known.chars().count() + suggestion.expression.len() <= EXPRESSION_CHARS_MAX && !known.contains('\n') => {
-                    format!("    {}: {}\n", scalar(&suggestion.field), expression(&format!("coalesce({known}, {})", suggestion.expression)))
-                }
-                Some(_) => format!("    # {}: its expression finds nothing here; add {}\n", suggestion.field, visible(&suggestion.expression)),
+            let whole = match now {
+                None => Some(suggestion.expression.clone()),
+                Some(now) => joined(now, &suggestion.expression),
             };
+            let line = match whole {
+                Some(whole) if !written.contains(&field) => format!("    {}: {}\n", scalar(field), expression(&whole)),
+                _ => format!("    # {field}: add {} to its expression\n", visible(&suggestion.expression)),
+            };
+            written.push(field);
             text.push_str(&line);
         }
     }
     if !new.is_empty() {
-        text.push_str(&format!("# new fields: {}\n", new.join(", ")));
+        text.push_str(&format!("# fields that are new here: {}\n", new.join(", ")));
     }
+}
+
+/// The present expression with one more way to get a value; `None` if that is too long to read.
+fn joined(now: &str, more: &str) -> Option<String> {
+    if now.contains('\n') || now.chars().count() + more.chars().count() > EXPRESSION_CHARS_MAX {
+        return None;
+    }
+    let open = now.strip_prefix("coalesce(").and_then(|rest| rest.strip_suffix(')')).filter(|inner| {
+        // The last bracket closes the first one.
+        let mut depth = 0i32;
+        inner.chars().all(|c| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            depth >= 0
+        })
+    });
+    Some(match open {
+        Some(inner) => format!("coalesce({inner}, {more})"),
+        None => format!("coalesce({now}, {more})"),
+    })
 }
 
 /// An expression as a YAML value.
@@ -148,6 +185,8 @@ mod tests {
         assert_eq!(scalar(""), "\"\"");
         assert_eq!(quoted("a\\b\"\u{1b}\u{202e}"), "\"a\\\\b\\\"\\u001b\\u202e\"");
         assert_eq!(expression("parse_time(ts, 'auto', 'UTC')"), "parse_time(ts, 'auto', 'UTC')");
+        assert_eq!(joined("coalesce(a, lower(b))", "c").as_deref(), Some("coalesce(a, lower(b), c)"));
+        assert_eq!(joined("coalesce(a, b) || lower(c)", "d").as_deref(), Some("coalesce(coalesce(a, b) || lower(c), d)"));
         assert_eq!(expression("a[0]"), "\"a[0]\"");
     }
 }

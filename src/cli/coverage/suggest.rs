@@ -57,6 +57,9 @@ const fn rule(field: &'static str, heads: &'static [&'static str], with: &'stati
 /// Words that make something else of a name.
 const IDS: &[&str] = &["id", "signature", "type", "count", "group", "role", "session", "pool", "agent", "key", "version", "domain", "logon", "token", "guid", "number"];
 
+/// Words of paths whose values belong to something else, whatever they are called.
+const FOREIGN: &[&str] = &["tls", "ssl", "cert", "certificate", "x509", "header", "headers", "nat", "schema"];
+
 const RULES: [Rule; 38] = [
     rule("src_ip", &["ip"], &["src"], &["dst", "nat"], Check::Ip),
     rule("dst_ip", &["ip"], &["dst"], &["src", "nat"], Check::Ip),
@@ -72,7 +75,7 @@ const RULES: [Rule; 38] = [
     rule("file_sha256", &["sha256"], &[], &[], Check::Is(Look::Sha256)),
     rule("file_sha1", &["sha1"], &[], &[], Check::Is(Look::Sha1)),
     rule("file_md5", &["md5"], &[], &[], Check::Is(Look::Md5)),
-    rule("process", &["process"], &[], &["id", "time", "user", "parent", "hash", "dst", "start", "type", "status"], Check::Word),
+    rule("process", &["process"], &[], &["id", "time", "user", "parent", "hash", "dst", "start", "type", "status", "logon"], Check::Word),
     rule("process", &["name", "path"], &["process"], IDS, Check::Word),
     rule("user_agent", &["agent"], &[], &["id", "version"], Check::Word),
     rule("sender_domain", &["domain"], &["sender"], &[], Check::Is(Look::Domain)),
@@ -80,7 +83,7 @@ const RULES: [Rule; 38] = [
     rule("recipient", &["recipient", "mail"], &["recipient"], IDS, Check::Is(Look::Mail)),
     rule("username", &["user"], &[], IDS, Check::Word),
     rule("username", &["name", "mail"], &["user"], IDS, Check::Word),
-    rule("host", &["host"], &[], IDS, Check::Word),
+    rule("host", &["host"], &[], &["id", "type", "group", "version", "http", "url", "ip", "os"], Check::Word),
     rule("host", &["name"], &["host"], IDS, Check::Word),
     rule("file_name", &["file"], &[], IDS, Check::Word),
     rule("file_name", &["name", "path"], &["file"], IDS, Check::Word),
@@ -132,7 +135,8 @@ impl Suggester {
         let mut found: Vec<Option<Suggestion>> = leaves
             .iter()
             .map(|leaf| {
-                let free = leaf.stat.events > 0 && usage.of(&leaf.canonical()).fields.is_empty();
+                // Without an example all values are blank.
+                let free = leaf.stat.example.is_some() && usage.of(&leaf.canonical()).fields.is_empty();
                 if free { self.of(leaf, filled) } else { None }
             })
             .collect();
@@ -168,9 +172,12 @@ impl Suggester {
                 }
             });
         }
-        let name = self.by_field_name(&keys, leaf).or_else(|| by_rule(&last, &all, leaf)).filter(|field| !filled(&self.named(field).0));
+        let foreign = all.iter().any(|word| FOREIGN.contains(&word.as_str()));
+        let name = if foreign { None } else { self.by_field_name(&keys, leaf).or_else(|| by_rule(&last, &all, leaf)) };
+        let name = name.filter(|field| !filled(&self.named(field).0));
         let (field, by_name) = match name {
             Some(field) => (field, true),
+            None if foreign => return None,
             None => (by_look(leaf, &all)?.to_owned(), false),
         };
         let (field, new) = self.named(&field);
@@ -274,6 +281,12 @@ fn fits(kind: Option<FieldKind>, name: &str, leaf: &Leaf<'_>) -> bool {
         Some(FieldKind::Time) => passes(Check::Time, leaf),
         Some(FieldKind::Number | FieldKind::Integer) => leaf.stat.is_numeric(),
         Some(FieldKind::Boolean) => leaf.stat.kind_words().first() == Some(&"boolean"),
+        Some(FieldKind::Text) | None => {
+            // A number is a fine text if it names something: an id, a code.
+            let names = |word: &str| words(name).iter().any(|known| known == word);
+            let number = leaf.stat.kind_words().first() == Some(&"number");
+            !number || names("id") || names("code") || names("number") || name == "severity"
+        }
         _ => true,
     }
 }
@@ -295,7 +308,7 @@ mod tests {
 
     #[test]
     fn names_and_values_decide_together() {
-        let cases: [(&str, &[&str], &[&str]); 12] = [
+        let cases: [(&str, &[&str], &[&str]); 13] = [
             (r#"{"sourceIPAddress":"1.2.3.4"}"#, &["src_ip"], &["sourceIPAddress=src_ip"]),
             (r#"{"sourceIPAddress":"ec2.amazonaws.com"}"#, &["src_ip"], &[]),
             (r#"{"client":{"ipAddress":"1.2.3.4","port":443}}"#, &[], &["client.ipAddress=src_ip*", "client.port=src_port*"]),
@@ -308,6 +321,7 @@ mod tests {
             (r#"{"x":"10.0.0.1"}"#, &["src_ip"], &["x=src_ip"]),
             (r#"{"ticket":"a","my_ticket":"b"}"#, &["ticket"], &["ticket=ticket"]),
             (r#"{"srcip":"1.1.1.1","src":{"ip":"1.1.1.1"}}"#, &["src_ip"], &["srcip=src_ip"]),
+            (r#"{"tls":{"subject":"CN=x"},"p_schema_version":4,"RuleName":"-","http":{"status":200}}"#, &["subject", "outcome", "name"], &[]),
         ];
         for (event, known, expected) in cases {
             assert_eq!(suggested(event, known), expected, "{event}");

@@ -18,7 +18,7 @@ use crate::ingest::ledger::Counts;
 use crate::ingest::output::TraceEnd;
 use crate::ingest::plan::build::Arrival;
 use crate::ingest::plan::{DefaultPlan, Plan};
-use crate::ingest::scene::{Scene, truths};
+use crate::ingest::scene::Scene;
 use crate::ingest::trial::{End, Trial};
 
 /// Groups with paths of their own (count); later ones share one.
@@ -96,25 +96,35 @@ impl Survey {
         let mut keys: HashMap<u32, Option<String>> = HashMap::new();
         {
             let mut scene = Scene::new(source, &arena, &messages, &headers, &self.partitions, &rows);
-            let columns = scene.evaluate(&source.classify, &asked, &mut Vec::new());
-            let rules = source.rule_types.len();
-            let decided: Vec<Vec<bool>> = columns.iter().take(rules).filter_map(truths).collect();
-            let values = columns.get(rules).filter(|_| source.has_key).and_then(|column| column.as_string_view_opt());
-            for (at, row) in asked.iter().enumerate() {
-                let value = values.filter(|column| column.is_valid(at)).map(|column| column.value(at));
-                // Of the default type: those that neither a rule nor the table put there.
-                if decided.iter().any(|rule| rule.get(at) == Some(&true)) || value.is_some_and(|value| source.table.contains_key(value)) {
-                    continue;
+            // Of the default type: those that neither a rule nor the table put there.
+            let mut open = vec![true; asked.len()];
+            if matches!(plan.default, DefaultPlan::Type(_)) {
+                let held = source.classify.prepare(&mut scene, &asked, &mut Vec::new());
+                for rule in 0..source.classify.len() {
+                    let hits = source.classify.hits(rule, &held, &scene, &asked, &|place| open.get(place as usize) == Some(&true), &mut Vec::new());
+                    for place in hits {
+                        if let Some(open) = open.get_mut(place as usize) {
+                            *open = false;
+                        }
+                    }
                 }
-                keys.insert(*row, value.map(str::to_owned));
+            }
+            let columns = scene.evaluate(&source.key, &asked, &mut Vec::new());
+            let values = columns.first().and_then(|column| column.as_string_view_opt());
+            for (at, row) in asked.iter().enumerate().filter(|(at, _)| open.get(*at) == Some(&true)) {
+                let value = values.filter(|column| column.is_valid(at)).map(|column| column.value(at));
+                if !value.is_some_and(|value| source.table.contains_key(value)) {
+                    keys.insert(*row, value.map(str::to_owned));
+                }
             }
         }
         for (row, end) in ends.iter().enumerate() {
             let Some(end) = end else { continue };
             let event = rows.events.get(row).copied().unwrap_or_default().raw(arena.bytes());
             let key = keys.remove(&(row as u32)).map(|own| match own {
-                Some(value) => Key::Own(value.chars().take(super::keys::KEY_CHARS_MAX).collect()),
-                None => would_be(event),
+                // What ends in a blank was put together from nothing: `concat_ws(' ', 'github', action)`.
+                Some(value) if !value.is_empty() && !value.ends_with(char::is_whitespace) => Key::Own(value.chars().take(super::keys::KEY_CHARS_MAX).collect()),
+                _ => would_be(event),
             });
             if let Some(key) = &key {
                 let message = rows.messages.get(row).and_then(|message| messages.get(*message as usize));

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::profile::canonical;
 use crate::expr::path::{Path, Step};
 use crate::expr::typed::{Source, Typed};
-use crate::ingest::phase::Phase;
 use crate::ingest::plan::{OutField, Plan};
 
 /// Who reads a path.
@@ -54,9 +53,10 @@ impl Usage {
                 }
             }
         }
-        usage.phase(&source.filter, "filter");
-        usage.phase(&source.classify, "classify");
-        usage.phase(&source.rules, "rules");
+        let written = &plan.written;
+        written.filters.iter().for_each(|written| usage.reader(&written.typed, "filter"));
+        written.classify.iter().chain(&written.key).for_each(|written| usage.reader(&written.typed, "classify"));
+        written.whens.iter().flatten().for_each(|written| usage.reader(&written.typed, "rules"));
         usage
     }
 
@@ -71,13 +71,11 @@ impl Usage {
         self.fields.push(Field { name: field.name.clone(), text: field.text.clone(), paths });
     }
 
-    fn phase(&mut self, phase: &Phase, word: &'static str) {
-        for (source, _) in &phase.inputs {
-            if let Source::Event(path) = source {
-                let uses = self.paths.entry(canonical_path(path)).or_default();
-                if !uses.others.contains(&word) {
-                    uses.others.push(word);
-                }
+    fn reader(&mut self, typed: &Typed, word: &'static str) {
+        for path in event_paths(typed) {
+            let uses = self.paths.entry(path).or_default();
+            if !uses.others.contains(&word) {
+                uses.others.push(word);
             }
         }
     }

@@ -2,11 +2,11 @@
 //! `sourceIPAddress` are all {src, ip}.
 
 /// A word in other spellings → ours. Words that are not here stay as they are.
-const SYNONYMS: [(&str, &[&str]); 31] = [
+const SYNONYMS: [(&str, &[&str]); 30] = [
     ("src", &["source", "client", "remote", "caller", "orig", "origin", "originating", "attacker", "peer", "requester"]),
     ("dst", &["destination", "dest", "target", "resp", "responder", "server", "victim"]),
-    ("ip", &["address", "addr", "ips", "ipv4", "ipv6", "addresses", "h"]),
-    ("port", &["ports", "p"]),
+    ("ip", &["address", "addr", "ips", "ipv4", "ipv6", "addresses"]),
+    ("port", &["ports"]),
     ("host", &["hostname", "computer", "machine", "device", "workstation", "hosts"]),
     ("user", &["username", "users", "account", "login", "principal", "actor", "usr", "identity"]),
     ("cmd", &["command", "cmdline", "commandline"]),
@@ -30,7 +30,6 @@ const SYNONYMS: [(&str, &[&str]); 31] = [
     ("id", &["identifier", "guid", "uuid"]),
     ("agent", &["ua"]),
     ("action", &["actiontaken", "act"]),
-    ("region", &["zone"]),
     ("path", &["filepath"]),
     ("hash", &["hashes", "checksum", "digest"]),
     ("sha256", &["sha2"]),
@@ -90,8 +89,16 @@ pub fn words(name: &str) -> Vec<String> {
         () if squashed.ends_with("commandline") => add("cmd"),
         () if squashed.ends_with("accountid") => ["account", "id"].iter().for_each(|word| add(word)),
         () => {
-            for part in split(name) {
-                match GLUED.iter().find(|(glued, _)| *glued == part) {
+            let parts = split(name);
+            for (at, part) in parts.iter().enumerate() {
+                // Zeek: `orig_h` and `resp_p` are an address and a port.
+                let zeek = at.checked_sub(1).and_then(|at| parts.get(at)).is_some_and(|before| before == "orig" || before == "resp");
+                match part.as_str() {
+                    "h" if zeek => add("ip"),
+                    "p" if zeek => add("port"),
+                    _ => {}
+                }
+                match GLUED.iter().find(|(glued, _)| glued == part) {
                     Some((_, parts)) => parts.iter().for_each(|word| add(word)),
                     None => add(SYNONYMS.iter().find(|(_, others)| others.contains(&part.as_str())).map_or(part.as_str(), |(word, _)| word)),
                 }
@@ -170,6 +177,8 @@ mod tests {
         for name in ["SourceIp", "src_ip", "sourceIPAddress", "sourceip", "client.ipAddress", "ClientIP", "remote-addr"] {
             assert_eq!(words(name), ["src", "ip"], "{name}");
         }
+        assert_eq!(words("id_orig_h"), ["id", "src", "ip", "h"]);
+        assert_eq!(words("p_schema_version"), ["p", "schema", "version"]);
         assert_eq!(words("userName"), ["user", "name"]);
         assert_eq!(words("ClientRequestUserAgent"), ["agent"]);
         assert_eq!(words("process.command_line"), ["cmd"]);

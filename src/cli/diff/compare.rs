@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::fields::{FieldChange, field_changes};
+use crate::cli::text::count;
 use crate::ingest::decide::Origin;
 use crate::ingest::ledger::Counts;
 use crate::ingest::output::{Output, TraceEnd};
@@ -106,14 +107,15 @@ impl Side {
 
 /// The target of an attachment and the links of an incident, by event.
 struct Relations {
-    attached: BTreeMap<Origin3, Origin3>,
-    linked: BTreeMap<Origin3, BTreeSet<(String, Origin3)>>,
+    attached: BTreeMap<EventAt, EventAt>,
+    linked: BTreeMap<EventAt, Links>,
 }
 
-/// Offset and element: there is one partition.
-type Origin3 = (i64, u16);
+/// Offset and element: in a trial there is one partition.
+type EventAt = (i64, u16);
+type Links = BTreeSet<(String, EventAt)>;
 
-fn at(origin: Origin) -> Origin3 {
+fn at(origin: Origin) -> EventAt {
     (origin.offset, origin.element)
 }
 
@@ -121,7 +123,7 @@ impl Relations {
     fn of(output: &Output, plan: &Plan) -> Relations {
         let attached = output.attaches.iter().map(|attach| (at(attach.event), at(attach.target))).collect();
         let by_id: BTreeMap<_, _> = if output.links.is_empty() { BTreeMap::new() } else { output.lines.iter().map(|line| (line.id.hex(), at(line.origin))).collect() };
-        let mut linked: BTreeMap<Origin3, BTreeSet<(String, Origin3)>> = BTreeMap::new();
+        let mut linked: BTreeMap<EventAt, Links> = BTreeMap::new();
         for link in &output.links {
             if let Some(event) = by_id.get(&link.other.hex()) {
                 let rule = plan.rules.get(link.rule as usize).map(|rule| rule.name.to_string()).unwrap_or_default();
@@ -163,7 +165,7 @@ impl Changes {
         }
     }
 
-    fn event(&mut self, pair: &Pair<'_>, (a, b): (Option<&End>, Option<&End>), origin: Origin3, (old, new): (&Relations, &Relations), place: &dyn Fn() -> String, limit: usize) {
+    fn event(&mut self, pair: &Pair<'_>, (a, b): (Option<&End>, Option<&End>), origin: EventAt, (old, new): (&Relations, &Relations), place: &dyn Fn() -> String, limit: usize) {
         self.events += 1;
         let mut kinds: Vec<(Kind, Option<FieldChange>)> = Vec::new();
         let type_of = |end: Option<&End>| end.and_then(|end| end.type_name.as_deref()).unwrap_or_default().to_owned();
@@ -235,9 +237,12 @@ fn end_name(end: Option<&End>, plan: &Plan) -> EndName {
     }
 }
 
-fn links(before: Option<&BTreeSet<(String, Origin3)>>, after: Option<&BTreeSet<(String, Origin3)>>) -> FieldChange {
-    let shown = |links: Option<&BTreeSet<(String, Origin3)>>| links.map(|links| format!("{} by {}", super::super::text::count(links.len() as u64, "link", "links"), links.iter().map(|(rule, _)| rule.as_str()).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")));
-    FieldChange { field: "linked".to_owned(), before: shown(before), after: shown(after) }
+fn links(before: Option<&Links>, after: Option<&Links>) -> FieldChange {
+    let words = |links: &Links| {
+        let rules: BTreeSet<&str> = links.iter().map(|(rule, _)| rule.as_str()).collect();
+        format!("{} by {}", count(links.len() as u64, "link", "links"), rules.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    FieldChange { field: "linked".to_owned(), before: before.map(words), after: after.map(words) }
 }
 
 /// A value for people; nothing is a dash.

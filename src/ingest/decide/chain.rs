@@ -271,3 +271,53 @@ fn grow(block: &mut Block, purse: &mut Purse) -> bool {
     block.members.reserve_exact(more);
     true
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn member(time: i64) -> Member {
+        Member { time, origin: Origin { partition: 0, offset: time, element: 0 } }
+    }
+
+    fn first(chains: &Chains, number: u32, from: i64) -> i64 {
+        chains.find(number, Window { from, to: i64::MAX }, LinkTo::Oldest, |_| Some(true)).unwrap().offset
+    }
+
+    #[test]
+    fn what_lies_on_the_horizon_stays_and_what_lies_before_goes() {
+        let mut purse = Purse::alone(1 << 20);
+        let mut chains = Chains::default();
+        let number = chains.create(member(0), member(1), &mut purse).unwrap();
+        let mut most = 0;
+        for time in 2..100_000 {
+            // Sometimes few are live, sometimes many.
+            let horizon = if time % 20_000 < 10_000 { time - 2 } else { time - 700 };
+            assert_eq!(chains.push(number, member(time), horizon, &mut purse), 0);
+            assert_eq!(first(&chains, number, horizon.max(0)), horizon.max(0), "at {time}");
+            most = most.max(purse.spent());
+        }
+        assert!(most < PAGE_CHAINS * size_of::<Chain>() + 1_200 * size_of::<Member>(), "{most} bytes for 700 members");
+        chains.free(number, &mut purse);
+        assert_eq!(purse.spent(), PAGE_CHAINS * size_of::<Chain>());
+        assert!(chains.is_empty());
+    }
+
+    #[test]
+    fn an_empty_purse_costs_the_oldest() {
+        for members in [10, 60, 128, 129, 500] {
+            let bytes = PAGE_CHAINS * size_of::<Chain>() + members * size_of::<Member>();
+            let mut purse = Purse::alone(bytes);
+            let mut chains = Chains::default();
+            let number = chains.create(member(0), member(1), &mut purse).unwrap();
+            let mut gone = 0;
+            for time in 2..2_000 {
+                gone += chains.push(number, member(time), 0, &mut purse) as i64;
+                assert_eq!(first(&chains, number, 0), gone, "{members} fit, at {time}");
+                assert!(purse.spent() <= bytes);
+            }
+        }
+        assert!(Chains::default().create(member(0), member(1), &mut Purse::alone(100)).is_none());
+    }
+}

@@ -102,11 +102,7 @@ impl Entry {
     pub fn held(&self) -> Held {
         match self.chain() {
             Some(number) => Held::Chain(number),
-            None => Held::One {
-                offset: u64::from(self.offset) | u64::from(self.offset_top) << 32,
-                partition: self.partition,
-                element: self.element,
-            },
+            None => Held::One { offset: u64::from(self.offset) | u64::from(self.offset_top) << 32, partition: self.partition, element: self.element },
         }
     }
 

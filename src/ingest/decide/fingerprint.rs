@@ -85,9 +85,7 @@ fn tail(value: &[u8], odd: &[u8]) -> u64 {
     match (value.last_chunk::<8>(), odd.first_chunk::<4>(), odd.last_chunk::<4>()) {
         // Nothing odd shifts by 64: 0.
         (Some(last), _, _) => u64::from_le_bytes(*last).checked_shr(64 - 8 * odd.len() as u32).unwrap_or(0),
-        (None, Some(first), Some(last)) => {
-            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (odd.len() - 4))
-        }
+        (None, Some(first), Some(last)) => u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (odd.len() - 4)),
         _ => odd.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)),
     }
 }

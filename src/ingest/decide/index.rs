@@ -6,12 +6,14 @@
 //! free for whoever comes by. Every segment grows, shrinks and is swept alone, at its own
 //! moment, so that no insert waits for more than one segment.
 
-use super::entry::{Entry, Held, Key, OFFSET_BITS};
-use super::chain::{Chains, Member, Window};
+use super::anchors::Anchors;
+use super::chain::{Chains, Member};
+use super::entry::{Entry, Held, Key};
+use super::horizon::Horizon;
 use super::marks::SLOTS;
 use super::purse::Purse;
 use super::segment::{Segment, Vacancy};
-use super::slices::{AGE_MAX, Live, REACH_MAX_MS, Slices, TIME_MAX_MS, tag};
+use super::slices::{AGE_MAX, TIME_MAX_MS, tag};
 use super::{LinkTo, Origin};
 
 /// Segments of an index (count, a power of two). At 10 million keys one has 40,000 entries
@@ -33,24 +35,10 @@ const SWEEP_SPREAD: i64 = 32;
 
 /// The index of one matching rule in one shard.
 pub struct Index {
-    /// Greatest distance between a row and its target (ms).
-    within: i64,
-    /// How far back the horizon lies by the rule (ms).
-    reach: i64,
-    /// Times before this are beyond the horizon by the rule.
-    horizon: i64,
-    /// The same, or later if slices were given up.
-    live_from: i64,
-    /// Times before this were given up for want of bytes.
-    given_up: i64,
-    clock: Option<i64>,
-    slices: Slices,
-    /// From the slice of `live_from` to that of the clock.
-    live: Live,
-    /// The clock at which `live` changes next.
-    turn: i64,
+    horizon: Horizon,
     /// Which incident of a key is asked for; `None` = any of them (a `where` decides).
     only: Option<LinkTo>,
+    /// None before the first incident.
     segments: Vec<Segment>,
     chains: Chains,
     anchors: Anchors,
@@ -64,18 +52,8 @@ impl Index {
     /// away. `only`: the rule always asks for that incident of a key and has no `where`.
     /// A horizon has at most 8.7 years.
     pub(super) fn new(within: i64, late_max: i64, only: Option<LinkTo>, purse: Purse) -> Index {
-        let within = within.clamp(0, REACH_MAX_MS);
-        let reach = (within + late_max.clamp(0, REACH_MAX_MS)).min(REACH_MAX_MS);
         Index {
-            within,
-            reach,
-            horizon: i64::MIN,
-            live_from: i64::MIN,
-            given_up: i64::MIN,
-            clock: None,
-            slices: Slices::new(reach),
-            live: Live::new(0, 0),
-            turn: i64::MIN,
+            horizon: Horizon::new(within, late_max),
             only,
             segments: Vec::new(),
             chains: Chains::default(),
@@ -94,31 +72,13 @@ impl Index {
     /// Moves the clock, which never goes back.
     #[inline]
     pub fn advance(&mut self, clock: i64) {
-        let clock = clock.clamp(-TIME_MAX_MS, TIME_MAX_MS);
-        if self.clock.is_some_and(|now| clock <= now) {
-            return;
-        }
-        self.clock = Some(clock);
-        self.horizon = clock - self.reach;
-        self.live_from = self.horizon.max(self.given_up);
-        if clock >= self.turn {
-            self.settle(clock);
-        }
-    }
-
-    /// Derives the slices from the clock and what was given up.
-    #[inline(never)]
-    fn settle(&mut self, clock: i64) {
-        self.live_from = self.horizon.max(self.given_up);
-        self.live = Live::new(self.slices.of(self.live_from), self.slices.of(clock));
-        let floor_turns = self.slices.start(self.live.floor + 1) + self.reach;
-        self.turn = self.slices.start(self.live.now + 1).min(floor_turns);
+        self.horizon.advance(clock);
     }
 
     /// Whether a time is beyond the horizon that the rule gives.
     #[inline]
     pub fn is_late(&self, time: i64) -> bool {
-        time < self.horizon
+        self.horizon.is_late(time)
     }
 
     /// Fetches what a lookup of the fingerprint will read first.
@@ -135,7 +95,7 @@ impl Index {
     pub fn prefetch_entry(&self, fingerprint: u128) {
         let key = Key::new(fingerprint);
         if let Some(segment) = self.segments.get(segment_of(key)) {
-            segment.prefetch_entry(key, self.live);
+            segment.prefetch_entry(key, self.horizon.live);
         }
     }
 
@@ -143,14 +103,14 @@ impl Index {
     /// `Some(true)`; its `None` ends the search.
     #[inline]
     pub fn find(&mut self, fingerprint: u128, time: i64, link_to: LinkTo, mut accept: impl FnMut(Origin) -> Option<bool>) -> Option<Origin> {
-        let (key, time) = (Key::new(fingerprint), time.clamp(-TIME_MAX_MS, TIME_MAX_MS));
+        let key = Key::new(fingerprint);
         let at = segment_of(key);
-        if self.segments.get(at)?.lower() + AGE_MAX <= self.live.now {
+        if self.segments.get(at)?.lower() + AGE_MAX <= self.horizon.live.now {
             self.sweep(at);
         }
         let segment = self.segments.get(at)?;
-        let (entry, tag) = segment.get(segment.find(key, self.live)?);
-        let window = Window { from: (time - self.within).max(self.live_from), to: time + self.within };
+        let (entry, tag) = segment.get(segment.find(key, self.horizon.live)?);
+        let window = self.horizon.window(time);
         match entry.held() {
             Held::Chain(number) => self.chains.find(number, window, link_to, accept),
             Held::One { offset, partition, element } => {
@@ -166,17 +126,15 @@ impl Index {
     /// The newest time of an entry's incidents.
     #[inline]
     fn newest(&self, entry: &Entry, tag: u8) -> i64 {
-        self.slices.start(self.live.slice(tag)) + i64::from(entry.rest())
+        self.horizon.slices.start(self.horizon.live.slice(tag)) + i64::from(entry.rest())
     }
 
     /// Takes a created incident in, unless its time is behind all that is live.
     #[inline]
     pub fn insert(&mut self, fingerprint: u128, time: i64, origin: Origin) {
         let time = time.clamp(-TIME_MAX_MS, TIME_MAX_MS);
-        if self.clock.is_none_or(|clock| clock < time) {
-            self.advance(time);
-        }
-        if time < self.live_from {
+        self.advance(time);
+        if time < self.horizon.live_from {
             return;
         }
         let key = Key::new(fingerprint);
@@ -184,12 +142,12 @@ impl Index {
         if self.segments.is_empty() && !self.open() {
             return;
         }
-        if self.segments[at].lower() + AGE_MAX <= self.live.now {
+        if self.segments[at].lower() + AGE_MAX <= self.horizon.live.now {
             self.sweep(at);
         }
         self.anchors.set(origin);
         let member = Member { time, origin };
-        match self.segments[at].find(key, self.live) {
+        match self.segments[at].find(key, self.horizon.live) {
             Some(place) => {
                 let (entry, tag) = self.segments[at].get(place);
                 let newest = self.newest(&entry, tag);
@@ -209,15 +167,16 @@ impl Index {
     /// An entry and its tag.
     #[inline]
     fn entry(&self, key: Key, newest: i64, held: Held) -> (Entry, u8) {
-        let slice = self.slices.of(newest);
-        (Entry::new(key, (newest - self.slices.start(slice)) as u32, held), tag(slice))
+        let slices = self.horizon.slices;
+        let slice = slices.of(newest);
+        (Entry::new(key, (newest - slices.start(slice)) as u32, held), tag(slice))
     }
 
     /// What becomes of the entry of a key, whose newest time is given, when one more
     /// incident joins; `None` = it stays as it is.
     fn joined(&mut self, key: Key, entry: &Entry, newest: i64, member: Member) -> Option<(Entry, u8)> {
         let alone = self.entry(key, member.time, one(member.origin));
-        if newest < self.live_from {
+        if newest < self.horizon.live_from {
             if let Some(number) = entry.chain() {
                 self.chains.free(number, &mut self.purse);
             }
@@ -233,7 +192,7 @@ impl Index {
                     }
                     return None;
                 }
-                self.evicted += self.chains.push(number, member, self.live_from, &mut self.purse) as u64;
+                self.evicted += self.chains.push(number, member, self.horizon.live_from, &mut self.purse) as u64;
                 Some(self.entry(key, later, Held::Chain(number)))
             }
             (Held::One { .. }, Some(LinkTo::Oldest)) if newest == member.time => None,
@@ -254,7 +213,7 @@ impl Index {
         if !self.purse.take(SEGMENTS * size_of::<Segment>()) {
             return false;
         }
-        let lower = |at: usize| self.live.floor - spread(at);
+        let lower = |at: usize| self.horizon.live.floor - spread(at);
         self.segments = (0..SEGMENTS).map(|at| Segment::new(0, lower(at))).collect();
         true
     }
@@ -274,7 +233,7 @@ impl Index {
     #[inline]
     fn try_vacate(&mut self, at: usize, key: Key) -> Option<Vacancy> {
         let segment = &mut self.segments[at];
-        let vacancy = segment.vacate(segment.homes(key), self.live)?;
+        let vacancy = segment.vacate(segment.homes(key), self.horizon.live)?;
         Some(self.settled(vacancy))
     }
 
@@ -292,7 +251,7 @@ impl Index {
     #[inline(never)]
     fn make_room(&mut self, at: usize, key: Key) -> Option<Vacancy> {
         // Right after a sweep the lower bound lies `spread` before the floor: no news, no sweep.
-        if self.segments[at].lower() + spread(at) < self.live.floor {
+        if self.segments[at].lower() + spread(at) < self.horizon.live.floor {
             self.sweep(at);
         }
         if self.is_roomy(at)
@@ -313,9 +272,8 @@ impl Index {
             }
         }
         // No more bytes: the oldest slice of this segment is given up, in all segments.
-        while let Some(oldest) = self.segments[at].oldest(self.live).filter(|slice| *slice < self.live.now) {
-            self.given_up = self.slices.start(oldest + 1);
-            self.settle(self.clock.unwrap_or_default());
+        while let Some(oldest) = self.segments[at].oldest(self.horizon.live).filter(|slice| *slice < self.horizon.live.now) {
+            self.horizon.give_up_before(oldest + 1);
             self.sweep(at);
             if self.is_roomy(at)
                 && let Some(vacancy) = self.try_vacate(at, key)
@@ -332,7 +290,7 @@ impl Index {
         }
         self.evicted += 1;
         let segment = &mut self.segments[at];
-        let vacancy = segment.vacate_oldest(segment.homes(key), self.live)?;
+        let vacancy = segment.vacate_oldest(segment.homes(key), self.horizon.live)?;
         Some(self.settled(vacancy))
     }
 
@@ -352,7 +310,7 @@ impl Index {
                 chains.free(number, purse);
             }
         });
-        self.keys -= segment.sweep(self.live, self.live.floor - spread(at), bury);
+        self.keys -= segment.sweep(self.horizon.live, self.horizon.live.floor - spread(at), bury);
         let (used, buckets) = (segment.used(), segment.buckets());
         if used == 0 {
             self.purse.give(Segment::bytes(buckets));
@@ -370,7 +328,7 @@ impl Index {
         if buckets > old && !self.purse.take(Segment::bytes(buckets - old)) {
             return false;
         }
-        match self.segments[at].rebuilt(buckets, self.live) {
+        match self.segments[at].rebuilt(buckets, self.horizon.live) {
             Some(new) => {
                 self.segments[at] = new;
                 self.purse.give(Segment::bytes(old.saturating_sub(buckets)));
@@ -392,7 +350,7 @@ impl Index {
 
     /// How far back it reaches, in ms: `within + late_max`, or less if slices were given up.
     pub fn horizon_ms(&self) -> i64 {
-        self.clock.map_or(self.reach, |clock| (clock - self.live_from).max(0))
+        self.horizon.reached()
     }
 
     /// Incidents that were forgotten early, one by one, because not even giving up slices made room.
@@ -429,35 +387,6 @@ fn next_size(buckets: usize, at: usize) -> usize {
         size *= GROWTH;
     }
     size as usize
-}
-
-/// The offset last remembered of each partition: entries keep the low 39 bits of theirs, and
-/// the nearest offset with these bits is meant.
-#[derive(Debug, Default)]
-struct Anchors(Vec<(u16, i64)>);
-
-impl Anchors {
-    #[inline]
-    fn set(&mut self, origin: Origin) {
-        if let [(partition, offset)] = &mut self.0[..]
-            && *partition == origin.partition
-        {
-            *offset = origin.offset;
-            return;
-        }
-        match self.0.binary_search_by_key(&origin.partition, |anchor| anchor.0) {
-            Ok(at) => self.0[at].1 = origin.offset,
-            Err(at) => self.0.insert(at, (origin.partition, origin.offset)),
-        }
-    }
-
-    #[inline]
-    fn origin(&self, offset: u64, partition: u16, element: u16) -> Origin {
-        let at = self.0.binary_search_by_key(&partition, |anchor| anchor.0);
-        let anchor = at.ok().and_then(|at| self.0.get(at)).map_or(0, |anchor| anchor.1);
-        let ahead = (offset.wrapping_sub(anchor as u64) << (64 - OFFSET_BITS)) as i64 >> (64 - OFFSET_BITS);
-        Origin { partition, offset: anchor.wrapping_add(ahead), element }
-    }
 }
 
 /// What an entry says of a single incident.

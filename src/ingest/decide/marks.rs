@@ -79,7 +79,7 @@ fn within(bytes: [u8; SLOTS], tags: (u8, u8)) -> u16 {
     unsafe { sse2::within(bytes, tags) }
 }
 
-/// Sixteen bytes at a time. In plain words the whole of an insert takes a third longer.
+/// Sixteen bytes at a time. In plain words an insert takes more than twice as long.
 #[cfg(target_arch = "x86_64")]
 mod sse2 {
     use std::arch::x86_64::*;

@@ -47,10 +47,12 @@
 //!   duplicates may pass, nothing is lost, [`Stats::horizon_ms`] shows it.
 //! - All of it depends on the order of rows only, never on how they are cut into batches.
 
+mod anchors;
 mod candidates;
 mod chain;
 mod entry;
 pub mod fingerprint;
+mod horizon;
 pub mod index;
 mod marks;
 mod purse;

@@ -60,12 +60,7 @@ const ROOT: u16 = u16::MAX;
 impl Segment {
     /// An empty segment.
     pub fn new(buckets: usize, lower: i64) -> Segment {
-        Segment {
-            marks: vec![Marks::NONE; buckets].into_boxed_slice(),
-            entries: vec![[Entry::NONE; SLOTS]; buckets].into_boxed_slice(),
-            used: 0,
-            lower,
-        }
+        Segment { marks: vec![Marks::NONE; buckets].into_boxed_slice(), entries: vec![[Entry::NONE; SLOTS]; buckets].into_boxed_slice(), used: 0, lower }
     }
 
     /// Number of buckets.

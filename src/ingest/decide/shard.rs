@@ -43,11 +43,7 @@ impl Shard {
             let only = (!rule.has_where).then_some(rule.link_to);
             Some(Index::new(rule.within_ms, spec.late_max_ms, only, purse))
         };
-        Shard {
-            clock: i64::MIN,
-            indexes: spec.rules.iter().map(index).collect(),
-            candidates: asks.map(|horizon| Candidates::new(horizon, values_max)),
-        }
+        Shard { clock: i64::MIN, indexes: spec.rules.iter().map(index).collect(), candidates: asks.map(|horizon| Candidates::new(horizon, values_max)) }
     }
 
     /// Moves the clock to a row's time, never back.
@@ -143,8 +139,7 @@ impl Shard {
         Stats {
             clock_ms: self.clock,
             keys: indexes().map(|index| index.keys() as u64).sum(),
-            bytes: indexes().map(|index| index.bytes() as u64).sum::<u64>()
-                + self.candidates.as_ref().map_or(0, |candidates| candidates.bytes() as u64),
+            bytes: indexes().map(|index| index.bytes() as u64).sum::<u64>() + self.candidates.as_ref().map_or(0, |candidates| candidates.bytes() as u64),
             horizon_ms: self.indexes.iter().map(|index| index.as_ref().map_or(0, Index::horizon_ms)).collect(),
             evicted: indexes().map(Index::evicted).sum(),
         }

@@ -10,8 +10,11 @@ use super::slot::{Kind, Slot};
 use super::tokens::Tokens;
 use super::walk::Found;
 
-/// Longest event that is kept as a form, in tokens; a bound of what forms cost in memory (below 64 KiB each).
+/// Longest event that is kept as a form, in tokens. With [`FORM_KEY_BYTES_MAX`] this bounds what a form costs: below
+/// 48 KiB, and 12 MiB for all forms of a decoder, even if somebody aims at it; usually 2 KiB each.
 pub const FORM_TOKENS_MAX: usize = 1024;
+/// Most bytes of all keys that a form compares.
+pub const FORM_KEY_BYTES_MAX: usize = 8192;
 /// Sets of forms; a form lives in the set that its hash names.
 const SETS: usize = 64;
 /// Forms in one set. All in all at most 256 forms, a few KiB each.
@@ -63,6 +66,8 @@ struct Form {
     missing: Box<[u32]>,
     found: Places,
     top: Box<[Member]>,
+    /// Numbers of their keys, see [`Rows::top_keys`].
+    top_keys: Box<[u16]>,
 }
 
 /// A top-level member.
@@ -70,8 +75,6 @@ struct Form {
 struct Member {
     /// Token of the key.
     key: u32,
-    /// Number of the key, see [`Rows::top_keys`].
-    number: u16,
     /// The key's slot, but for its place.
     slot: Slot,
     value: Place,
@@ -235,19 +238,23 @@ impl Form {
         for column in &self.missing {
             push(*column, Slot::MISSING);
         }
+        rows.top_keys.extend_from_slice(&self.top_keys);
         for member in &self.top {
             let key = member.slot.at(tokens.position(member.key as usize) + 1);
             rows.top.push((key, member.value.slot(tokens)));
-            rows.top_keys.push(member.number);
         }
     }
 
     fn new(hash: u64, tokens: &Tokens<'_>, first: usize, found: &Found, rows: &Rows) -> Option<Form> {
         let count = tokens.count();
-        let (mut keys, mut long_keys) = (Vec::new(), Vec::new());
+        let (mut keys, mut long_keys, mut key_bytes) = (Vec::new(), Vec::new(), 0);
         for token in found.keys.iter().map(|token| token - first as u32) {
             let (start, len) = tokens.string(token as usize);
             let text = tokens.text(start, len + 1);
+            key_bytes += text.len();
+            if key_bytes > FORM_KEY_BYTES_MAX {
+                return None;
+            }
             if text.len() > KEY_MAX {
                 long_keys.push((token, text.into()));
                 continue;
@@ -279,11 +286,11 @@ impl Form {
             }
         }
         let row = rows.top_ends.len().wrapping_sub(1);
-        let numbers = rows.top_keys.iter().skip(rows.top_keys.len() - rows.top_of(row).len());
-        let top = rows.top_of(row).iter().zip(numbers).map(|((key, value), number)| {
+        let top = rows.top_of(row).iter().map(|(key, value)| {
             let (key, slot) = (Place::of(*key, tokens)?.first, *key);
-            Some(Member { key, number: *number, slot, value: Place::of(*value, tokens)? })
+            Some(Member { key, slot, value: Place::of(*value, tokens)? })
         });
+        let top_keys = rows.top_keys.get(rows.top_keys.len() - rows.top_of(row).len()..).unwrap_or_default();
         Some(Form {
             hash,
             kinds: tokens.kinds().into(),
@@ -295,6 +302,7 @@ impl Form {
             missing: missing.into(),
             found: places,
             top: top.collect::<Option<Vec<_>>>()?.into(),
+            top_keys: top_keys.into(),
         })
     }
 }

@@ -4,10 +4,15 @@
 //! fills one [`Slot`] per path and event. A message that breaks any rule of RFC 8259, also in what
 //! nobody reads, is rejected as a whole and changes nothing else.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod block;
 mod form;
 pub mod index;
 mod key;
+mod primitive;
 mod reject;
 mod resolve;
 mod rows;
@@ -23,8 +28,8 @@ mod x86;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use form::FORM_TOKENS_MAX;
 use form::Forms;
+pub use form::{FORM_KEY_BYTES_MAX, FORM_TOKENS_MAX};
 use index::Instructions;
 pub use index::{INDEX_TOKENS_KEPT, Index, Level};
 pub use reject::{Reject, RejectReason};

@@ -1,5 +1,6 @@
 //! The walk over the tokens of one event: checks all of the grammar and records what the shape asks for.
 
+use super::index::INDEX_TOKENS_KEPT;
 use super::key::Ends;
 use super::rows::Rows;
 use super::shape::{NO_TOP_KEY, Node, Shape, Target};
@@ -45,6 +46,8 @@ impl Found {
         self.ranks.fill(0);
         self.repeated = false;
         self.keys.clear();
+        // One hostile message must not hold memory for ever.
+        self.keys.shrink_to(INDEX_TOKENS_KEPT);
         if self.object > u32::MAX / 2 {
             self.object = 0;
             self.seen.fill(0);

@@ -336,23 +336,21 @@ impl Builder<'_> {
 
         let plan = |outputs: &[Typed]| Phase::new(outputs, &self.session);
         let occurred: Vec<Typed> = occurred.filter(|d| d.how == How::Computed).map(|d| d.typed.clone()).into_iter().collect();
-        let filter = Conditions::new(&parts.filters, &self.session)?;
-        let classify = Conditions::new(&parts.classify, &self.session)?;
-        let key = plan(&parts.key.clone().into_iter().collect::<Vec<_>>())?;
-        let arrival = plan(&parts.arrival.clone().into_iter().collect::<Vec<_>>())?;
-        let occurred = plan(&occurred)?;
-        let star = plan(&star)?;
-        let rules = plan(&conditions)?;
-        let sections = sections.into_iter().map(|(types, outputs)| Ok(Section { types, phase: plan(&outputs)? })).collect::<Result<Vec<_>, datafusion::error::DataFusionError>>()?;
-        let phases = [&key, &arrival, &occurred, &star, &rules];
-        let phases = phases.into_iter().chain(filter.phases()).chain(classify.phases()).chain(sections.iter().map(|section| &section.phase));
-        for phase in phases {
-            for (source, _) in &phase.inputs {
-                if let Source::Event(path) = source {
-                    paths.number(path);
-                }
-            }
+        let mut filter = Conditions::new(&parts.filters, &self.session)?;
+        let mut classify = Conditions::new(&parts.classify, &self.session)?;
+        let mut key = plan(&parts.key.clone().into_iter().collect::<Vec<_>>())?;
+        let mut arrival = plan(&parts.arrival.clone().into_iter().collect::<Vec<_>>())?;
+        let mut occurred = plan(&occurred)?;
+        let mut star = plan(&star)?;
+        let mut rules = plan(&conditions)?;
+        let mut sections = sections.into_iter().map(|(types, outputs)| Ok(Section { types, phase: plan(&outputs)? })).collect::<Result<Vec<_>, datafusion::error::DataFusionError>>()?;
+        let mut inputs = Inputs::default();
+        let mut number = |path: &Path| paths.number(path);
+        for phase in [&mut key, &mut arrival, &mut occurred, &mut star, &mut rules].into_iter().chain(sections.iter_mut().map(|section| &mut section.phase)) {
+            inputs.bind(phase, &mut number);
         }
+        filter.bind(&mut inputs, &mut number);
+        classify.bind(&mut inputs, &mut number);
         let top_level = self.pipeline.sink.labels != model::Labels::None;
         let explode = source.explode.as_ref().map(|path| path.value.clone());
         let shape = Shape::new(&paths.paths, ShapeOptions { top_level, explode });
@@ -363,6 +361,7 @@ impl Builder<'_> {
             name: source.name.value.as_str().into(),
             path_numbers: paths.paths.iter().cloned().enumerate().map(|(n, p)| (p, n)).collect(),
             paths: paths.paths,
+            inputs,
             shape: Arc::new(shape),
             filter,
             classify,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::conditions::Conditions;
 use super::decide::DecideSpec;
 use super::decode::Shape;
-use super::phase::Phase;
+use super::phase::{Inputs, Phase};
 use crate::config::model::{ClassifyDefault, Labels, Nulls};
 use crate::expr::path::Path;
 use crate::expr::typed::Typed;
@@ -122,6 +122,8 @@ pub struct SourcePlan {
     pub paths: Vec<Path>,
     /// The inverse of `paths`.
     pub path_numbers: HashMap<Path, usize>,
+    /// All inputs of the phases below, numbered.
+    pub inputs: Inputs,
     /// For the decoder.
     pub shape: Arc<Shape>,
     /// One condition per filter.
