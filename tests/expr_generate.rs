@@ -259,7 +259,7 @@ pub fn number(dice: &mut Dice<'_>, depth: usize) -> String {
         23 => format!("severity({}{})", text(dice, d), dice.pick(&["", ", 'words'", ", 'p1-p5'", ", '0-10'", ", '0-100'", ", 'syslog'"])),
         24 => format!("array_length({})", text(dice, d)),
         25 => format!("CAST({} AS integer)", number(dice, d)),
-        26 => format!("CAST(concat({}) AS number)", text(dice, d)),
+        26 => format!("CAST(concat({}, a) AS number)", text(dice, d)),
         27 => format!("levenshtein({}, {})", text(dice, d), text(dice, d)),
         28 => format!("date_part('hour', {})", time(dice, d)),
         _ => format!("number({})", time(dice, d)),
@@ -311,7 +311,7 @@ pub fn condition(dice: &mut Dice<'_>, depth: usize) -> String {
         29 => format!("array_any({}, 'a', '1', 'x y')", text(dice, d)),
         30 => format!("array_any_like({}, 'a%', '%1')", text(dice, d)),
         31 | 32 => chosen(dice, depth, condition),
-        _ => format!("CAST(concat({}) AS boolean)", text(dice, d)),
+        _ => format!("CAST(concat({}, a) AS boolean)", text(dice, d)),
     }
 }
 
@@ -344,4 +344,35 @@ pub fn duration(dice: &mut Dice<'_>, depth: usize) -> String {
         3 => format!("({} + {})", duration(dice, d), duration(dice, d)),
         _ => chosen(dice, depth, duration),
     }
+}
+
+/// A condition of the kind that pipelines are full of: paths compared with constants that
+/// events often hold.
+pub fn near(dice: &mut Dice<'_>) -> String {
+    let atom = |dice: &mut Dice<'_>| {
+        let path = path(dice);
+        match dice.below(12) {
+            0 | 1 => format!("{path} = {}", quoted(dice.pick(&TEXTS))),
+            2 | 3 => format!("{path} = {}", dice.pick(&["0", "1", "10", "-1", "2.5", "1e3", "123456789012345", "9007199254740993", "0.5"])),
+            4 => format!("lower({path}) = {}", dice.pick(&["'abc'", "'a'", "'ä'", "'true'", "'i̇'", "'ABC'"])),
+            5 => format!("{path} IN ({}, {})", quoted(dice.pick(&TEXTS)), quoted(dice.pick(&TEXTS))),
+            6 => format!("{path} IN (1, 10, {})", dice.pick(&["0", "1e3", "NULL", "-0.5"])),
+            7 => format!("{path} {} {}", dice.pick(&["LIKE", "ILIKE"]), quoted(dice.pick(&PATTERNS))),
+            8 => format!("{path} IS {}NULL", dice.pick(&["", "NOT "])),
+            9 => format!("{path} {} {}", compare(dice), dice.pick(&["'a'", "'10'", "10", "0", "TRUE"])),
+            10 => format!("{path} ~ {}", quoted(dice.pick(&REGEXES))),
+            _ => format!("coalesce({path}, {}) = {}", dice.pick(&["'a'", "a", "''"]), quoted(dice.pick(&TEXTS))),
+        }
+    };
+    let mut text = atom(dice);
+    for _ in 0..dice.below(4) {
+        let next = atom(dice);
+        text = match dice.below(5) {
+            0 | 1 => format!("{text} AND {next}"),
+            2 => format!("({text} OR {next})"),
+            3 => format!("{text} AND NOT {next}"),
+            _ => format!("NOT ({text}) OR {next}"),
+        };
+    }
+    text
 }

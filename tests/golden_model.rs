@@ -80,7 +80,7 @@ fn rules() -> Vec<Rule> {
         Rule { when: |i| i.text("host").is_some_and(|h| h.starts_with("lab-")), ..rule("lab", Action::Drop, &[], 0) },
         Rule { when: |i| i.text("src").as_deref() == Some("10.9.9.9"), ..rule("known source", Action::Close, &[], 0) },
         Rule { shadow: true, ..rule("watched", Action::Drop, &["host"], 30 * MINUTE) },
-        Rule { when: |i| i.kind == "Scan", ..rule("same scan", Action::Drop, &["src", "rule_id"], 10 * MINUTE) },
+        Rule { when: |i| i.kind == "Scan", ..rule("same scan", Action::Drop, &["src", "rule_id"], 45 * MINUTE) },
         Rule { when: |i| i.kind == "Login Failure", ..rule("logins", Action::DropAndUpdate, &["username", "src"], 15 * MINUTE) },
         Rule { newest: true, ..rule("latest of a file", Action::DropAndUpdate, &["hash"], 60 * MINUTE) },
         Rule { newest: true, where_: |new, old| new.severity > old.severity, ..rule("graver mail", Action::Link, &["sender"], 60 * MINUTE) },

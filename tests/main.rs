@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: linking DataFusion takes longer than most of them run.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod cli_planning;
 mod config_environment;
 mod config_mistakes;
 mod config_mutations;
@@ -15,6 +16,7 @@ mod decode_random;
 mod decode_recordings;
 mod decode_rows;
 mod expr_bench;
+mod expr_conditions;
 mod expr_generate;
 mod expr_property;
 mod expr_table;

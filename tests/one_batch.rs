@@ -41,6 +41,7 @@ pub fn run(plan: &Arc<Plan>, messages: &[&[u8]]) -> Output {
         decode: DecodeLimits::default(),
         record_bytes_max: None,
         trace: true,
+        spare: Default::default(),
     };
     let mut batch = RawBatch::new(0, 0, Vec::new());
     for (offset, message) in messages.iter().enumerate() {

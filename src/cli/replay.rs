@@ -18,13 +18,13 @@ use crate::ingest::batch::Partitions;
 use crate::ingest::decide::Scope;
 use crate::ingest::decode::DecodeLimits;
 use crate::ingest::facts_out::push_facts;
-use crate::ingest::files::{FileError, Input, Reader, list, source_of};
+use crate::ingest::files::{FileError, Input, Reader, batch_bytes, list, source_of};
 use crate::ingest::folder::Folder;
 use crate::ingest::ledger::Counts;
 use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::{Arrival, Options};
 use crate::ingest::pool::Pool;
-use crate::ingest::worker::Shared;
+use crate::ingest::worker::{Shared, Spare};
 use crate::incident::time_text::TimeText;
 
 /// Arenas kept for reuse (count).
@@ -51,9 +51,10 @@ pub fn run(args: &Replay) -> Result<Answer, Error> {
     let Some(batches) = pool.sender() else { return Err(Error::bug("the pool takes no batches")) };
     pool.close();
     let (recycle, recycled) = bounded(ARENAS_KEPT);
-    let reader = read(inputs.clone(), Reader::new(batches, recycled, args.batch_rows, shared.decode.message_bytes), bar.clone())?;
+    let reader = Reader::new(batches, recycled, args.batch_rows, shared.decode.message_bytes).batch_bytes(batch_bytes(&plan));
+    let reader = read(inputs.clone(), reader, bar.clone())?;
 
-    let mut sink = Sink { plan: plan.clone(), partitions: shared.partitions.clone(), counts: Counts::new(&plan), out, dead, facts: args.facts };
+    let mut sink = Sink { plan: plan.clone(), partitions: shared.partitions.clone(), counts: Counts::new(&plan), out, dead, facts: args.facts, spare: shared.spare.clone() };
     let folder = match sink.drain(&mut pool, &recycle, &bar) {
         Ok(folder) => folder,
         // `replay … | head`: the reader of our output has seen enough.
@@ -112,6 +113,7 @@ pub fn shared(plan: Arc<Plan>, inputs: &[Input], arrival: Arrival) -> Result<Sha
         decode: DecodeLimits::default(),
         record_bytes_max: None,
         trace: false,
+        spare: Default::default(),
     })
 }
 
@@ -139,6 +141,7 @@ struct Sink {
     out: Box<dyn Write + Send>,
     dead: Option<Box<dyn Write + Send>>,
     facts: bool,
+    spare: Spare,
 }
 
 impl Sink {
@@ -163,6 +166,7 @@ impl Sink {
             } else {
                 folder.add(&mut output).map_err(Stop::Io)?;
             }
+            self.spare.give(std::mem::take(&mut output.incidents));
             if let Some(arena) = output.arena.take() {
                 // A full channel: there are enough arenas.
                 let _ = recycle.try_send(arena);

@@ -111,6 +111,9 @@ pub fn wrap<S: AsRef<str>>(words: impl IntoIterator<Item = S>, separator: &str, 
     text
 }
 
+/// Columns that a text in a table keeps at least.
+const COLUMN_MIN: usize = 8;
+
 /// A column of a [`Grid`].
 #[derive(Debug, Clone)]
 struct Column {
@@ -123,7 +126,7 @@ struct Column {
 /// A cell: its text, and how it looks.
 type Cell = (String, Option<Style>);
 
-/// A table without a frame whose columns have a greatest width.
+/// A table without a frame, of at most [`REPORT_COLUMNS`].
 #[derive(Debug, Clone, Default)]
 pub struct Grid {
     columns: Vec<Column>,
@@ -197,7 +200,16 @@ impl Grid {
 impl fmt::Display for Grid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let longest = |number: usize| self.rows.iter().filter_map(|row| row.get(number)).map(|(cell, _)| width(cell)).max().unwrap_or_default();
-        let widths: Vec<usize> = self.columns.iter().enumerate().map(|(number, column)| longest(number).max(width(column.title)).min(column.max)).collect();
+        let mut widths: Vec<usize> = self.columns.iter().enumerate().map(|(number, column)| longest(number).max(width(column.title)).min(column.max)).collect();
+        // Too wide: the widest text columns give way.
+        let room = REPORT_COLUMNS.saturating_sub(self.indent + 2 * widths.len().saturating_sub(1));
+        while widths.iter().sum::<usize>() > room {
+            let texts = widths.iter_mut().zip(&self.columns).filter(|(width, column)| !column.right && **width > COLUMN_MIN);
+            match texts.max_by_key(|(width, _)| **width) {
+                Some((width, _)) => *width -= 1,
+                None => break,
+            }
+        }
         if self.columns.iter().any(|column| !column.title.is_empty()) {
             self.line(f, &widths, &mut self.columns.iter().map(|column| (column.title, Some(Style::Head))))?;
         }
@@ -234,6 +246,14 @@ mod tests {
         grid.row(["longer than that", "12", ""]);
         grid.row(["b", "", "y"]);
         assert_eq!(grid.to_string(), "  name     n\n  a        1  x\n  longe…  12\n  b           y\n");
+    }
+
+    #[test]
+    fn wide_tables_are_narrowed() {
+        let mut grid = Grid::new(4).text("a", 90, Cut::End).text("b", 90, Cut::Start).number("n", 9);
+        grid.row(["x".repeat(200), "y".repeat(70), "123456".into()]);
+        assert!(grid.to_string().lines().all(|line| width(line) <= REPORT_COLUMNS));
+        assert!(grid.to_string().lines().any(|line| width(line) == REPORT_COLUMNS));
     }
 
     #[test]

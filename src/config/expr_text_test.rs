@@ -1,3 +1,4 @@
+//! Places inside expressions: offsets of the expression against those of the file.
 #![allow(clippy::unwrap_used)]
 
 use crate::config::node::{Node, Value};

@@ -1,3 +1,4 @@
+//! Lookup tables: reading, searching by key, network and pattern, bounds, reloading.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -48,7 +49,7 @@ fn the_first_pattern_wins() {
         ("lab-db7", Some("database")),
         ("lab-x", Some("lab")),
         ("a.b.example.com", Some("corp")),
-        ("/root/etc/x/y", Some("config")),
+        ("/srv/etc/x/y", Some("config")),
         ("other", None),
     ] {
         assert_eq!(find(&data, &table, key, "kind"), kind, "{key}");

@@ -1,3 +1,4 @@
+//! YAML as we read it: spans, duplicate keys, anchors, bounds.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

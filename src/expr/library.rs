@@ -49,6 +49,8 @@ pub fn scalar(value: &Value<'_>, ty: Type) -> ScalarValue {
 pub struct Library {
     udf: Arc<ScalarUDF>,
     arguments: Vec<DataType>,
+    /// The same as fields, which is how DataFusion takes them.
+    fields: Vec<FieldRef>,
     returns: FieldRef,
     ty: Type,
     config: Arc<ConfigOptions>,
@@ -97,27 +99,36 @@ pub fn find(name: &str) -> Result<Arc<ScalarUDF>, (String, Option<String>)> {
     }
 }
 
-/// Binds a function to its arguments. Paths without a type are tried as text, then as numbers.
+/// Paths of a call whose types are tried one by one (count): 2⁶ ways to bind at the most.
+const UNTYPED_MAX: usize = 6;
+
+/// Binds a function to its arguments. Paths without a type are tried as text, then as
+/// numbers: the last ones first, because positions and lengths follow the text.
 pub fn bind(udf: &Arc<ScalarUDF>, args: Vec<Typed>) -> Result<Typed, String> {
-    let as_numbers = |args: &[Typed]| -> Vec<Typed> {
-        args.iter()
-            .map(|arg| match &arg.op {
-                Op::Input(source) if source.is_dynamic() => Typed { op: arg.op.clone(), ty: Type::Number },
-                _ => arg.clone(),
-            })
-            .collect()
-    };
+    let untyped: Vec<usize> = (0..args.len()).filter(|at| args[*at].ty == Type::Text && matches!(&args[*at].op, Op::Input(source) if source.is_dynamic())).collect();
+    // Bit n: the nth path from the end is a number.
+    let ways = 1usize << untyped.len().min(UNTYPED_MAX);
     let numeric = NUMERIC.contains(&udf.name());
-    let first = if numeric { as_numbers(&args) } else { args.clone() };
-    let bound = bind_types(udf, &first).map(|library| (library, first)).or_else(|error| {
-        let second = as_numbers(&args);
-        bind_types(udf, &second).map(|library| (library, second)).map_err(|_| error)
-    });
-    let (library, args) = bound?;
-    let ty = library.ty;
-    let typed = Typed { op: Op::Library(Arc::new(library), args), ty };
-    // A count or a length is a number; a Boolean stays one.
-    Ok(if ty == Type::Null { convert(typed, Type::Text, false) } else { typed })
+    let mut first_error = None;
+    for way in 0..ways {
+        let way = if numeric { ways - 1 - way } else { way };
+        let mut args = args.clone();
+        for (bit, at) in untyped.iter().rev().enumerate() {
+            if (way >> bit.min(UNTYPED_MAX - 1)) & 1 == 1 {
+                args[*at].ty = Type::Number;
+            }
+        }
+        match bind_types(udf, &args) {
+            Ok(library) => {
+                let ty = library.ty;
+                let typed = Typed { op: Op::Library(Arc::new(library), args), ty };
+                // A count or a length is a number; a Boolean stays one.
+                return Ok(if ty == Type::Null { convert(typed, Type::Text, false) } else { typed });
+            }
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.unwrap_or_default())
 }
 
 // Functions whose text arguments DataFusion would accept although they mean numbers.
@@ -157,7 +168,7 @@ fn bind_types(udf: &Arc<ScalarUDF>, args: &[Typed]) -> Result<Library, String> {
         other => return Err(format!("{}() returns {other}, which a pipeline cannot use", udf.name())),
     };
     let arguments = coerced.iter().map(|field| field.data_type().clone()).collect();
-    Ok(Library { udf: udf.clone(), arguments, returns, ty, config: Arc::new(ConfigOptions::default()) })
+    Ok(Library { udf: udf.clone(), arguments, fields: coerced, returns, ty, config: Arc::new(ConfigOptions::default()) })
 }
 
 impl Library {
@@ -222,16 +233,16 @@ impl Library {
     }
 
     fn invoke(&self, args: Vec<ColumnarValue>, rows: usize) -> Option<ArrayRef> {
-        let arg_fields = self.arguments.iter().map(|ty| Arc::new(Field::new("x", ty.clone(), true)) as FieldRef).collect();
         let call = ScalarFunctionArgs {
             args,
-            arg_fields,
+            arg_fields: self.fields.clone(),
             number_rows: rows,
             return_field: self.returns.clone(),
             config_options: self.config.clone(),
         };
         let column = self.udf.invoke_with_args(call).and_then(|value| value.into_array(rows)).ok()?;
-        let column = cast_with_options(&column, &arrow_type(self.ty), &CAST).ok()?;
+        let own = arrow_type(self.ty);
+        let column = if *column.data_type() == own { column } else { cast_with_options(&column, &own, &CAST).ok()? };
         Some(finite(column))
     }
 }
@@ -247,6 +258,7 @@ const CAST: CastOptions<'static> =
 
 fn cast_argument(arg: &ColumnarValue, ty: &DataType) -> Option<ColumnarValue> {
     match arg {
+        ColumnarValue::Array(array) if array.data_type() == ty => Some(arg.clone()),
         ColumnarValue::Array(array) => cast_with_options(array, ty, &CAST).ok().map(ColumnarValue::Array),
         ColumnarValue::Scalar(value) => value.cast_to(ty).ok().map(ColumnarValue::Scalar),
     }

@@ -3,6 +3,7 @@
 
 pub mod ast;
 pub mod check;
+mod coerce;
 pub mod compile;
 pub mod convert;
 pub mod function;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, Float64Array, StringViewArray};
 use datafusion::arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 
-use super::decode::{Kind, Slot, unescape};
+use super::decode::{Cursor, Kind, Slot, SlotColumn, unescape};
 use crate::expr::value::{Type, Value, parse_boolean, parse_number};
 
 /// The arena of a batch, shared with the columns that point into it.
@@ -36,11 +36,12 @@ impl Arena {
 }
 
 /// The column of `slots` at `rows`, as `ty`. A value that cannot be read as `ty` is NULL.
-pub fn column(arena: &Arena, slots: &[Slot], rows: &[u32], ty: Type) -> ArrayRef {
+pub fn column(arena: &Arena, slots: &SlotColumn, rows: &[u32], ty: Type) -> ArrayRef {
+    let mut slots = slots.cursor();
     match ty {
-        Type::Number => Arc::new(rows.iter().map(|row| slots.get(*row as usize).and_then(|slot| number(arena.bytes(), *slot))).collect::<Float64Array>()),
-        Type::Boolean => Arc::new(rows.iter().map(|row| slots.get(*row as usize).and_then(|slot| boolean(arena.bytes(), *slot))).collect::<BooleanArray>()),
-        _ => Arc::new(text_column(arena, slots, rows)),
+        Type::Number => Arc::new(rows.iter().map(|row| number(arena.bytes(), slots.get(*row))).collect::<Float64Array>()),
+        Type::Boolean => Arc::new(rows.iter().map(|row| boolean(arena.bytes(), slots.get(*row))).collect::<BooleanArray>()),
+        _ => Arc::new(text_column(arena, &mut slots, rows)),
     }
 }
 
@@ -55,6 +56,11 @@ pub fn value(arena: &[u8], slot: Slot, ty: Type) -> Value<'_> {
             _ => std::str::from_utf8(slot.raw(arena)).map_or(Value::Null, |text| Value::Text(text.into())),
         },
     }
+}
+
+/// True for a whole number written as digits, however many.
+pub fn is_integer(arena: &[u8], slot: Slot) -> bool {
+    slot.kind() == Kind::Number && slot.raw(arena).iter().all(|b| b.is_ascii_digit() || *b == b'-')
 }
 
 /// The number that a slot is, or holds as text.
@@ -107,14 +113,14 @@ pub fn boolean(arena: &[u8], slot: Slot) -> Option<bool> {
 /// Longest text that a view holds itself (Arrow columnar format, "Variable-size Binary View Layout").
 const INLINE_MAX: usize = 12;
 
-fn text_column(arena: &Arena, slots: &[Slot], rows: &[u32]) -> StringViewArray {
+fn text_column(arena: &Arena, slots: &mut Cursor<'_>, rows: &[u32]) -> StringViewArray {
     let bytes = arena.bytes();
     let mut views: Vec<u128> = Vec::with_capacity(rows.len());
     let mut valid = BooleanBufferBuilder::new(rows.len());
     let mut nulls = 0usize;
     let mut unescaped: Vec<u8> = Vec::new();
     for row in rows {
-        let slot = slots.get(*row as usize).copied().unwrap_or_default();
+        let slot = slots.get(*row);
         match slot.kind() {
             Kind::Missing | Kind::Null => {
                 views.push(0);

@@ -8,7 +8,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Ar
 use datafusion::arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 
 use super::columns;
-use super::decode::{Kind, Slot};
+use super::decode::{Kind, NO_TOP_KEY, Slot, SlotColumn};
 use super::map::Mapped;
 use super::plan::{From, OutField, Plan};
 use super::scene::Scene;
@@ -41,10 +41,11 @@ struct LayoutWriter<'a> {
 
 /// How one field of one type is written.
 enum FieldWriter<'a> {
-    Token(&'a [Slot]),
-    Text(&'a [Slot]),
-    Number(&'a [Slot]),
-    Boolean(&'a [Slot]),
+    Token(&'a SlotColumn),
+    Text(&'a SlotColumn),
+    Number(&'a SlotColumn),
+    Integer(&'a SlotColumn),
+    Boolean(&'a SlotColumn),
     TextColumn(&'a StringViewArray, Index),
     NumberColumn(&'a Float64Array, Index),
     BooleanColumn(&'a BooleanArray, Index),
@@ -139,12 +140,13 @@ impl<'a> Emitter<'a> {
     }
 
     fn writer(&self, field: &'a OutField, code: usize) -> FieldWriter<'a> {
-        let slots = |path: usize| self.scene.rows.columns.get(path).map_or(&[][..], |slots| slots);
+        let spliced = |path: usize, writer: fn(&'a SlotColumn) -> FieldWriter<'a>| self.scene.rows.columns.get(path).map_or(FieldWriter::Nothing, writer);
         let (column, index): (Option<&'a ArrayRef>, Index) = match field.from {
-            From::Splice(path) => return FieldWriter::Token(slots(path)),
-            From::SpliceText(path) => return FieldWriter::Text(slots(path)),
-            From::SpliceNumber(path) => return FieldWriter::Number(slots(path)),
-            From::SpliceBoolean(path) => return FieldWriter::Boolean(slots(path)),
+            From::Splice(path) => return spliced(path, FieldWriter::Token),
+            From::SpliceText(path) => return spliced(path, FieldWriter::Text),
+            From::SpliceNumber(path) => return spliced(path, FieldWriter::Number),
+            From::SpliceInteger(path) => return spliced(path, FieldWriter::Integer),
+            From::SpliceBoolean(path) => return spliced(path, FieldWriter::Boolean),
             From::Occurred => (self.mapped.occurred.as_ref(), Index::Place),
             From::Star(output) => (self.mapped.star.get(output), Index::Place),
             From::Section(section, output) => {
@@ -170,8 +172,11 @@ impl<'a> Emitter<'a> {
         let start = out.len();
         out.extend_from_slice(b",\"labels\":{");
         let empty = out.len();
+        let first = row.checked_sub(1).and_then(|before| self.scene.rows.top_ends.get(before)).map_or(0, |end| *end as usize);
         for (number, (key, value)) in members.iter().enumerate() {
-            if self.plan.labels == Labels::Unmapped && self.is_mapped(key.raw(arena)) {
+            // The decoder knows which keys some expression reads.
+            let read = self.scene.rows.top_keys.get(first + number).is_some_and(|known| *known != NO_TOP_KEY);
+            if self.plan.labels == Labels::Unmapped && read {
                 continue;
             }
             // Duplicate keys: the last wins, here too.
@@ -191,10 +196,6 @@ impl<'a> Emitter<'a> {
         } else {
             out.push(b'}');
         }
-    }
-
-    fn is_mapped(&self, key: &[u8]) -> bool {
-        self.scene.plan.mapped_keys.binary_search_by(|known| known.as_bytes().cmp(key)).is_ok()
     }
 
     fn push_source(&mut self, out: &mut Vec<u8>, row: usize) {
@@ -262,7 +263,7 @@ impl FieldWriter<'_> {
     #[inline]
     #[allow(clippy::too_many_arguments)]
     fn push(&self, out: &mut Vec<u8>, key: &[u8], arena: &[u8], row: usize, place: usize, mapped: &Mapped, times: &mut TimeText) -> bool {
-        let slot = |slots: &[Slot]| slots.get(row).copied().unwrap_or_default();
+        let slot = |slots: &SlotColumn| slots.get(row);
         match self {
             FieldWriter::Token(slots) => {
                 let slot = slot(slots);
@@ -297,6 +298,18 @@ impl FieldWriter<'_> {
                     let Some(number) = columns::number(arena, slot) else { return false };
                     out.extend_from_slice(key);
                     push_number(out, number);
+                }
+            }
+            FieldWriter::Integer(slots) => {
+                let slot = slot(slots);
+                // Digits stay as they are: a double would round them.
+                if columns::is_integer(arena, slot) {
+                    out.extend_from_slice(key);
+                    out.extend_from_slice(slot.raw(arena));
+                } else {
+                    let Some(number) = columns::number(arena, slot) else { return false };
+                    out.extend_from_slice(key);
+                    push_number(out, number.trunc());
                 }
             }
             FieldWriter::Boolean(slots) => {

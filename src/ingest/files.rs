@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::batch::RawBatch;
+use super::plan::Plan;
 use super::scene::NO_TIME;
 
 /// Lines of a batch at the most (DataFusion's own batch size).
@@ -18,6 +19,11 @@ pub const BATCH_ROWS_MAX: usize = 8192;
 /// Bytes of a batch, unless one line is longer: small enough for its arena, columns and
 /// output to stay in the second-level cache between stages.
 pub const BATCH_BYTES: usize = 1 << 20;
+/// Bytes of a batch where many types compute fields of their own: each type's rows are
+/// evaluated apart, and the cost of that is per batch.
+pub const BATCH_BYTES_WIDE: usize = 4 << 20;
+/// Expressions of types from which on batches are wide (count).
+const WIDE_FROM: usize = 64;
 /// Most files of one run (partition numbers are 16 bits wide).
 pub const FILES_MAX: usize = 65_536;
 
@@ -130,14 +136,27 @@ pub struct Reader {
     recycled: Receiver<Vec<u8>>,
     seq: u64,
     rows_max: usize,
+    batch_bytes: usize,
     line_bytes_max: usize,
+}
+
+/// How many bytes a batch of this plan should have.
+pub fn batch_bytes(plan: &Plan) -> usize {
+    let apart = plan.sources.iter().map(|source| source.sections.iter().map(|section| section.phase.outputs()).sum::<usize>()).max();
+    if apart.unwrap_or_default() >= WIDE_FROM { BATCH_BYTES_WIDE } else { BATCH_BYTES }
 }
 
 impl Reader {
     /// A reader that sends to `batches` and reuses arenas from `recycled`. A line longer
     /// than `line_bytes_max` is cut there, so that the decoder refuses it.
     pub fn new(batches: Sender<RawBatch>, recycled: Receiver<Vec<u8>>, rows_max: usize, line_bytes_max: usize) -> Reader {
-        Reader { batches, recycled, seq: 0, rows_max: rows_max.clamp(1, BATCH_ROWS_MAX), line_bytes_max }
+        Reader { batches, recycled, seq: 0, rows_max: rows_max.clamp(1, BATCH_ROWS_MAX), batch_bytes: BATCH_BYTES, line_bytes_max }
+    }
+
+    /// The same with batches of so many bytes.
+    pub fn batch_bytes(mut self, bytes: usize) -> Reader {
+        self.batch_bytes = bytes;
+        self
     }
 
     /// Reads one input to its end. `read` is told of every chunk of (uncompressed) bytes.
@@ -152,7 +171,7 @@ impl Reader {
         loop {
             if !done {
                 // A line that is longer than a batch makes the arena grow, a batch at a time.
-                let room = BATCH_BYTES.saturating_sub(batch.arena.len()).max(BATCH_BYTES / 4);
+                let room = self.batch_bytes.saturating_sub(batch.arena.len()).max(self.batch_bytes / 4);
                 match fill(&mut *file, &mut batch.arena, room) {
                     Ok(0) => done = true,
                     Ok(n) => read(n),
@@ -185,7 +204,7 @@ impl Reader {
     fn arena(&self) -> Vec<u8> {
         let mut arena = self.recycled.try_recv().unwrap_or_default();
         arena.clear();
-        arena.reserve(BATCH_BYTES + BATCH_BYTES / 4 + super::batch::ARENA_PADDING);
+        arena.reserve(self.batch_bytes + self.batch_bytes / 4 + super::batch::ARENA_PADDING);
         arena
     }
 

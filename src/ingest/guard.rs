@@ -108,9 +108,13 @@ impl Guards {
         let mut mixed = vec![false; self.guarded.len()];
         for guarded in &self.paths {
             let Some(slots) = decoded.columns.get(guarded.number) else { continue };
-            for (place, row) in rows.iter().enumerate() {
-                let slot = slots.get(*row as usize).copied().unwrap_or_default();
-                if matches!(slot.kind(), Kind::Missing | Kind::Null) {
+            // Only rows that have the value are looked at. Both lists ascend.
+            let mut place = 0;
+            for (row, slot) in slots.present() {
+                while rows.get(place).is_some_and(|selected| *selected < row) {
+                    place += 1;
+                }
+                if rows.get(place) != Some(&row) || slot.kind() == Kind::Null {
                     continue;
                 }
                 let mut add = |conditions: &[u32]| {

@@ -196,7 +196,7 @@ fn may_be_null(mapped: &Mapped, source: &SourcePlan, field: &OutField, code: u16
 fn is_null(scene: &Scene<'_>, mapped: &Mapped, field: &OutField, place: usize) -> bool {
     match field.from.path() {
         Some(path) => {
-            let slot = scene.rows.columns.get(path).and_then(|slots| slots.get(mapped.rows[place] as usize)).copied().unwrap_or_default();
+            let slot = scene.rows.columns.get(path).map(|slots| slots.get(mapped.rows[place] as usize)).unwrap_or_default();
             !writable(scene.arena, field.from, slot)
         }
         None => mapped.column(scene.plan, field.from, place).is_none_or(|(column, at)| column.is_null(at)),
@@ -209,7 +209,8 @@ pub fn writable(arena: &Arena, from: From, slot: Slot) -> bool {
         (_, Kind::Missing | Kind::Null) => false,
         // Digits are copied as they are, even those that no double can hold.
         (From::SpliceNumber(_), Kind::Number) => true,
-        (From::SpliceNumber(_), _) => columns::number(arena.bytes(), slot).is_some(),
+        (From::SpliceInteger(_), _) if columns::is_integer(arena.bytes(), slot) => true,
+        (From::SpliceNumber(_) | From::SpliceInteger(_), _) => columns::number(arena.bytes(), slot).is_some(),
         (From::SpliceBoolean(_), _) => columns::boolean(arena.bytes(), slot).is_some(),
         _ => true,
     }
@@ -220,7 +221,7 @@ fn failed(scene: &Scene<'_>, mapped: &Mapped, field: &OutField, place: usize) ->
     let row = mapped.rows[place];
     match field.from.path() {
         Some(path) => {
-            let slot = scene.rows.columns.get(path).and_then(|slots| slots.get(row as usize)).copied().unwrap_or_default();
+            let slot = scene.rows.columns.get(path).map(|slots| slots.get(row as usize)).unwrap_or_default();
             !matches!(slot.kind(), Kind::Missing | Kind::Null)
         }
         None => {

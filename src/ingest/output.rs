@@ -32,8 +32,10 @@ pub struct Output {
     pub attaches: Vec<AttachOut>,
     /// Incidents linked to earlier ones, in order.
     pub links: Vec<LinkOut>,
-    /// Dead letters as JSON lines.
+    /// Dead letters as JSON lines, in the order of their events.
     pub dead: Vec<u8>,
+    /// Where each of them ends, and its event: number of the message, and in it.
+    pub letters: Vec<(u32, u16, usize)>,
     /// The arena, for the next batch.
     pub arena: Option<Vec<u8>>,
     /// What became of each event, where that was asked for.
@@ -118,6 +120,25 @@ pub enum TraceEnd {
 }
 
 impl Output {
+    /// Puts the dead letters, which the stages write one after the other, in the order of
+    /// their events: so that it does not depend on how batches were cut.
+    pub(super) fn sort_letters(&mut self) {
+        let keys = |letters: &[(u32, u16, usize)]| letters.is_sorted_by_key(|(message, element, _)| (*message, *element));
+        if keys(&self.letters) {
+            return;
+        }
+        let starts = std::iter::once(0).chain(self.letters.iter().map(|(.., end)| *end));
+        let mut parts: Vec<(u32, u16, usize, usize)> = self.letters.iter().zip(starts).map(|((message, element, end), start)| (*message, *element, start, *end)).collect();
+        parts.sort_by_key(|(message, element, ..)| (*message, *element));
+        let mut sorted = Vec::with_capacity(self.dead.len());
+        self.letters.clear();
+        for (message, element, start, end) in parts {
+            sorted.extend_from_slice(self.dead.get(start..end).unwrap_or_default());
+            self.letters.push((message, element, sorted.len()));
+        }
+        self.dead = sorted;
+    }
+
     /// Notes the end of a row, where that was asked for.
     pub(super) fn note(&mut self, scene: &Scene<'_>, row: u32, code: Option<u16>, end: TraceEnd, line: Option<u32>) {
         if let Some(trace) = &mut self.trace {

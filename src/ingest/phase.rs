@@ -99,6 +99,11 @@ impl Phase {
         Ok(Phase { inputs, numbers: Vec::new(), schemas, steps, shared: shared.len(), types, direct })
     }
 
+    /// How many columns it yields.
+    pub fn outputs(&self) -> usize {
+        self.direct.len()
+    }
+
     /// True when there is nothing to compute.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()

@@ -8,7 +8,7 @@ use datafusion::arrow::compute::interleave;
 use datafusion::arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 
 use super::decide::{Fingerprinter, RuleInput, WhereSource};
-use super::decode::{Kind, Slot, unescape};
+use super::decode::{Kind, SlotColumn, unescape};
 use super::map::Mapped;
 use super::phase::Phase;
 use super::plan::{FieldColumn, From, MatchValue, Plan, Spread};
@@ -133,14 +133,14 @@ fn conditions(phase: &Phase, scene: &mut Scene<'_>, mapped: &Mapped, fields: &[A
 /// Reads the text of a match field, place by place.
 #[derive(Clone)]
 enum Reader<'a> {
-    Slots(&'a [Slot]),
+    Slots(&'a SlotColumn),
     Text(&'a datafusion::arrow::array::StringViewArray),
     Other(&'a ArrayRef, Type),
 }
 
 fn reader<'a>(scene: &'a Scene<'_>, _mapped: &'a Mapped, fields: &'a [ArrayRef], value: MatchValue) -> Option<Reader<'a>> {
     match value {
-        MatchValue::Slot(path) => scene.rows.columns.get(path).map(|slots| Reader::Slots(slots)),
+        MatchValue::Slot(path) => scene.rows.columns.get(path).map(Reader::Slots),
         MatchValue::Field(number) => {
             let (column, field) = (fields.get(number)?, scene.plan.rule_fields.get(number)?);
             Some(match column.as_string_view_opt() {
@@ -160,7 +160,7 @@ fn fingerprints(readers: &mut [Reader<'_>], scene: &Scene<'_>, mapped: &Mapped, 
         for (number, reader) in readers.iter().enumerate() {
             let null = match reader {
                 Reader::Slots(slots) => {
-                    let slot = slots.get(mapped.rows[place] as usize).copied().unwrap_or_default();
+                    let slot = slots.get(mapped.rows[place] as usize);
                     match slot.kind() {
                         Kind::Missing | Kind::Null => true,
                         Kind::StringEscaped => {

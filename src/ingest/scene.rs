@@ -143,7 +143,7 @@ impl<'a> Scene<'a> {
         match source {
             Source::Event(path) => {
                 let slots = self.plan.path_numbers.get(path).and_then(|number| self.rows.columns.get(*number));
-                slots.and_then(|slots| slots.get(row as usize)).map_or(Value::Null, |slot| columns::value(self.arena.bytes(), *slot, ty))
+                slots.map_or(Value::Null, |slots| columns::value(self.arena.bytes(), slots.get(row as usize), ty))
             }
             Source::Record(record) => {
                 let Some(message) = self.message(row) else { return Value::Null };

@@ -52,6 +52,7 @@ impl Trial {
             decode: DecodeLimits::default(),
             record_bytes_max: None,
             trace: true,
+            spare: Default::default(),
         };
         Trial { turnstile: Turnstile::new(&plan), worker: Worker::new(Arc::new(shared)), plan, seq: 0, offset: 0 }
     }

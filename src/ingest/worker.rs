@@ -53,7 +53,39 @@ pub struct Shared {
     pub record_bytes_max: Option<usize>,
     /// Keep each event's outcome, for `explain`, `test` and `diff`.
     pub trace: bool,
+    /// Buffers for incidents that sinks gave back.
+    pub spare: Spare,
 }
+
+/// Buffers that go round between workers and sinks: memory that was touched once is
+/// cheaper than fresh memory, whose pages the kernel clears.
+#[derive(Debug, Clone)]
+pub struct Spare(crossbeam_channel::Sender<Vec<u8>>, crossbeam_channel::Receiver<Vec<u8>>);
+
+impl Default for Spare {
+    fn default() -> Spare {
+        let (give, take) = crossbeam_channel::bounded(SPARE_MAX);
+        Spare(give, take)
+    }
+}
+
+impl Spare {
+    /// Gives a buffer back; dropped where there are enough.
+    pub fn give(&self, buffer: Vec<u8>) {
+        if buffer.capacity() > 0 {
+            let _ = self.0.try_send(buffer);
+        }
+    }
+
+    fn take(&self) -> Vec<u8> {
+        let mut buffer = self.1.try_recv().unwrap_or_default();
+        buffer.clear();
+        buffer
+    }
+}
+
+/// Buffers kept for reuse (count): as many as batches can be under way with a few workers.
+const SPARE_MAX: usize = 16;
 
 /// A worker's own memory, reused from batch to batch.
 pub struct Worker {
@@ -139,6 +171,7 @@ impl Worker {
             self.decide_and_emit(&shared, &mut scene, &mapped, &fields, rules, turn, &mut output)?;
         }
         self.rows[number as usize] = Some(rows);
+        output.sort_letters();
         output.messages = messages.len() as u64;
         output.arena = arena.recycle();
         Ok(output)
@@ -176,6 +209,7 @@ impl Worker {
                     let letter = Letter { reason: reject.reason.as_str(), detail: &detail, message, element: message.element, raw };
                     push_letter(&mut output.dead, &letter, &shared.plan.name, &shared.plan.sources[source].name, &shared.partitions, &mut self.times);
                     output.dead.push(b'\n');
+                    output.letters.push((number as u32, message.element.unwrap_or_default(), output.dead.len()));
                 }
             }
         }
@@ -252,6 +286,7 @@ impl Worker {
         let mut emitter = Emitter::new(plan, scene, mapped);
         let mut links = decided.links.iter().peekable();
         output.lines.reserve(places.len());
+        output.incidents = shared.spare.take();
         output.incidents.reserve(self.incident_bytes + self.incident_bytes / 8);
         for (number, verdict) in decided.verdicts.iter().enumerate() {
             let (place, at) = (places[number] as usize, origins[number]);
@@ -406,6 +441,8 @@ fn letter(times: &mut TimeText, shared: &Shared, scene: &Scene<'_>, row: u32, re
     let letter = Letter { reason, detail, message, element, raw: raw.raw(scene.arena.bytes()) };
     push_letter(&mut output.dead, &letter, &shared.plan.name, &scene.plan.name, &shared.partitions, times);
     output.dead.push(b'\n');
+    let message = scene.rows.messages.get(row as usize).copied().unwrap_or_default();
+    output.letters.push((message, element.unwrap_or_default(), output.dead.len()));
 }
 
 /// A secret for fingerprints, from the system's random numbers.

@@ -140,6 +140,7 @@ pub fn drive(spec: DriveSpec, live: Arc<Live>, stop: Arc<AtomicBool>) -> Result<
         decode: DecodeLimits::default(),
         record_bytes_max: Some(EMBEDDED_MESSAGE_BYTES_MAX / 2),
         trace: false,
+        spare: Default::default(),
     });
     let sent: SendTimes = Arc::new((0..topics.partitions().len()).map(|_| Mutex::new(Vec::new())).collect());
     let abort = Arc::new(AtomicBool::new(false));
@@ -156,7 +157,7 @@ pub fn drive(spec: DriveSpec, live: Arc<Live>, stop: Arc<AtomicBool>) -> Result<
         ConsumerSpec {
             settings: Settings::consumer(broker.bootstrap(), &plan.name).embedded(),
             topics: topics.clone(),
-            cut: Cut { bytes: 1 << 20, rows: crate::ingest::files::BATCH_ROWS_MAX, linger: Duration::from_millis(5) },
+            cut: Cut { bytes: crate::ingest::files::batch_bytes(&plan), rows: crate::ingest::files::BATCH_ROWS_MAX, linger: Duration::from_millis(5) },
             gaps: Gaps::Forbidden,
             credit: Some((credit.clone(), 0)),
             stop: consumer_stop.clone(),
@@ -207,6 +208,7 @@ pub fn drive(spec: DriveSpec, live: Arc<Live>, stop: Arc<AtomicBool>) -> Result<
                     let _ = recycle.try_send(arena);
                 }
                 let batch = to_batch(&output, &plan, &shared, &sent, &mut times)?;
+                shared.spare.give(std::mem::take(&mut output.incidents));
                 if out.send(batch).is_err() {
                     // The producer has failed; its own error is the one to report.
                     break;

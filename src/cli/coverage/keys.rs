@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::json::{content, members, string};
+use super::shape::Look;
 use super::words::title;
 use crate::cli::text::visible;
 use crate::expr::path::{Path, Step};
@@ -17,12 +18,14 @@ pub const KEY_CHARS_MAX: usize = 120;
 const FIELDS_MAX: usize = 256;
 /// Different values per watched field (count): a field with more of them tells no kinds apart.
 const VALUES_MAX: usize = 64;
+/// Values of a watched field whose look is examined (count): addresses and times are no kinds.
+const LOOKED_AT: usize = 4;
 /// Watched fields that are shown (count).
 const FIELDS_SHOWN: usize = 3;
 
 /// Paths that name the kind of an event, lower case, best first. What is before `+` must be
 /// there too: numbers of events mean something only beside the log they stand in.
-const KINDS: [&[&str]; 44] = [
+const KINDS: [&[&str]; 45] = [
     &["channel", "eventid"],
     &["log_name", "event_id"],
     &["eventlog", "eventid"],
@@ -47,6 +50,7 @@ const KINDS: [&[&str]; 44] = [
     &["eventtype"],
     &["event_type"],
     &["event_key"],
+    &["servicename", "actionname"],
     &["event.category"],
     &["@stream"],
     &["_path"],
@@ -187,8 +191,9 @@ impl Keys {
             .filter_map(|(name, values)| {
                 let counts = values.counts.as_ref()?;
                 // Values that come once each name single events, not kinds.
+                let kinds = !counts.keys().take(LOOKED_AT).any(|value| matches!(Look::of_text(value), Look::Ip | Look::Time | Look::Epoch | Look::Uuid | Look::Mail | Look::Mac | Look::Sha256 | Look::Json | Look::Path));
                 let repeated = values.events > counts.len() as u64 || values.events < 4;
-                (repeated && values.events * 5 >= self.without).then(|| (values.events as f64 * entropy(counts, values.events), &**name, counts))
+                (kinds && repeated && values.events * 5 >= self.without).then(|| (values.events as f64 * entropy(counts, values.events), &**name, counts))
             })
             .collect();
         fields.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));

@@ -3,7 +3,7 @@
 
 use super::report::{GroupReport, PathReport, Report};
 use crate::cli::output::{Style, number, style};
-use crate::cli::text::{Cut, Grid, count, visible, wrap};
+use crate::cli::text::{Cut, Grid, REPORT_COLUMNS, clip, count, visible, width, wrap};
 
 /// Keys of unclassified events whose paths are shown (count), unless `--top 0` asks for all.
 const KEYS_DETAILED: usize = 3;
@@ -57,7 +57,7 @@ fn overview(report: &Report, top: usize) -> String {
     if typed.is_empty() {
         return String::new();
     }
-    let mut grid = Grid::new(0).text("type", 42, Cut::End).text("source", 14, Cut::End).number("events", 11).number("incidents", 11).number("paths", 5).number("mapped", 6).number("suggested", 9);
+    let mut grid = Grid::new(0).text("type", 60, Cut::End).text("source", 20, Cut::End).number("events", 11).number("incidents", 11).number("paths", 5).number("mapped", 6).number("suggested", 9);
     for group in typed.iter().take(top) {
         let suggested = group.suggested();
         let plain = |text: String| (text, None);
@@ -84,11 +84,14 @@ fn more(what: &str, how: &str) -> String {
 }
 
 fn one(group: &GroupReport, top: usize) -> String {
-    let mut text = format!("\n{}  {}\n", style(&group.title(), Style::Head), style(&format!("{} from {}", count(group.events, "event", "events"), group.source), Style::Dim));
+    let from = format!("{} from {}", count(group.events, "event", "events"), group.source);
+    let title = group.title();
+    let title = clip(&title, REPORT_COLUMNS.saturating_sub(width(&from) + 2), Cut::Middle);
+    let mut text = format!("\n{}  {}\n", style(&title, Style::Head), style(&from, Style::Dim));
     if group.incidents > 0 {
         text.push_str(&fields(group));
     }
-    let mut grid = Grid::new(2).text("path", 34, Cut::Middle).number("fill", 5).text("type", 14, Cut::End).text("example", 19, Cut::End).text("mapped to", 18, Cut::End);
+    let mut grid = Grid::new(2).text("path", 60, Cut::Middle).number("fill", 5).text("type", 16, Cut::End).text("example", 32, Cut::End).text("mapped to", 30, Cut::End);
     for path in group.paths.iter().take(top) {
         let (reader, look) = reader(path);
         grid.styled([
@@ -160,7 +163,7 @@ fn keys(report: &Report, top: usize) -> String {
     }
     let events: u64 = report.keys.iter().map(|key| key.events).sum::<u64>() + report.keys_lost;
     let mut text = format!("\n{}  {}\n", style("not classified", Style::Head), style(&format!("{}, {}", count(events, "event", "events"), count(report.keys.len() as u64, "key", "keys")), Style::Dim));
-    let mut grid = Grid::new(2).number("events", 11).text("key", 54, Cut::End).text("first seen", 29, Cut::Start);
+    let mut grid = Grid::new(2).number("events", 11).text("key", 90, Cut::Middle).text("first seen", 30, Cut::Start);
     for key in report.keys.iter().take(top) {
         grid.row([number(key.events), key.key.shown(), visible(&key.first).into_owned()]);
     }

@@ -177,7 +177,7 @@ fn one(plan: &Plan, suggester: &Suggester, number: u16, subject: &Subject, group
             (name, full)
         })
         .collect();
-    let suggestions = suggester.suggest(&leaves, &usage, &|field| full.iter().any(|(name, full)| *full && *name == field));
+    let suggestions = suggester.suggest(&leaves, group.profile.events, &usage, &|field| full.iter().any(|(name, full)| *full && *name == field));
     let mut paths: Vec<PathReport> = leaves
         .iter()
         .zip(suggestions)

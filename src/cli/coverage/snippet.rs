@@ -3,7 +3,7 @@
 use super::keys::Key;
 use super::report::{GroupReport, Report};
 use super::suggest::Suggestion;
-use crate::cli::text::visible;
+use crate::cli::text::{REPORT_COLUMNS, visible, width};
 use crate::config::schema::Schema;
 
 /// Longest expression that is written out in a `coalesce` with the one there is (characters).
@@ -31,14 +31,14 @@ fn classify(report: &Report, schema: &Schema, has_key: bool, top: usize, text: &
         .collect();
     let mut rules: Vec<String> = shown()
         .filter_map(|key| match &key.key {
-            Key::When { when, .. } => Some(line(&format!("  - {{ type: {}, when: {} }}", scalar(&name(key.key.type_name())), quoted(when)), key.events)),
+            Key::When { when, .. } => Some(rule(&name(key.key.type_name()), when, key.events)),
             _ => None,
         })
         .collect();
     if let Some(field) = report.telling.first() {
         rules.extend(field.values.iter().take(top).map(|(value, events)| {
             let when = format!("{} = '{}'", field.path, value.replace('\'', "''"));
-            line(&format!("  - {{ type: {}, when: {} }}", scalar(&name(super::words::title(value))), quoted(&when)), *events)
+            rule(&name(super::words::title(value)), &when, *events)
         }));
     }
     if own.is_empty() && rules.is_empty() {
@@ -57,6 +57,12 @@ fn classify(report: &Report, schema: &Schema, has_key: bool, top: usize, text: &
     if !schema.types.is_empty() {
         text.push_str("# new types go into schema/types.yaml too\n");
     }
+}
+
+/// A rule on one line, or on two where it is long.
+fn rule(name: &str, when: &str, events: u64) -> String {
+    let one = line(&format!("  - {{ type: {}, when: {} }}", scalar(name), quoted(when)), events);
+    if width(one.trim_end()) <= REPORT_COLUMNS { one } else { format!("{}    when: {}\n", line(&format!("  - type: {}", scalar(name)), events), quoted(when)) }
 }
 
 fn line(text: &str, events: u64) -> String {

@@ -13,6 +13,8 @@ use crate::config::schema::{FieldKind, Schema};
 
 /// A field that has a value in this share of the incidents (percent) needs no other path.
 pub const FILLED_PERCENT: u64 = 99;
+/// A path that has a value in less than this share of the events (percent) is not suggested.
+pub const FILL_MIN_PERCENT: u64 = 1;
 
 /// What a path could be mapped to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,9 +77,9 @@ const RULES: [Rule; 38] = [
     rule("file_sha256", &["sha256"], &[], &[], Check::Is(Look::Sha256)),
     rule("file_sha1", &["sha1"], &[], &[], Check::Is(Look::Sha1)),
     rule("file_md5", &["md5"], &[], &[], Check::Is(Look::Md5)),
-    rule("process", &["process"], &[], &["id", "time", "user", "parent", "hash", "dst", "start", "type", "status", "logon"], Check::Word),
+    rule("process", &["process"], &[], &["id", "time", "user", "parent", "hash", "dst", "start", "type", "status", "logon", "tag", "scan", "registry", "container", "repository"], Check::Word),
     rule("process", &["name", "path"], &["process"], IDS, Check::Word),
-    rule("user_agent", &["agent"], &[], &["id", "version"], Check::Word),
+    rule("user_agent", &["useragent"], &[], &["id", "version"], Check::Word),
     rule("sender_domain", &["domain"], &["sender"], &[], Check::Is(Look::Domain)),
     rule("sender", &["sender", "mail"], &["sender"], IDS, Check::Is(Look::Mail)),
     rule("recipient", &["recipient", "mail"], &["recipient"], IDS, Check::Is(Look::Mail)),
@@ -130,13 +132,15 @@ impl Suggester {
         Suggester { known }
     }
 
-    /// One suggestion or none per path. `filled` tells whether a field needs no other path.
-    pub fn suggest(&self, leaves: &[Leaf<'_>], usage: &Usage, filled: &dyn Fn(&str) -> bool) -> Vec<Option<Suggestion>> {
+    /// One suggestion or none per path of a group of `events`. `filled` tells whether a
+    /// field needs no other path.
+    pub fn suggest(&self, leaves: &[Leaf<'_>], events: u64, usage: &Usage, filled: &dyn Fn(&str) -> bool) -> Vec<Option<Suggestion>> {
         let mut found: Vec<Option<Suggestion>> = leaves
             .iter()
             .map(|leaf| {
                 // Without an example all values are blank.
-                let free = leaf.stat.example.is_some() && usage.of(&leaf.canonical()).fields.is_empty();
+                let there = leaf.stat.example.is_some() && leaf.stat.events * 100 >= events * FILL_MIN_PERCENT;
+                let free = there && usage.of(&leaf.canonical()).fields.is_empty();
                 if free { self.of(leaf, filled) } else { None }
             })
             .collect();
@@ -302,7 +306,7 @@ mod tests {
         profile.add(event.as_bytes(), &mut 1000);
         let leaves: Vec<Leaf<'_>> = profile.leaves().collect();
         let suggester = Suggester::new(&Schema::default(), known.iter().copied());
-        let found = suggester.suggest(&leaves, &Usage::default(), &|_| false);
+        let found = suggester.suggest(&leaves, 1, &Usage::default(), &|_| false);
         leaves.iter().zip(found).filter_map(|(leaf, s)| s.map(|s| format!("{}={}{}", leaf.shown(), s.field, if s.new { "*" } else { "" }))).collect()
     }
 

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray};
-
 use super::keys::{Key, Keys, would_be};
 use super::profile::{PATHS_MAX, Profile};
 use crate::cli::samples::place;
 use crate::error::Error;
+use crate::expr::reference::array_value;
+use crate::expr::value::Type;
 use crate::ingest::batch::{Partitions, RawBatch};
 use crate::ingest::columns::Arena;
 use crate::ingest::decode::{DecodeLimits, Decoder, Rows};
@@ -110,9 +110,9 @@ impl Survey {
                 }
             }
             let columns = scene.evaluate(&source.key, &asked, &mut Vec::new());
-            let values = columns.first().and_then(|column| column.as_string_view_opt());
             for (at, row) in asked.iter().enumerate().filter(|(at, _)| open.get(*at) == Some(&true)) {
-                let value = values.filter(|column| column.is_valid(at)).map(|column| column.value(at));
+                let value = columns.first().map(|column| array_value(column, at, Type::Text));
+                let value = value.as_ref().and_then(|value| value.as_text());
                 if !value.is_some_and(|value| source.table.contains_key(value)) {
                     keys.insert(*row, value.map(str::to_owned));
                 }

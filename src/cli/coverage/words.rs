@@ -28,7 +28,7 @@ const SYNONYMS: [(&str, &[&str]); 30] = [
     ("rule", &["rulename", "policy"]),
     ("name", &["title", "displayname", "caption"]),
     ("id", &["identifier", "guid", "uuid"]),
-    ("agent", &["ua"]),
+    ("useragent", &["ua"]),
     ("action", &["actiontaken", "act"]),
     ("path", &["filepath"]),
     ("hash", &["hashes", "checksum", "digest"]),
@@ -36,7 +36,7 @@ const SYNONYMS: [(&str, &[&str]); 30] = [
 ];
 
 /// Names that are written without a sign between their words.
-const GLUED: [(&str, &[&str]); 34] = [
+const GLUED: [(&str, &[&str]); 33] = [
     ("srcip", &["src", "ip"]),
     ("sourceip", &["src", "ip"]),
     ("clientip", &["src", "ip"]),
@@ -66,8 +66,7 @@ const GLUED: [(&str, &[&str]); 34] = [
     ("devicename", &["host"]),
     ("processname", &["process", "name"]),
     ("parentimage", &["parent", "process"]),
-    ("useragent", &["agent"]),
-    ("eventtime", &["event", "time"]),
+        ("eventtime", &["event", "time"]),
     ("accountname", &["user"]),
     ("loginname", &["user"]),
     ("accountid", &["account", "id"]),
@@ -84,7 +83,7 @@ pub fn words(name: &str) -> Vec<String> {
     let squashed: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
     match () {
         // These two pairs mean something else than their words.
-        () if squashed.ends_with("useragent") => add("agent"),
+        () if squashed.ends_with("useragent") => add("useragent"),
         () if squashed.ends_with("commandline") && squashed.starts_with("parent") => ["parent", "cmd"].iter().for_each(|word| add(word)),
         () if squashed.ends_with("commandline") => add("cmd"),
         () if squashed.ends_with("accountid") => ["account", "id"].iter().for_each(|word| add(word)),
@@ -180,7 +179,7 @@ mod tests {
         assert_eq!(words("id_orig_h"), ["id", "src", "ip", "h"]);
         assert_eq!(words("p_schema_version"), ["p", "schema", "version"]);
         assert_eq!(words("userName"), ["user", "name"]);
-        assert_eq!(words("ClientRequestUserAgent"), ["agent"]);
+        assert_eq!(words("ClientRequestUserAgent"), ["useragent"]);
         assert_eq!(words("process.command_line"), ["cmd"]);
         assert_eq!(words("SHA256"), ["sha256"]);
         assert_eq!(words("TargetUserSid"), ["dst", "user", "signature"]);

@@ -37,7 +37,7 @@ pub const LETTERS_REMEMBERED_MAX: usize = 4_000_000;
 
 /// `dead-letters replay`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Each message keeps the coordinates of its letter (topic or file, partition, offset, number of the event), so an\nincident has the id that it would have had at first, and a letter given twice counts once. What fails again goes to\n--dead-letters, as does, unchanged, what names a source that the pipeline does not have. Rules see only these\nmessages: what an earlier incident would have attached to itself may become one of its own.\n\nExamples:\n  catchment replay pipelines/soc events/ -o incidents.ndjson --dead-letters dead.ndjson\n  catchment dead-letters list dead.ndjson\n  (mend the pipeline)\n  catchment dead-letters replay pipelines/soc dead.ndjson -o more.ndjson --dead-letters still-dead.ndjson\n\nExit codes: 0 done and the ledger adds up; 1 it does not, or some lines could not be used; 2 could not be done.")]
+#[command(after_help = "Each message keeps the coordinates of its letter (topic or file, partition, offset, number of the event), so an incident has the id that it would have had at first, and a letter given twice counts once. What fails again goes to --dead-letters, as does, unchanged, what names a source that the pipeline does not have. Rules see only these messages: what an earlier incident would have attached to itself may become one of its own.\n\nExamples:\n  catchment replay pipelines/soc events/ -o incidents.ndjson --dead-letters dead.ndjson\n  catchment dead-letters list dead.ndjson\n  (mend the pipeline)\n  catchment dead-letters replay pipelines/soc dead.ndjson -o more.ndjson --dead-letters dead2.ndjson\n\nExit codes: 0 done and the ledger adds up; 1 it does not, or some lines could not be used; 2 could not be done.")]
 pub struct ReplayArgs {
     /// The pipeline: a directory with a pipeline.yaml, or the file
     pub pipeline: PathBuf,
@@ -95,6 +95,7 @@ pub fn run(args: &ReplayArgs) -> Result<Answer, Error> {
         decode: DecodeLimits::default(),
         record_bytes_max: None,
         trace: false,
+        spare: Default::default(),
     });
     let mut pool = Pool::start(shared, 1)?;
     let Some(batches) = pool.sender() else { return Err(Error::bug("the pool takes no batches")) };
@@ -128,7 +129,8 @@ pub fn run(args: &ReplayArgs) -> Result<Answer, Error> {
     if !args.quiet {
         let unusable: u64 = found.unknown_sources.values().sum();
         let fed = found.letters - unusable - repeated;
-        eprintln!("{} of {} fed again, {} given twice", output::number(fed), count(found.letters, "dead letter", "dead letters"), output::number(repeated));
+        let twice = if repeated == 0 { String::new() } else { format!(", {} given twice", output::number(repeated)) };
+        eprintln!("{} of {} fed again{twice}", output::number(fed), count(found.letters, "dead letter", "dead letters"));
         summary::print(&counts, &plan, &stats(&counts, started));
     }
     let clean = found.bad == 0 && found.unknown_sources.is_empty();

@@ -193,6 +193,8 @@ impl Changes {
         if kinds.is_empty() {
             return;
         }
+        // Labels follow from the mapping: of interest last.
+        kinds.sort_by_key(|(kind, _)| matches!(kind, Kind::Field(_, field) if field.starts_with("labels.")));
         self.changed += 1;
         *self.types.entry(shown_type.clone()).or_default() += 1;
         let mut fresh = false;

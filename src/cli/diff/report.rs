@@ -39,7 +39,7 @@ fn endings(changes: &Changes) -> String {
         Kind::Ending(before, after, name) => Some((before.clone(), after.clone(), name.clone())),
         _ => None,
     });
-    let mut grid = Grid::new(2).text("ended as", 29, Cut::End).text("would end as", 29, Cut::End).text("type", 25, Cut::End).number("events", 9);
+    let mut grid = Grid::new(2).text("ended as", 60, Cut::End).text("would end as", 60, Cut::End).text("type", 60, Cut::End).number("events", 11);
     for ((before, after, name), tally) in rows.iter().take(ROWS_MAX) {
         grid.row([before.clone(), after.clone(), name.clone(), number(tally.events)]);
     }
@@ -51,7 +51,7 @@ fn types(changes: &Changes) -> String {
         Kind::Type(before, after) => Some((before.clone(), after.clone())),
         _ => None,
     });
-    let mut grid = Grid::new(2).text("was of type", 42, Cut::End).text("would be", 42, Cut::End).number("events", 9);
+    let mut grid = Grid::new(2).text("was of type", 60, Cut::End).text("would be", 60, Cut::End).number("events", 11);
     for ((before, after), tally) in rows.iter().take(ROWS_MAX) {
         grid.row([before.clone(), after.clone(), number(tally.events)]);
     }
@@ -74,14 +74,14 @@ fn fields(changes: &Changes) -> String {
     }
     let mut rows: Vec<_> = merged.into_iter().collect();
     rows.sort_by(|a, b| a.0.starts_with("labels.").cmp(&b.0.starts_with("labels.")).then(b.1.0.events.cmp(&a.1.0.events)).then(a.0.cmp(b.0)));
-    let mut grid = Grid::new(2).text("field", 20, Cut::End).text("type", 19, Cut::End).number("events", 8).number("gained", 7).number("lost", 7).text("for example", 27, Cut::End);
+    let mut grid = Grid::new(2).text("field", 30, Cut::End).text("type", 30, Cut::End).number("events", 11).number("gained", 11).number("lost", 11).text("for example", 43, Cut::End);
     for (field, (tally, types)) in rows.iter().take(ROWS_MAX) {
         let types = match types.as_slice() {
             [one] => (*one).to_owned(),
             several => count(several.len() as u64, "type", "types"),
         };
         let blank = |n: u64| if n == 0 { String::new() } else { number(n) };
-        let sample = tally.sample.as_ref().map(|(before, after)| format!("{} → {}", clip(before, 12, Cut::End), clip(after, 12, Cut::End))).unwrap_or_default();
+        let sample = tally.sample.as_ref().map(|(before, after)| format!("{} → {}", clip(before, 20, Cut::End), clip(after, 20, Cut::End))).unwrap_or_default();
         grid.row([(*field).to_owned(), types, number(tally.events), blank(tally.gained), blank(tally.lost), sample]);
     }
     section("fields of incidents on both sides", &grid, rows.len())

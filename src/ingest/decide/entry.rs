@@ -1,4 +1,4 @@
-//! An entry of the table: 28 bytes, two of them in its mark ([`super::marks`]), which is all
+//! An entry of the table: 28 bytes, two of them in its mark (`marks`), which is all
 //! that a search looks at, and 26 here.
 
 /// Bits of an offset that an entry keeps.

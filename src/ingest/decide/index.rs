@@ -1,8 +1,8 @@
 //! Which incidents were created lately, by fingerprint: the index of one rule in one shard.
 //!
-//! A segmented bucketized cuckoo table of 28-byte entries ([`super::segment`]). An entry
-//! holds one incident, or names the chain ([`super::chain`]) of a key with several. Time
-//! runs in slices ([`super::slices`]): what is behind the floor is dead, and a dead slot is
+//! A segmented bucketized cuckoo table of 28-byte entries (`segment`). An entry
+//! holds one incident, or names the chain (`chain`) of a key with several. Time
+//! runs in slices (`slices`): what is behind the floor is dead, and a dead slot is
 //! free for whoever comes by. Every segment grows, shrinks and is swept alone, at its own
 //! moment, so that no insert waits for more than one segment.
 

@@ -13,7 +13,7 @@ pub(super) const SLOTS: usize = 16;
 pub(super) struct Marks {
     /// Part of the keys.
     pub prints: [u8; SLOTS],
-    /// Tags of their slices, see [`super::slices`]; 0 = empty.
+    /// Tags of their slices, see `slices`; 0 = empty.
     pub tags: [u8; SLOTS],
 }
 

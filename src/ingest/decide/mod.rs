@@ -2,10 +2,10 @@
 //! attached to an earlier incident, linked or created closed.
 //!
 //! Conditions (`when`) and fingerprints (`match`) arrive already evaluated for
-//! the whole batch; the loop in [`rules`] walks the rows in offset order and the
-//! rules in their order. A [`shard::Shard`] per input partition (one for all with
+//! the whole batch; the loop in `rules` walks the rows in offset order and the
+//! rules in their order. A `shard::Shard` per input partition (one for all with
 //! [`Scope::Process`]) holds a clock and, per matching rule, an [`index::Index`]
-//! of the incidents created lately; [`candidates`] keeps the creation-time values
+//! of the incidents created lately; `candidates` keeps the creation-time values
 //! that `where existing.x` reads.
 //!
 //! # What exactly is decided
@@ -43,9 +43,24 @@
 //! - **`where`** sees values as of creation. If they were evicted (bytes) the incident
 //!   does not match and [`Decided::where_unknown`] counts it. One search asks at most
 //!   [`WHERE_TRIES_MAX`] incidents.
-//! - **Bytes.** At its bound an index gives up its oldest slice of time early:
-//!   duplicates may pass, nothing is lost, [`Stats::horizon_ms`] shows it.
+//! - **Bytes.** [`DecideSpec::index_bytes_max`] bounds each shard. With any `where`, half of it is
+//!   for the values that `where` reads; the rest is for the indexes, of which half is divided
+//!   evenly and half goes to whoever needs it first. At its bound an index gives up its oldest
+//!   slice of time (a 64th of its horizon): duplicates may pass, nothing is lost,
+//!   [`Stats::horizon_ms`] shows it. Where that makes no room (a hot key's chain; more keys in
+//!   one slice than fit) single incidents go, oldest first, and [`Stats::evicted`] counts them.
+//!   A bound too small for even an empty index remembers nothing.
+//! - **Ranges.** A horizon is cut at 8.7 years, times at +-18 million years. Origins of one
+//!   partition only go forward; if they do go back, values of `where` from there on are
+//!   forgotten, and an index may still name the incidents of the first time.
+//! - **A dropped shard** is forgotten whole, with [`Scope::Process`] that of all partitions.
 //! - All of it depends on the order of rows only, never on how they are cut into batches.
+//!
+//! # Room for what comes later
+//!
+//! `shard::Shard::remember` is the only way in: undoing an open transaction means noting there
+//! what was inserted, in order, and taking it out again backwards; persisting the index means
+//! writing the same notes to a topic and inserting them again.
 
 mod anchors;
 mod candidates;

@@ -168,7 +168,7 @@ impl Segment {
         (self.entries[bucket][slot], self.marks[bucket].tags[slot])
     }
 
-    /// Writes an entry where [`Segment::find`] found its key or [`Segment::vacate`] made room for it.
+    /// Writes an entry where `Segment::find` found its key or `Segment::vacate` made room for it.
     #[inline]
     pub fn set(&mut self, place: Place, entry: Entry, print: u8, tag: u8) {
         let (bucket, slot) = (place.bucket as usize, place.slot as usize);

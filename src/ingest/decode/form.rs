@@ -62,8 +62,6 @@ struct Form {
     literals: Box<[u32]>,
     integers: Box<[u32]>,
     others: Box<[u32]>,
-    /// Where the values of paths are, by what they are, so that each loop does one thing.
-    missing: Box<[u32]>,
     found: Places,
     top: Box<[Member]>,
     /// Numbers of their keys, see [`Rows::top_keys`].
@@ -220,10 +218,11 @@ impl Form {
 
     #[inline(always)]
     fn fill(&self, tokens: &Tokens<'_>, rows: &mut Rows) {
+        let row = rows.events.len();
         let columns = &mut rows.columns;
         let mut push = |column: u32, slot: Slot| {
             if let Some(column) = columns.get_mut(column as usize) {
-                column.push(slot);
+                column.push(row, slot);
             }
         };
         for (column, place) in &self.found.strings {
@@ -234,9 +233,6 @@ impl Form {
         }
         for (column, place) in &self.found.containers {
             push(*column, tokens.container_slot(place.first as usize, place.last as usize + 1));
-        }
-        for column in &self.missing {
-            push(*column, Slot::MISSING);
         }
         rows.top_keys.extend_from_slice(&self.top_keys);
         for member in &self.top {
@@ -276,10 +272,10 @@ impl Form {
             };
             list.push(token as u32);
         }
-        let (mut missing, mut places) = (Vec::new(), Places::default());
+        let mut places = Places::default();
         for (column, slot) in (0u32..).zip(&found.slots) {
             match slot.kind() {
-                Kind::Missing => missing.push(column),
+                Kind::Missing => {}
                 Kind::String | Kind::StringEscaped => places.strings.push((column, Place::of(*slot, tokens)?)),
                 Kind::Object | Kind::Array => places.containers.push((column, Place::of(*slot, tokens)?)),
                 _ => places.primitives.push((column, Place::of(*slot, tokens)?)),
@@ -299,7 +295,6 @@ impl Form {
             literals: literals.into(),
             integers: integers.into(),
             others: others.into(),
-            missing: missing.into(),
             found: places,
             top: top.collect::<Option<Vec<_>>>()?.into(),
             top_keys: top_keys.into(),

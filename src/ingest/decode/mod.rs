@@ -1,14 +1,21 @@
 //! From messages to rows: JSON is checked completely, and only what the pipeline reads is recorded.
 //!
-//! One pass of SIMD code turns a message into tokens ([`index`]); one walk over the tokens checks the grammar and
-//! fills one [`Slot`] per path and event. A message that breaks any rule of RFC 8259, also in what
-//! nobody reads, is rejected as a whole and changes nothing else.
+//! 1. [`index`]: one pass of SIMD code turns a message into tokens. It checks UTF-8, control characters in strings, escapes,
+//!    and that strings end.
+//! 2. `form`: if the tokens and the keys that matter are those of an event seen before, the grammar is known to be good and all values
+//!    are where they were; only literals and numbers are checked.
+//! 3. `walk` (and `skip`, for what nobody reads): otherwise the whole grammar is checked token by token, and one
+//!    [`Slot`] per path is filled.
+//! 4. `resolve`: if a key that leads on came twice in one object, paths are looked up anew, slowly.
+//!
+//! A message that breaks any rule of RFC 8259 is rejected as a whole and changes nothing else.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod block;
+mod column;
 mod form;
 pub mod index;
 mod key;
@@ -28,6 +35,7 @@ mod x86;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use column::{Cursor, SlotColumn};
 use form::Forms;
 pub use form::{FORM_KEY_BYTES_MAX, FORM_TOKENS_MAX};
 use index::Instructions;
@@ -117,7 +125,7 @@ impl Decoder {
     pub fn decode(&mut self, arena: &[u8], range: Range<usize>, message: u32, rows: &mut Rows) -> Result<u32, Reject> {
         let before = rows.len();
         if rows.columns.len() != self.shape.path_count() {
-            rows.columns.resize_with(self.shape.path_count(), Vec::new);
+            rows.columns.resize_with(self.shape.path_count(), SlotColumn::default);
         }
         let result = if range.end.checked_add(PADDING).is_some_and(|end| end <= arena.len()) {
             self.message(arena, range, message, rows)
@@ -266,8 +274,11 @@ impl Cut<'_> {
         if self.found.repeated {
             resolve_again(&self.walk, self.found, i);
         }
+        let row = self.rows.events.len();
         for (column, slot) in self.rows.columns.iter_mut().zip(&self.found.slots) {
-            column.push(*slot);
+            if !slot.is_missing() {
+                column.push(row, *slot);
+            }
         }
         Ok(after)
     }

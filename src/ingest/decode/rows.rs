@@ -1,15 +1,16 @@
 //! What the decoder produces: one row an event, one column a path.
 
+use super::column::SlotColumn;
 use super::shape::Shape;
 use super::slot::Slot;
 
 /// Columnar result of decoding, reused between batches.
 ///
-/// `columns[path][row]`; all columns, `events`, `messages` and `elements` have the same length.
+/// `columns[path]` has the rows that have a value there; `events`, `messages` and `elements` have the same length.
 #[derive(Debug, Default)]
 pub struct Rows {
     /// One column per path of the shape, in the order given to [`Shape::new`].
-    pub columns: Vec<Vec<Slot>>,
+    pub columns: Vec<SlotColumn>,
     /// The raw text of each event.
     pub events: Vec<Slot>,
     /// The `message` argument of the decode call that each row came from.
@@ -29,7 +30,7 @@ pub struct Rows {
 impl Rows {
     /// Empty rows for a shape.
     pub fn new(shape: &Shape) -> Rows {
-        Rows { columns: vec![Vec::new(); shape.path_count()], ..Rows::default() }
+        Rows { columns: vec![SlotColumn::default(); shape.path_count()], ..Rows::default() }
     }
 
     /// Forgets all rows, keeps the memory.

@@ -82,6 +82,13 @@ impl Builder<'_> {
         };
         let per_source: Vec<Fields> = pipeline.sources.iter().map(|source| self.fields(source)).collect();
         let mut known = infos(per_source.iter().flat_map(|fields| fields.star.iter().chain(fields.types.values().flatten())));
+        // A rule sees no more than the incident has: where some types do not map a field, the event's value does not stand for it.
+        for (name, info) in &mut known {
+            let always = per_source.iter().all(|fields| fields.star.iter().any(|definition| *definition.name == **name));
+            if matches!(info, FieldInfo::Path(_)) && !always {
+                *info = FieldInfo::Typed(Type::Text);
+            }
+        }
         // A field whose expression is wrong is a field all the same: one mistake, one message.
         for (name, _) in pipeline.map.iter().chain(pipeline.sources.iter().flat_map(|s| &s.map)).flat_map(|section| &section.fields) {
             known.entry(name.value.clone()).or_insert(FieldInfo::Typed(Type::Text));
@@ -354,9 +361,6 @@ impl Builder<'_> {
         let top_level = self.pipeline.sink.labels != model::Labels::None;
         let explode = source.explode.as_ref().map(|path| path.value.clone());
         let shape = Shape::new(&paths.paths, ShapeOptions { top_level, explode });
-        let mut mapped_keys: Vec<Box<str>> = paths.paths.iter().filter_map(|p| p.root_key()).map(Into::into).collect();
-        mapped_keys.sort();
-        mapped_keys.dedup();
         Ok(SourcePlan {
             name: source.name.value.as_str().into(),
             path_numbers: paths.paths.iter().cloned().enumerate().map(|(n, p)| (p, n)).collect(),
@@ -379,7 +383,6 @@ impl Builder<'_> {
             rule_outputs,
             matches,
             where_fields,
-            mapped_keys,
         })
     }
 
@@ -475,7 +478,7 @@ fn out_field(definition: &Definition, from: From) -> OutField {
         from,
         ty: definition.typed.ty,
         required: definition.required,
-        fallible: matches!(from, From::SpliceNumber(_) | From::SpliceBoolean(_)) || definition.typed.is_fallible(),
+        fallible: matches!(from, From::SpliceNumber(_) | From::SpliceInteger(_) | From::SpliceBoolean(_)) || definition.typed.is_fallible(),
         typed: definition.typed.clone(),
         text: definition.text.clone(),
         section: definition.section.clone(),

@@ -9,6 +9,7 @@ use crate::config::Diagnostic;
 use crate::config::Diagnostics;
 use crate::config::model::{ExprText, MapSection};
 use crate::config::schema::{FieldKind, Schema};
+use crate::expr::ast::Node;
 use crate::expr::check::{Problem, Scope, check};
 use crate::expr::convert::convert;
 use crate::expr::function::{Arg, severity};
@@ -51,6 +52,8 @@ pub enum Spliced {
     Text,
     /// A number.
     Number,
+    /// A number without its fraction.
+    Integer,
     /// A truth value.
     Boolean,
 }
@@ -65,6 +68,7 @@ impl Definition {
                     Spliced::Any => From::Splice(path),
                     Spliced::Text => From::SpliceText(path),
                     Spliced::Number => From::SpliceNumber(path),
+                    Spliced::Integer => From::SpliceInteger(path),
                     Spliced::Boolean => From::SpliceBoolean(path),
                 })
             }
@@ -83,9 +87,10 @@ pub fn define(section: &MapSection, label: &str, schema: &Schema, tables: &Table
         let Some(typed) = typed(text, &scope, None, diagnostics) else { continue };
         let path = typed.as_event_path().cloned();
         let spliced = match kind {
-            None | Some(FieldKind::Json | FieldKind::List) => Some(Spliced::Any),
+            None | Some(FieldKind::Json | FieldKind::List) => Some(as_written(text, typed.ty)),
             Some(FieldKind::Text | FieldKind::Ip) => Some(Spliced::Text),
             Some(FieldKind::Number) => Some(Spliced::Number),
+            Some(FieldKind::Integer) => Some(Spliced::Integer),
             Some(FieldKind::Boolean) => Some(Spliced::Boolean),
             _ => None,
         };
@@ -93,10 +98,13 @@ pub fn define(section: &MapSection, label: &str, schema: &Schema, tables: &Table
             (Some(path), Some(spliced)) => {
                 let ty = match spliced {
                     Spliced::Any | Spliced::Text => Type::Text,
-                    Spliced::Number => Type::Number,
+                    Spliced::Number | Spliced::Integer => Type::Number,
                     Spliced::Boolean => Type::Boolean,
                 };
-                (How::Splice(path, spliced), Typed { ty, ..typed })
+                let typed = Typed { ty, ..typed };
+                // Rules see what the incident holds.
+                let typed = if spliced == Spliced::Integer { convert(typed, Type::Number, true) } else { typed };
+                (How::Splice(path, spliced), typed)
             }
             _ => {
                 let scale = spec.and_then(|spec| spec.scale.as_ref()).map(|scale| scale.to_string());
@@ -110,6 +118,17 @@ pub fn define(section: &MapSection, label: &str, schema: &Schema, tables: &Table
         found.push(Definition { name: name.value.as_str().into(), section: label.into(), text: text.text.trim().into(), how, typed, required });
     }
     found
+}
+
+/// What of a path's token is wanted: all of it, unless a conversion such as `number(x)` stands around it.
+fn as_written(text: &ExprText, ty: Type) -> Spliced {
+    match (&text.expr.node, ty) {
+        (Node::Path { .. }, _) => Spliced::Any,
+        (Node::Call(name, _), _) if name == "event" => Spliced::Any,
+        (_, Type::Number) => Spliced::Number,
+        (_, Type::Boolean) => Spliced::Boolean,
+        _ => Spliced::Text,
+    }
 }
 
 /// The fields that have a type without being declared.
@@ -204,7 +223,7 @@ pub fn infos<'a>(definitions: impl Iterator<Item = &'a Definition>) -> BTreeMap<
     for definition in definitions {
         let this = match &definition.how {
             How::Splice(path, Spliced::Any | Spliced::Text) => FieldInfo::Path(path.clone()),
-            How::Splice(_, Spliced::Number) => FieldInfo::Typed(Type::Number),
+            How::Splice(_, Spliced::Number | Spliced::Integer) => FieldInfo::Typed(Type::Number),
             How::Splice(_, Spliced::Boolean) => FieldInfo::Typed(Type::Boolean),
             How::Computed => FieldInfo::Typed(if definition.typed.ty == Type::Null { Type::Text } else { definition.typed.ty }),
         };

@@ -158,8 +158,6 @@ pub struct SourcePlan {
     pub matches: Vec<Vec<MatchValue>>,
     /// Fields that `where` reads of the new and the existing incident: numbers in `rule_fields`.
     pub where_fields: Vec<usize>,
-    /// Top-level keys that some expression reads (they are not labels under `labels: unmapped`).
-    pub mapped_keys: Vec<Box<str>>,
 }
 
 /// Expressions that a set of types shares.
@@ -180,6 +178,8 @@ pub enum From {
     SpliceText(usize),
     /// The token at a path, if it is or holds a number.
     SpliceNumber(usize),
+    /// The token at a path, if it is or holds a number; without its fraction.
+    SpliceInteger(usize),
     /// The token at a path, if it is or holds a truth value.
     SpliceBoolean(usize),
     /// Output of the `occurred` phase.
@@ -281,7 +281,7 @@ impl From {
     /// The path, if it is one of the splices.
     pub fn path(self) -> Option<usize> {
         match self {
-            From::Splice(path) | From::SpliceText(path) | From::SpliceNumber(path) | From::SpliceBoolean(path) => Some(path),
+            From::Splice(path) | From::SpliceText(path) | From::SpliceNumber(path) | From::SpliceInteger(path) | From::SpliceBoolean(path) => Some(path),
             _ => None,
         }
     }
