@@ -302,7 +302,7 @@ fn dead_letters_come_back_under_their_first_coordinates() {
     assert_fits(&done.out, 100);
     assert!(!done.out.contains("not json") && done.out.contains("plain.ndjson:4") && done.out.contains("plain.ndjson:3#1"), "{}", done.out);
     let done = catchment(dir, &["dead-letters", "list", "dead.ndjson", "--reason", "syntax", "--show-raw"]);
-    assert!(done.out.contains("      not json\n       ^\n"), "{}", done.out);
+    assert!(done.out.contains("      not json\n      ^\n"), "{}", done.out);
     assert_eq!(catchment(dir, &["dead-letters", "list", "dead.ndjson", "--reason", "sintax"]).code, 2);
 
     let args = ["dead-letters", "replay", "mended", "dead.ndjson", "dead.ndjson", "-o", "more.ndjson", "--dead-letters", "still.ndjson"];

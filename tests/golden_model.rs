@@ -331,8 +331,9 @@ pub fn events() -> String {
     let mut out = String::new();
     let mut now = time(&json!("2026-03-02T08:00:00Z")).unwrap();
     for row in 0..260 {
-        now += below(80) as i64 * 1000 + below(4) as i64 * 250;
-        let flood = (60..110).contains(&row) && below(3) > 0;
+        let busy = (60..110).contains(&row);
+        now += below(if busy { 9 } else { 80 }) as i64 * 1000 + below(4) as i64 * 250;
+        let flood = busy && below(3) > 0;
         let kind = if flood { "login" } else { ["login", "malware", "mail", "scan", "login", "mail", "malware", "heartbeat", "poem"][below(9) as usize] };
         // Most are a little late; some very late, some dated ahead, a few without a time.
         let ts = match below(20) {
@@ -355,7 +356,7 @@ pub fn events() -> String {
             "ts": ts,
             "received": written(now + 500),
             "kind": kind,
-            "team": pick(&["red", "red", "red", "blue", ""], below(5)),
+            "team": if flood { json!("red") } else { pick(&["red", "red", "red", "blue", ""], below(5)) },
             "level": ([0, 1, 3, 5, 8, 10, 11][below(7) as usize]),
             "src": if flood { json!("10.0.0.66") } else { pick(&["10.0.0.1", "10.0.0.2", "10.0.0.1", "10.9.9.9", ""], below(5)) },
         });

@@ -47,6 +47,9 @@ const STOP_WAIT: Duration = Duration::from_secs(10);
 /// Longest wait in one poll: how quickly the stop flag is noticed.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 
+/// Longest wait of a batch, beyond its linger, while others fill up.
+const QUIET_WAIT_MAX: Duration = Duration::from_millis(150);
+
 /// Shortest wait for a message while no worker waits for a batch.
 const BUSY_WAIT: Duration = Duration::from_millis(1);
 
@@ -188,7 +191,11 @@ impl Poller {
             let now = Instant::now();
             // Age cuts a batch only when a worker waits for one. Under load batches fill up
             // instead, and the cost per event falls: what a flood needs.
-            while self.out.is_empty() && self.taker.cutter.cut_lingering(now) {
+            while self.out.is_empty() && self.taker.cutter.cut_lingering(now, Duration::ZERO) {
+                self.hand_on()?;
+            }
+            // A quiet source must not wait for ever behind busy ones.
+            while self.taker.cutter.cut_lingering(now, QUIET_WAIT_MAX) {
                 self.hand_on()?;
             }
             let due = self.taker.cutter.due_in(now).unwrap_or(POLL_WAIT).min(POLL_WAIT);

@@ -89,11 +89,11 @@ impl Cutter {
         true
     }
 
-    /// Seals the oldest batch whose first message is `linger` old; false if there is none.
-    pub fn cut_lingering(&mut self, now: Instant) -> bool {
+    /// Seals the oldest batch whose first message is `linger` and `more` old; false if there is none.
+    pub fn cut_lingering(&mut self, now: Instant, more: Duration) -> bool {
         let oldest = (0..self.open.len()).filter_map(|source| Some((self.open.get(source)?.as_ref()?.since, source))).min();
         match oldest {
-            Some((since, source)) if now.saturating_duration_since(since) >= self.cut.linger => {
+            Some((since, source)) if now.saturating_duration_since(since) >= self.cut.linger + more => {
                 self.seal(source);
                 true
             }
@@ -187,10 +187,10 @@ mod tests {
         let now = Instant::now();
         assert!(cutter.due_in(now).is_none());
         add(&mut cutter, 0, 0, b"a");
-        cutter.cut_lingering(now);
+        cutter.cut_lingering(now, Duration::ZERO);
         assert!(cutter.take().is_none());
         assert!(cutter.due_in(now).unwrap() > Duration::from_millis(4));
-        cutter.cut_lingering(Instant::now() + Duration::from_millis(5));
+        cutter.cut_lingering(Instant::now() + Duration::from_millis(5), Duration::ZERO);
         assert_eq!(cutter.take().unwrap().messages.len(), 1);
     }
 

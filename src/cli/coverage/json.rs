@@ -138,7 +138,7 @@ mod tests {
     fn broken_text_ends_the_walk() {
         for text in [&b""[..], b"{", b"{\"a", b"{\"a\":", b"{\"a\":[1", b"{]", b"[}", b"{:::}", b"{\"\\"] {
             assert!(members(text).count() < 3);
-            assert!(elements(text).count() < 3);
+            assert!(elements(text).count() < 5);
         }
     }
 }

@@ -191,7 +191,7 @@ impl Keys {
             .filter_map(|(name, values)| {
                 let counts = values.counts.as_ref()?;
                 // Values that come once each name single events, not kinds.
-                let kinds = !counts.keys().take(LOOKED_AT).any(|value| matches!(Look::of_text(value), Look::Ip | Look::Time | Look::Epoch | Look::Uuid | Look::Mail | Look::Mac | Look::Sha256 | Look::Json | Look::Path));
+                let kinds = !counts.keys().take(LOOKED_AT).any(|value| matches!(Look::of_text(value), Look::Ip | Look::Time | Look::Epoch | Look::Uuid | Look::Mail | Look::Mac | Look::Sha256 | Look::Json | Look::Path | Look::Number));
                 let repeated = values.events > counts.len() as u64 || values.events < 4;
                 (kinds && repeated && values.events * 5 >= self.without).then(|| (values.events as f64 * entropy(counts, values.events), &**name, counts))
             })

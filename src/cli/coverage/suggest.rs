@@ -62,7 +62,7 @@ const IDS: &[&str] = &["id", "signature", "type", "count", "group", "role", "ses
 /// Words of paths whose values belong to something else, whatever they are called.
 const FOREIGN: &[&str] = &["tls", "ssl", "cert", "certificate", "x509", "header", "headers", "nat", "schema"];
 
-const RULES: [Rule; 38] = [
+const RULES: [Rule; 39] = [
     rule("src_ip", &["ip"], &["src"], &["dst", "nat"], Check::Ip),
     rule("dst_ip", &["ip"], &["dst"], &["src", "nat"], Check::Ip),
     rule("src_port", &["port"], &["src"], &["dst", "nat"], Check::Port),
@@ -87,6 +87,8 @@ const RULES: [Rule; 38] = [
     rule("username", &["name", "mail"], &["user"], IDS, Check::Word),
     rule("host", &["host"], &[], &["id", "type", "group", "version", "http", "url", "ip", "os"], Check::Word),
     rule("host", &["name"], &["host"], IDS, Check::Word),
+    // A device alone is as often a kind of device.
+    rule("host", &["name"], &["device"], IDS, Check::Word),
     rule("file_name", &["file"], &[], IDS, Check::Word),
     rule("file_name", &["name", "path"], &["file"], IDS, Check::Word),
     rule("url", &["url"], &[], &["id"], Check::Url),

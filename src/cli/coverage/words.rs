@@ -7,7 +7,7 @@ const SYNONYMS: [(&str, &[&str]); 30] = [
     ("dst", &["destination", "dest", "target", "resp", "responder", "server", "victim"]),
     ("ip", &["address", "addr", "ips", "ipv4", "ipv6", "addresses"]),
     ("port", &["ports"]),
-    ("host", &["hostname", "computer", "machine", "device", "workstation", "hosts"]),
+    ("host", &["hostname", "computer", "machine", "workstation", "hosts"]),
     ("user", &["username", "users", "account", "login", "principal", "actor", "usr", "identity"]),
     ("cmd", &["command", "cmdline", "commandline"]),
     ("process", &["image", "proc", "exe", "executable", "processes"]),

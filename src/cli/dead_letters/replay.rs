@@ -29,6 +29,7 @@ use crate::ingest::ledger::Counts;
 use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::{Arrival, Options};
 use crate::ingest::pool::Pool;
+use crate::ingest::scene::NO_TIME;
 use crate::ingest::worker::{Shared, random_key};
 
 /// Letters whose coordinates are remembered, to leave out repeats (count; about 40 bytes
@@ -61,6 +62,8 @@ struct Found {
     partitions: Partitions,
     numbers: HashMap<(String, i32), u16>,
     letters: u64,
+    /// Letters of Kafka records, which have a time.
+    records: u64,
     bad: u64,
     other_pipelines: BTreeMap<String, u64>,
     unknown_sources: BTreeMap<String, u64>,
@@ -181,6 +184,7 @@ fn survey(files: &[PathBuf], sources: &HashMap<String, u16>, plan: &Plan) -> Res
                 }
             };
             found.letters += 1;
+            found.records += u64::from(letter.timestamp_us() != NO_TIME);
             if letter.pipeline != *plan.name {
                 *found.other_pipelines.entry(letter.pipeline).or_default() += 1;
             }
@@ -203,6 +207,9 @@ fn warn(found: &Found, plan: &Plan, kept: bool) {
     let head = err_style("warning", Style::Warn);
     for (name, letters) in &found.other_pipelines {
         eprintln!("{head}: {} were written by the pipeline `{name}`, this is `{}`: ids of incidents differ from theirs", count(*letters, "letter", "letters"), plan.name);
+    }
+    if found.records > 0 {
+        eprintln!("{head}: {} came from Kafka: a letter does not name the cluster, so ids of incidents differ from those of a run on it", count(found.records, "letter", "letters"));
     }
     for (name, letters) in &found.unknown_sources {
         let fate = if kept { "they go to the new dead letters as they are" } else { "they are left out; --dead-letters would keep them" };

@@ -342,7 +342,7 @@ impl Builder<'_> {
         }
 
         let plan = |outputs: &[Typed]| Phase::new(outputs, &self.session);
-        let occurred: Vec<Typed> = occurred.filter(|d| d.how == How::Computed).map(|d| d.typed.clone()).into_iter().collect();
+        let occurred: Vec<Typed> = occurred.filter(|d| d.how == How::Computed).map(|d| (*d.typed).clone()).into_iter().collect();
         let mut filter = Conditions::new(&parts.filters, &self.session)?;
         let mut classify = Conditions::new(&parts.classify, &self.session)?;
         let mut key = plan(&parts.key.clone().into_iter().collect::<Vec<_>>())?;

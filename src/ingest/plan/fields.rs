@@ -29,7 +29,7 @@ pub struct Definition {
     /// How the value gets into the incident.
     pub how: How,
     /// The expression; for splices the path as text (number, boolean).
-    pub typed: Typed,
+    pub typed: Arc<Typed>,
     /// Declared `required`.
     pub required: bool,
 }
@@ -115,7 +115,7 @@ pub fn define(section: &MapSection, label: &str, schema: &Schema, tables: &Table
             }
         };
         let required = spec.is_some_and(|spec| spec.required);
-        found.push(Definition { name: name.value.as_str().into(), section: label.into(), text: text.text.trim().into(), how, typed, required });
+        found.push(Definition { name: name.value.as_str().into(), section: label.into(), text: text.text.trim().into(), how, typed: Arc::new(typed), required });
     }
     found
 }

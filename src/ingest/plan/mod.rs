@@ -205,8 +205,8 @@ pub struct OutField {
     pub required: bool,
     /// The computation can fail on a value that is there.
     pub fallible: bool,
-    /// The expression (for `explain`, and to find out why a value is NULL).
-    pub typed: Typed,
+    /// The expression (for `explain`, and to find out why a value is NULL); shared by all types that have it.
+    pub typed: Arc<Typed>,
     /// The expression as written.
     pub text: Arc<str>,
     /// The section that it stands in.
