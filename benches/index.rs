@@ -347,7 +347,7 @@ fn decisions(criterion: &mut Criterion, keys: u64) {
         ("one dropping rule, one for repeats", vec![rule(Action::Drop, false), rule(Action::DropAndUpdate, true)]),
         ("and one that links", vec![rule(Action::Drop, false), rule(Action::DropAndUpdate, true), rule(Action::Link, true)]),
     ] {
-        let spec = DecideSpec { mode: Mode::First, rules, scope: Scope::Partition, late_max_ms: 0, index_bytes_max: 1 << 30 };
+        let spec = DecideSpec { mode: Mode::First, rules, scope: Scope::Partition, groups: Vec::new(), late_max_ms: 0, index_bytes_max: 1 << 30 };
         let mut decider = Decider::new(spec.clone());
         let mut decided = Decided::default();
         let mut stream = Stream { state: 7, fresh: 0, window: keys, repeats: 96 };

@@ -102,7 +102,11 @@ fn coverage_says_what_is_mapped_what_is_not_and_what_to_add() {
         "[1]",
     ];
     write(dir, "plain.ndjson", &events.join("\n"));
-    write(dir, "records.json", r#"{"Records":[{"kind":"alert","ts":"2026-11-21T10:00:00Z","host":{"name":"c"}},{"kind":"alert","ts":"2026-11-21T10:00:01Z","host":{"name":"c"},"who":"x@example.com"}]}"#);
+    write(
+        dir,
+        "records.json",
+        r#"{"Records":[{"kind":"alert","ts":"2026-11-21T10:00:00Z","host":{"name":"c"}},{"kind":"alert","ts":"2026-11-21T10:00:01Z","host":{"name":"c"},"who":"x@example.com"}]}"#,
+    );
 
     let done = catchment(dir, &["coverage", "p", "plain.ndjson", "records.json", "--json"]);
     assert_eq!((done.code, done.err.as_str()), (0, ""));
@@ -126,10 +130,14 @@ fn coverage_says_what_is_mapped_what_is_not_and_what_to_add() {
     assert_eq!(path(alert, "who")["fill"], 0.5);
 
     // Unclassified: the pipeline's key, then what is known of other products, then whatever has few values.
-    let keys: BTreeMap<&str, u64> = report["unclassified"]["keys"].as_array().unwrap().iter().map(|key| (key["key"].as_str().unwrap(), key["events"].as_u64().unwrap())).collect();
+    let keys: BTreeMap<&str, u64> =
+        report["unclassified"]["keys"].as_array().unwrap().iter().map(|key| (key["key"].as_str().unwrap(), key["events"].as_u64().unwrap())).collect();
     assert_eq!(keys.into_iter().collect::<Vec<_>>(), [("(no field tells its kind)", 2), ("Channel = 'Security' AND EventID = 4625", 1), ("logout", 2)]);
     assert_eq!(report["unclassified"]["telling_fields"][0]["path"], "lvl");
-    assert_eq!(path(group(&report, "key", "logout"), "dst.ip")["suggestion"], serde_json::json!({ "field": "dst_ip", "new_field": true, "by": "name", "expression": "dst.ip" }));
+    assert_eq!(
+        path(group(&report, "key", "logout"), "dst.ip")["suggestion"],
+        serde_json::json!({ "field": "dst_ip", "new_field": true, "by": "name", "expression": "dst.ip" })
+    );
     let first = &report["unclassified"]["keys"].as_array().unwrap().iter().find(|key| key["key"] == "logout").unwrap()["first"];
     assert_eq!(first, "plain.ndjson:4");
 
@@ -204,8 +212,12 @@ fn diff_counts_what_would_change_and_says_so_with_its_exit_code() {
     assert_eq!(done.code, 1, "{}", done.err);
     let report = json(&done);
     assert_eq!((&report["events"], &report["changed"]), (&7.into(), &5.into()));
-    let ends: Vec<(&str, &str, &str)> =
-        report["ends"].as_array().unwrap().iter().map(|end| (end["before"].as_str().unwrap(), end["after"].as_str().unwrap(), end["type"].as_str().unwrap())).collect();
+    let ends: Vec<(&str, &str, &str)> = report["ends"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|end| (end["before"].as_str().unwrap(), end["after"].as_str().unwrap(), end["type"].as_str().unwrap()))
+        .collect();
     assert_eq!(
         ends,
         [("attached by repeats", "incident", "Login"), ("incident", "filtered by noise", "Login"), ("unclassified", "incident", "Logout")],
@@ -227,7 +239,11 @@ fn diff_counts_what_would_change_and_says_so_with_its_exit_code() {
     place(dir, "flat", &exploded);
     let report = json(&catchment(dir, &["diff", "old", "flat", "records.json", "--json"]));
     assert_eq!((&report["ends"][0]["before"], &report["ends"][0]["after"]), (&"incident".into(), &"unclassified".into()));
-    place(dir, "newest", &pipeline("host.name").replace("within: 1h, action: drop_and_update", "within: 1h, link_to: newest, when: \"severity > 0\", action: drop_and_update"));
+    place(
+        dir,
+        "newest",
+        &pipeline("host.name").replace("within: 1h, action: drop_and_update", "within: 1h, link_to: newest, when: \"severity > 0\", action: drop_and_update"),
+    );
     assert_eq!(catchment(dir, &["diff", "old", "newest", "plain.ndjson"]).code, 1);
     assert_eq!(catchment(dir, &["diff", "old", "nowhere", "plain.ndjson"]).code, 2);
     assert_eq!(catchment(dir, &["diff", "old", "new", "nowhere.ndjson"]).code, 2);
@@ -294,7 +310,8 @@ fn dead_letters_come_back_under_their_first_coordinates() {
     replay("mended", "whole.ndjson", "rest.ndjson");
 
     let listed = json(&catchment(dir, &["dead-letters", "list", "dead.ndjson", "--json"]));
-    let reasons: BTreeMap<&str, u64> = listed["groups"].as_array().unwrap().iter().map(|group| (group["reason"].as_str().unwrap(), group["letters"].as_u64().unwrap())).collect();
+    let reasons: BTreeMap<&str, u64> =
+        listed["groups"].as_array().unwrap().iter().map(|group| (group["reason"].as_str().unwrap(), group["letters"].as_u64().unwrap())).collect();
     assert_eq!(reasons, BTreeMap::from([("explode_element", 1), ("not_utf8", 1), ("required_field", 5), ("syntax", 1)]));
     assert!(!listed.to_string().contains("computer"), "raw content is shown only when asked for");
     let done = catchment(dir, &["dead-letters", "list", "dead.ndjson"]);
@@ -334,7 +351,12 @@ fn dead_letters_are_never_lost_on_the_way() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     place(dir, "p", &pipeline("host.name"));
-    let letter = |source: &str, raw: &str| format!(r#"{{"reason":"required_field","source":{{"name":"{source}","topic":"t","partition":3,"offset":7,"element":2}},"timestamp":"2026-11-21T10:00:00Z","pipeline":"plan","raw":{}}}"#, Value::from(raw));
+    let letter = |source: &str, raw: &str| {
+        format!(
+            r#"{{"reason":"required_field","source":{{"name":"{source}","topic":"t","partition":3,"offset":7,"element":2}},"timestamp":"2026-11-21T10:00:00Z","pipeline":"plan","raw":{}}}"#,
+            Value::from(raw)
+        )
+    };
     let good = letter("plain", r#"{"kind":"login","host":{"name":"a"}}"#);
     let stranger = letter("gone", "{}");
     // Two events where a letter says that it holds one: not taken apart.

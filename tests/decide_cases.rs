@@ -14,7 +14,7 @@ fn rule(action: Action, within_ms: i64) -> RuleSpec {
 }
 
 fn spec(mode: Mode, rules: Vec<RuleSpec>) -> DecideSpec {
-    DecideSpec { mode, rules, scope: Scope::Partition, late_max_ms: 100, index_bytes_max: 16 << 20 }
+    DecideSpec { mode, rules, scope: Scope::Partition, groups: Vec::new(), late_max_ms: 100, index_bytes_max: 16 << 20 }
 }
 
 fn at(row: usize) -> Origin {

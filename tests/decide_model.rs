@@ -27,6 +27,7 @@ fn rule_spec() -> impl Strategy<Value = RuleSpec> {
 fn spec() -> impl Strategy<Value = DecideSpec> {
     (any::<bool>(), prop::collection::vec(rule_spec(), 1..5), any::<bool>(), prop::sample::select(vec![0i64, 5, 300, 3_000])).prop_map(
         |(first, rules, partition, late_max_ms)| DecideSpec {
+            groups: Vec::new(),
             mode: if first { Mode::First } else { Mode::All },
             rules,
             scope: if partition { Scope::Partition } else { Scope::Process },

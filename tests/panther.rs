@@ -35,8 +35,7 @@ fn read(path: &Path) -> String {
 /// How each line of a log ends.
 fn ends(trial: &mut Trial, dir: &Path, file: &str) -> Vec<End> {
     let path = [dir.join(format!("{file}.ndjson")), dir.join(format!("{file}.ndjson.zst"))].into_iter().find(|path| path.exists()).unwrap_or_else(|| panic!("no events of {file}"));
-    let names: Vec<String> = trial.plan().sources.iter().map(|source| source.name.to_string()).collect();
-    let source = source_of(&path, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let source = source_of(&path, trial.plan());
     let text = read(&path);
     let (ends, _) = trial.show(source, text.lines().map(str::as_bytes)).unwrap();
     assert_eq!(ends.len(), text.lines().count(), "{file}: one event a line");

@@ -62,8 +62,7 @@ pub static RECORDED: LazyLock<Option<Recorded>> = LazyLock::new(|| {
 });
 
 fn counts(plan: &Arc<Plan>, dir: &Path) -> Counts {
-    let names: Vec<&str> = plan.sources.iter().map(|source| &*source.name).collect();
-    let inputs: Vec<Input> = files(dir).into_iter().map(|path| Input { source: source_of(&path, &names), path }).collect();
+    let inputs: Vec<Input> = files(dir).into_iter().map(|path| Input { source: source_of(&path, plan), path }).collect();
     let shared = Arc::new(shared_of(plan.clone(), &inputs, Arrival::Occurred).unwrap());
     let mut pool = Pool::start(shared, 2).unwrap();
     let batches = pool.sender().unwrap();

@@ -18,7 +18,9 @@ const BAD_LINES_SHOWN: u64 = 10;
 
 /// `dead-letters`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  catchment dead-letters list dead.ndjson\n  catchment dead-letters replay pipelines/soc dead.ndjson -o more.ndjson --dead-letters dead2.ndjson")]
+#[command(
+    after_help = "Examples:\n  catchment dead-letters list dead.ndjson\n  catchment dead-letters replay pipelines/soc dead.ndjson -o more.ndjson --dead-letters dead2.ndjson"
+)]
 pub struct DeadLettersArgs {
     /// What to do with them.
     #[command(subcommand)]

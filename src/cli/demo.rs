@@ -229,9 +229,9 @@ fn tell(report: &DriveReport, plan: &Plan, workers: usize) {
     }
     println!("\n{}", style("What to try next", Style::Head));
     println!("  catchment check pipelines/soc                     what a pipeline looks like when it is right (break it!)");
-    println!("  catchment generate --events 100000 -o soc.ndjson  the same events as a file");
-    println!("  catchment replay pipelines/soc soc.ndjson -o incidents.ndjson");
-    println!("  catchment coverage pipelines/soc soc.ndjson       what is mapped, what is not");
+    println!("  catchment generate --split soc-events             such events as files, one per topic");
+    println!("  catchment replay pipelines/soc soc-events -o incidents.ndjson");
+    println!("  catchment coverage pipelines/soc soc-events       what is mapped, what is not");
     println!("  catchment explain pipelines/soc event.json        why an event ends as it does");
 }
 

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::Answer;
 use super::load::require;
 use super::output::{Style, style};
 use super::samples::{Samples, place, sources};
 use super::text::count;
-use super::Answer;
 use crate::config::model::Labels;
 use crate::error::Error;
 use crate::ingest::decide::Scope;
@@ -25,7 +25,9 @@ use crate::ingest::trial::Trial;
 
 /// `diff`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Both pipelines see the same events in the same order, as `replay` would feed them. An event changes if it ends in another way or by another filter or rule, if it has another type, if it is attached or linked to another incident, or if its incident has another value in any field. Fields can be compared where both sides make an incident. Ids, versions and names of the pipelines do not count.\n\nExamples:\n  catchment diff pipelines/soc my-soc samples/\n  git worktree add /tmp/was HEAD && catchment diff /tmp/was/pipelines/soc pipelines/soc samples/\n  catchment diff old new today.ndjson.gz --json | jq '.ends'\n\nExit codes: 0 nothing changes; 1 something changes; 2 could not be done.")]
+#[command(
+    after_help = "Both pipelines see the same events in the same order, as `replay` would feed them. An event changes if it ends in another way or by another filter or rule, if it has another type, if it is attached or linked to another incident, or if its incident has another value in any field. Fields can be compared where both sides make an incident. Ids, versions and names of the pipelines do not count.\n\nExamples:\n  catchment diff pipelines/soc my-soc samples/\n  git worktree add /tmp/was HEAD && catchment diff /tmp/was/pipelines/soc pipelines/soc samples/\n  catchment diff old new today.ndjson.gz --json | jq '.ends'\n\nExit codes: 0 nothing changes; 1 something changes; 2 could not be done."
+)]
 pub struct DiffArgs {
     /// The pipeline as it is: a directory with a pipeline.yaml, or the file
     pub old: PathBuf,
@@ -96,7 +98,15 @@ pub fn run(args: &DiffArgs) -> Result<Answer, Error> {
         }
         format!("{whole:#}\n")
     } else {
-        let title = format!("{} {} → {} {}, {} of {}", old.name, old.version, new.name, new.version, count(changes.events, "event", "events"), count(files as u64, "file", "files"));
+        let title = format!(
+            "{} {} → {} {}, {} of {}",
+            old.name,
+            old.version,
+            new.name,
+            new.version,
+            count(changes.events, "event", "events"),
+            count(files as u64, "file", "files")
+        );
         let said = notes.iter().chain(&settings).map(|note| format!("{}: {note}\n", style("note", Style::Warn))).collect::<String>();
         format!("{}\n{said}{}", style(&title, Style::Head), report::text(&changes, args.limit))
     };

@@ -11,14 +11,14 @@ pub fn query(plan: &Plan, source: &SourcePlan) -> String {
     let bare = |typed: &Typed| sql(typed, &|_| "NULL".to_owned());
     let with_occurred = |typed: &Typed| sql(typed, &|name| if name == "occurred" { occurred.map_or("NULL".into(), |f| bare(&f.typed)) } else { "NULL".to_owned() });
 
-    let mut lines = vec!["SELECT".to_owned(), "  \"_row\", \"type\"".to_owned()];
+    let mut lines = vec!["SELECT".to_owned(), "  \"_row\", \"_type\" AS \"type\"".to_owned()];
     for (name, star, types) in fields(plan, source) {
         let otherwise = star.map_or("NULL".to_owned(), |field| with_occurred(&field.typed));
         let expr = if types.is_empty() {
             otherwise
         } else {
             let branches: String = types.iter().map(|(name, field)| format!("\n    WHEN {} THEN {}", text(name), with_occurred(&field.typed))).collect();
-            format!("CASE \"type\"{branches}\n    ELSE {otherwise} END")
+            format!("CASE \"_type\"{branches}\n    ELSE {otherwise} END")
         };
         lines.push(format!("  , {expr} AS {}", quoted(&name)));
     }
@@ -40,14 +40,14 @@ pub fn query(plan: &Plan, source: &SourcePlan) -> String {
         _ => "NULL".into(),
     };
     // A CASE needs a branch, even where a pipeline has none.
-    lines.push(format!("    WHEN TRUE THEN {default} END AS \"type\""));
+    lines.push(format!("    WHEN TRUE THEN {default} END AS \"_type\""));
     lines.push("  FROM events".into());
     let filters: Vec<String> = plan.filters.iter().zip(&plan.written.filters).filter(|(f, _)| !f.shadow).map(|(_, w)| format!("{} IS NOT TRUE", bare(&w.typed))).collect();
     if !filters.is_empty() {
         lines.push(format!("  WHERE {}", filters.join("\n    AND ")));
     }
     lines.push(") AS classified".into());
-    lines.push("WHERE \"type\" IS NOT NULL".into());
+    lines.push("WHERE \"_type\" IS NOT NULL".into());
     lines.push("ORDER BY \"_row\"".into());
     lines.join("\n")
 }

@@ -15,7 +15,6 @@ use super::load::require;
 use super::{Answer, output};
 use crate::error::Error;
 use crate::ingest::batch::Partitions;
-use crate::ingest::decide::Scope;
 use crate::ingest::decode::DecodeLimits;
 use crate::ingest::facts_out::push_facts;
 use crate::ingest::files::{FileError, Input, Reader, batch_bytes, list, source_of};
@@ -35,9 +34,9 @@ pub fn run(args: &Replay) -> Result<Answer, Error> {
     let started = Instant::now();
     let arrival = args.arrival.clone().map_or(Arrival::Occurred, Arrival::Path);
     let (_, mut plan) = require(&args.pipeline, &Options { arrival: Some(arrival.clone()) })?;
-    // The whole input is one partition: what repeats may stand in two files.
-    plan.decide.scope = Scope::Process;
     let inputs = inputs(args, &plan)?;
+    // All files of a source are one partition: what repeats may stand in two of them.
+    plan.decide.groups = inputs.iter().map(|input| input.source).collect();
     let plan = Arc::new(plan);
     let out = output::writer(&args.output)?;
     let dead = args.dead_letters.as_deref().map(output::writer).transpose()?;
@@ -93,7 +92,7 @@ fn inputs(args: &Replay, plan: &Plan) -> Result<Vec<Input>, Error> {
         None => None,
     };
     let paths = list(&args.inputs)?;
-    Ok(paths.into_iter().map(|path| Input { source: fixed.unwrap_or_else(|| source_of(&path, &names)), path }).collect())
+    Ok(paths.into_iter().map(|path| Input { source: fixed.unwrap_or_else(|| source_of(&path, plan)), path }).collect())
 }
 
 /// What workers share when files are replayed.

@@ -87,5 +87,5 @@ pub fn sources<'a>(plan: &'a Plan, fixed: Option<&str>) -> Result<impl Fn(&std::
         },
         None => None,
     };
-    Ok(move |path: &std::path::Path| fixed.unwrap_or_else(|| source_of(path, &names)))
+    Ok(move |path: &std::path::Path| fixed.unwrap_or_else(|| source_of(path, plan)))
 }

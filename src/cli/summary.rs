@@ -4,6 +4,8 @@ use super::output::{Style, err_style, number, percent, table};
 use crate::ingest::ledger::Counts;
 use crate::ingest::plan::Plan;
 
+/// Fewest events from which rates are told.
+const RATES_FROM: u64 = 10_000;
 /// Types listed at the most; the rest are summed up.
 const TYPES_SHOWN: usize = 20;
 
@@ -13,13 +15,11 @@ pub fn print(counts: &Counts, plan: &Plan, stats: &serde_json::Value) {
     eprint!("{}", types(counts, plan));
     eprint!("{}", deciders(counts, plan));
     let seconds = |key: &str| stats["seconds"][key].as_f64().unwrap_or_default();
-    eprintln!(
-        "{} events/s, {:.2} CPU s per million events, {} MB at most, {:.1} s",
-        number(stats["events_per_second"].as_u64().unwrap_or_default()),
-        seconds("cpu_per_million"),
-        stats["rss_bytes_max"].as_u64().unwrap_or_default() >> 20,
-        seconds("wall"),
-    );
+    // A handful of events says nothing about speed: what is measured then is the start.
+    if counts.events >= RATES_FROM {
+        eprint!("{} events/s, {:.2} CPU s per million events, ", number(stats["events_per_second"].as_u64().unwrap_or_default()), seconds("cpu_per_million"));
+    }
+    eprintln!("{} MB at most, {:.1} s", stats["rss_bytes_max"].as_u64().unwrap_or_default() >> 20, seconds("wall"));
     if !counts.adds_up() {
         eprintln!("{}: {} events were read, but {} ended", err_style("the ledger does not add up", Style::Bad), number(counts.events), number(counts.ended()));
     }

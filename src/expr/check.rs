@@ -31,6 +31,7 @@ pub struct Problem {
 }
 
 /// What names mean.
+#[allow(clippy::type_complexity)]
 pub trait Scope {
     /// The input behind a path, or a message and a hint. The type is ignored for
     /// dynamic sources: those take the type of their use.
@@ -408,7 +409,7 @@ impl Checker<'_> {
                     }
                 };
             }
-            "coalesce" => {
+            "coalesce" | "nvl" | "ifnull" => {
                 if exprs.is_empty() {
                     self.problem(expr, "coalesce needs at least one argument", None);
                     return None;

@@ -35,7 +35,7 @@ impl Function for Convert {
                     Value::Time(micros) => *micros as f64 / 1e6,
                     Value::Null => return Ok(Value::Null),
                 };
-                Ok(Value::Number(if self.integer { number.trunc() } else { number }))
+                Ok(Value::Number(if self.integer { number.trunc() + 0.0 } else { number }))
             }
             Type::Boolean => match value {
                 Value::Text(text) => parse_boolean(text).map(Value::Boolean).ok_or(Failed),
@@ -59,7 +59,7 @@ impl Function for Convert {
         let numbers: Float64Array = (0..texts.len())
             .map(|row| {
                 let number = if texts.is_null(row) { None } else { parse_number(texts.value(row)) };
-                number.map(|n| if self.integer { n.trunc() } else { n })
+                number.map(|n| if self.integer { n.trunc() + 0.0 } else { n })
             })
             .collect();
         Some(Arc::new(numbers))

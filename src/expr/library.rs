@@ -83,10 +83,16 @@ fn registry() -> &'static HashMap<String, Arc<ScalarUDF>> {
     })
 }
 
+// Functions that DataFusion's planner replaces before they run, or that speak about DataFusion itself.
+const UNUSABLE: [&str; 10] = ["nvl2", "version", "input_file_name", "get_field", "named_struct", "struct", "row", "union_extract", "union_tag", "cast_to_type"];
+
 /// Finds a function by name, or says what may have been meant.
 pub fn find(name: &str) -> Result<Arc<ScalarUDF>, (String, Option<String>)> {
     match registry().get(name) {
-        Some(udf) if udf.signature().volatility == Volatility::Immutable && !matches!(name, "now" | "random" | "uuid") => Ok(udf.clone()),
+        Some(_) if name.starts_with("arrow_") || UNUSABLE.contains(&name) => {
+            Err((format!("{name}() is of no use in a pipeline"), (name == "nvl2").then(|| "write CASE WHEN a IS NOT NULL THEN b ELSE c END".to_owned())))
+        }
+        Some(udf) if udf.signature().volatility == Volatility::Immutable => Ok(udf.clone()),
         Some(_) => Err((
             format!("{name}() gives another value each time, so a replay would decide differently"),
             Some("use _timestamp, the time of the record".into()),
@@ -271,13 +277,14 @@ fn slice(arg: &ColumnarValue, row: usize) -> ColumnarValue {
     }
 }
 
-/// NaN and infinity become NULL: neither JSON nor a reader of incidents knows them.
+/// NaN and infinity become NULL: neither JSON nor a reader of incidents knows them. `-0.0`,
+/// which Arrow tells from `0.0`, becomes that.
 fn finite(column: ArrayRef) -> ArrayRef {
     use datafusion::arrow::array::{AsArray, Float64Array};
     use datafusion::arrow::datatypes::Float64Type;
     match column.as_primitive_opt::<Float64Type>() {
-        Some(numbers) if numbers.iter().flatten().any(|n| !n.is_finite()) => {
-            Arc::new(numbers.iter().map(|n| n.filter(|n| n.is_finite())).collect::<Float64Array>())
+        Some(numbers) if numbers.iter().flatten().any(|n| !n.is_finite() || n.to_bits() == (-0.0f64).to_bits()) => {
+            Arc::new(numbers.iter().map(|n| n.filter(|n| n.is_finite()).map(|n| n + 0.0)).collect::<Float64Array>())
         }
         _ => column,
     }

@@ -179,7 +179,7 @@ pub fn time_shift(time: i64, seconds: f64, negative: bool) -> Option<i64> {
 
 /// SQL LIKE: `%` any text, `_` one character, `\` takes the next character as it is.
 pub fn like(text: &str, pattern: &str, fold_case: bool) -> bool {
-    let fold = |c: char| -> char { if fold_case { c.to_lowercase().next().unwrap_or(c) } else { c } };
+    let fold = |c: char| -> char { if fold_case { folded(c) } else { c } };
     let text: Vec<char> = text.chars().map(fold).collect();
     let mut parts: Vec<Option<Option<char>>> = Vec::new(); // None = %, Some(None) = _, Some(Some(c)) = c
     let mut chars = pattern.chars();
@@ -215,6 +215,19 @@ pub fn like(text: &str, pattern: &str, fold_case: bool) -> bool {
         }
     }
     parts[part..].iter().all(Option::is_none)
+}
+
+/// Simple case folding, as `(?i)` has it: letters that are one letter in both cases.
+fn folded(c: char) -> char {
+    fn one(mut chars: impl Iterator<Item = char>) -> Option<char> {
+        chars.next().filter(|_| chars.next().is_none())
+    }
+    // Only Turkish folds the dotless i.
+    if c == 'ı' {
+        return c;
+    }
+    let upper = one(c.to_uppercase()).unwrap_or(c);
+    one(upper.to_lowercase()).unwrap_or(upper)
 }
 
 /// The value of a column at a row.

@@ -309,7 +309,7 @@ impl FieldWriter<'_> {
                 } else {
                     let Some(number) = columns::number(arena, slot) else { return false };
                     out.extend_from_slice(key);
-                    push_number(out, number.trunc());
+                    push_number(out, number.trunc() + 0.0);
                 }
             }
             FieldWriter::Boolean(slots) => {

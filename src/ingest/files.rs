@@ -100,12 +100,19 @@ fn is_input(name: &str) -> bool {
     [".ndjson", ".jsonl", ".json", ".log"].iter().any(|ending| plain.ends_with(ending)) && !plain.ends_with(".labels.jsonl")
 }
 
-/// The source whose name stands in the path as a word (the word nearest to the end
-/// counts); the first source where none does.
-pub fn source_of(path: &Path, sources: &[&str]) -> u16 {
+/// The source of a file: the one whose topic is the file's name (`aws.cloudtrail.ndjson`),
+/// else the one whose name stands in the path as a word (the word nearest to the end
+/// counts), else the first.
+pub fn source_of(path: &Path, plan: &Plan) -> u16 {
+    let sources = &plan.sources;
+    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let by_topic = sources.iter().position(|source| source.topics.iter().any(|topic| file.strip_prefix(&**topic).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))));
+    if let Some(number) = by_topic {
+        return number as u16;
+    }
     let path = path.to_string_lossy().to_lowercase();
     let words: Vec<&str> = path.split(|c: char| !c.is_alphanumeric()).collect();
-    let nearest = words.iter().rev().find_map(|word| sources.iter().position(|source| source.eq_ignore_ascii_case(word)));
+    let nearest = words.iter().rev().find_map(|word| sources.iter().position(|source| source.name.eq_ignore_ascii_case(word)));
     nearest.unwrap_or_default() as u16
 }
 

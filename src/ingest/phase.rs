@@ -169,6 +169,8 @@ fn bisect(step: &Arc<dyn PhysicalExpr>, batch: &RecordBatch, from: u32, ty: Type
 
 /// Finds parts that occur more than once and turns them into steps of their own,
 /// smaller ones first. Returns the shared parts and the outputs that use them.
+// A regular expression keeps caches inside; it is equal, and hashed, by its text alone.
+#[allow(clippy::mutable_key_type)]
 fn share(outputs: &[Typed]) -> (Vec<Typed>, Vec<Typed>) {
     let mut counts: HashMap<&Typed, usize> = HashMap::new();
     for output in outputs {
@@ -184,6 +186,7 @@ fn worth_sharing(typed: &Typed) -> bool {
     !matches!(typed.op, Op::Input(_) | Op::Constant(_) | Op::Not(_) | Op::IsNull(..))
 }
 
+#[allow(clippy::mutable_key_type)]
 fn count<'a>(typed: &'a Typed, counts: &mut HashMap<&'a Typed, usize>) {
     let seen = counts.entry(typed).or_insert(0);
     *seen += 1;
@@ -193,6 +196,7 @@ fn count<'a>(typed: &'a Typed, counts: &mut HashMap<&'a Typed, usize>) {
     }
 }
 
+#[allow(clippy::mutable_key_type)]
 fn replace(typed: &Typed, counts: &HashMap<&Typed, usize>, numbers: &mut HashMap<Typed, u32>, shared: &mut Vec<Typed>) -> Typed {
     let repeated = worth_sharing(typed) && counts.get(typed).is_some_and(|n| *n > 1);
     if repeated && let Some(number) = numbers.get(typed) {

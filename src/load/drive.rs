@@ -215,6 +215,7 @@ pub fn drive(spec: DriveSpec, live: Arc<Live>, stop: Arc<AtomicBool>) -> Result<
                 }
                 if looked.elapsed() > STATS_EVERY {
                     looked = Instant::now();
+                    plan.tables.reload_changed();
                     metrics::record_index(&pool.index_stats(), &plan);
                     metrics::record_lag(live.fed.load(Ordering::Relaxed).saturating_sub(live.done.load(Ordering::Relaxed)));
                 }

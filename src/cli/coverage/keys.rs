@@ -129,11 +129,14 @@ pub struct Keys {
     pub without: u64,
 }
 
+/// Events per value.
+type Counts = BTreeMap<Box<str>, u64>;
+
 /// Values of a watched field; `None`: too many.
 #[derive(Debug, Default)]
 struct Values {
     events: u64,
-    counts: Option<BTreeMap<Box<str>, u64>>,
+    counts: Option<Counts>,
 }
 
 impl Keys {
@@ -185,13 +188,18 @@ impl Keys {
     /// Of the events without any key: top-level texts with few values, the most telling
     /// first, each with its values and their counts.
     pub fn telling(&self) -> Vec<(String, Vec<(String, u64)>)> {
-        let mut fields: Vec<(f64, &str, &BTreeMap<Box<str>, u64>)> = self
+        let mut fields: Vec<(f64, &str, &Counts)> = self
             .fields
             .iter()
             .filter_map(|(name, values)| {
                 let counts = values.counts.as_ref()?;
                 // Values that come once each name single events, not kinds.
-                let kinds = !counts.keys().take(LOOKED_AT).any(|value| matches!(Look::of_text(value), Look::Ip | Look::Time | Look::Epoch | Look::Uuid | Look::Mail | Look::Mac | Look::Sha256 | Look::Json | Look::Path | Look::Number));
+                let kinds = !counts.keys().take(LOOKED_AT).any(|value| {
+                    matches!(
+                        Look::of_text(value),
+                        Look::Ip | Look::Time | Look::Epoch | Look::Uuid | Look::Mail | Look::Mac | Look::Sha256 | Look::Json | Look::Path | Look::Number
+                    )
+                });
                 let repeated = values.events > counts.len() as u64 || values.events < 4;
                 (kinds && repeated && values.events * 5 >= self.without).then(|| (values.events as f64 * entropy(counts, values.events), &**name, counts))
             })
@@ -210,7 +218,7 @@ impl Keys {
 }
 
 /// Bits that a field tells about an event, and a little for being there at all.
-fn entropy(counts: &BTreeMap<Box<str>, u64>, all: u64) -> f64 {
+fn entropy(counts: &Counts, all: u64) -> f64 {
     let share = |count: &u64| *count as f64 / all.max(1) as f64;
     0.1 + counts.values().map(|count| -share(count) * share(count).log2()).sum::<f64>().min(4.0)
 }

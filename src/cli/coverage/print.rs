@@ -57,7 +57,14 @@ fn overview(report: &Report, top: usize) -> String {
     if typed.is_empty() {
         return String::new();
     }
-    let mut grid = Grid::new(0).text("type", 60, Cut::End).text("source", 20, Cut::End).number("events", 11).number("incidents", 11).number("paths", 5).number("mapped", 6).number("suggested", 9);
+    let mut grid = Grid::new(0)
+        .text("type", 60, Cut::End)
+        .text("source", 20, Cut::End)
+        .number("events", 11)
+        .number("incidents", 11)
+        .number("paths", 5)
+        .number("mapped", 6)
+        .number("suggested", 9);
     for group in typed.iter().take(top) {
         let suggested = group.suggested();
         let plain = |text: String| (text, None);
@@ -74,7 +81,10 @@ fn overview(report: &Report, top: usize) -> String {
     let mut text = format!("\n{grid}");
     if typed.len() > top {
         let rest: u64 = typed.iter().skip(top).map(|group| group.events).sum();
-        text.push_str(&more(&format!("{} with {}", count((typed.len() - top) as u64, "more type", "more types"), count(rest, "event", "events")), "--top 0 shows all"));
+        text.push_str(&more(
+            &format!("{} with {}", count((typed.len() - top) as u64, "more type", "more types"), count(rest, "event", "events")),
+            "--top 0 shows all",
+        ));
     }
     text
 }
@@ -91,7 +101,8 @@ fn one(group: &GroupReport, top: usize) -> String {
     if group.incidents > 0 {
         text.push_str(&fields(group));
     }
-    let mut grid = Grid::new(2).text("path", 60, Cut::Middle).number("fill", 5).text("type", 16, Cut::End).text("example", 32, Cut::End).text("mapped to", 30, Cut::End);
+    let mut grid =
+        Grid::new(2).text("path", 60, Cut::Middle).number("fill", 5).text("type", 16, Cut::End).text("example", 32, Cut::End).text("mapped to", 30, Cut::End);
     for path in group.paths.iter().take(top) {
         let (reader, look) = reader(path);
         grid.styled([
@@ -106,7 +117,10 @@ fn one(group: &GroupReport, top: usize) -> String {
     if group.paths.len() > top {
         let mapped = group.paths.iter().skip(top).filter(|path| !path.fields.is_empty()).count();
         text.push_str("  ");
-        text.push_str(&more(&format!("{}, {mapped} of them mapped", count((group.paths.len() - top) as u64, "more path", "more paths")), "--type NAME shows all"));
+        text.push_str(&more(
+            &format!("{}, {mapped} of them mapped", count((group.paths.len() - top) as u64, "more path", "more paths")),
+            "--type NAME shows all",
+        ));
     }
     if group.lost > 0 {
         text.push_str(&format!("  {}\n", style(&format!("{} at further paths were not examined", count(group.lost, "value", "values")), Style::Warn)));
@@ -138,7 +152,9 @@ fn fields(group: &GroupReport) -> String {
 
 fn reader(path: &PathReport) -> (String, Style) {
     match &path.suggestion {
-        Some(suggestion) => (format!("{} {}{}", if suggestion.by_name { "?" } else { "??" }, suggestion.field, if suggestion.new { " (new)" } else { "" }), Style::Good),
+        Some(suggestion) => {
+            (format!("{} {}{}", if suggestion.by_name { "?" } else { "??" }, suggestion.field, if suggestion.new { " (new)" } else { "" }), Style::Good)
+        }
         None if !path.fields.is_empty() => (path.fields.join(", "), Style::Dim),
         None if !path.others.is_empty() => (format!("– read by {}", path.others.join(", ")), Style::Dim),
         None => ("–".to_owned(), Style::Dim),
@@ -162,7 +178,11 @@ fn keys(report: &Report, top: usize) -> String {
         return String::new();
     }
     let events: u64 = report.keys.iter().map(|key| key.events).sum::<u64>() + report.keys_lost;
-    let mut text = format!("\n{}  {}\n", style("not classified", Style::Head), style(&format!("{}, {}", count(events, "event", "events"), count(report.keys.len() as u64, "key", "keys")), Style::Dim));
+    let mut text = format!(
+        "\n{}  {}\n",
+        style("not classified", Style::Head),
+        style(&format!("{}, {}", count(events, "event", "events"), count(report.keys.len() as u64, "key", "keys")), Style::Dim)
+    );
     let mut grid = Grid::new(2).number("events", 11).text("key", 90, Cut::Middle).text("first seen", 30, Cut::Start);
     for key in report.keys.iter().take(top) {
         grid.row([number(key.events), key.key.shown(), visible(&key.first).into_owned()]);
@@ -171,7 +191,10 @@ fn keys(report: &Report, top: usize) -> String {
     if report.keys.len() > top {
         let rest: u64 = report.keys.iter().skip(top).map(|key| key.events).sum();
         text.push_str("  ");
-        text.push_str(&more(&format!("{} with {}", count((report.keys.len() - top) as u64, "more key", "more keys"), count(rest, "event", "events")), "--top 0 shows all"));
+        text.push_str(&more(
+            &format!("{} with {}", count((report.keys.len() - top) as u64, "more key", "more keys"), count(rest, "event", "events")),
+            "--top 0 shows all",
+        ));
     }
     if report.keys_lost > 0 {
         text.push_str(&format!("  {}\n", style(&format!("{} of further keys were not told apart", count(report.keys_lost, "event", "events")), Style::Warn)));

@@ -165,7 +165,11 @@ impl Profile {
 
     /// All paths that have had a value, or a null.
     pub fn leaves(&self) -> impl Iterator<Item = Leaf<'_>> {
-        self.nodes.iter().enumerate().filter(|(_, node)| node.stat.kinds.iter().any(|count| *count > 0)).map(|(number, node)| Leaf { steps: self.steps(number), stat: &node.stat })
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| node.stat.kinds.iter().any(|count| *count > 0))
+            .map(|(number, node)| Leaf { steps: self.steps(number), stat: &node.stat })
     }
 
     fn steps(&self, number: usize) -> Vec<Option<&str>> {
@@ -291,8 +295,15 @@ mod tests {
     fn paths_count_once_per_event() {
         let profile = profile(&[r#"{"a":{"b":1},"l":[{"x":"1.2.3.4"},{"x":"1.2.3.5"},{"y":null}],"e":[]}"#, r#"{"a":{"b":"t"},"l":[7],"a.c":true}"#]);
         let found: Vec<(String, u64, Vec<&str>)> = profile.leaves().map(|leaf| (leaf.shown(), leaf.stat.events, leaf.stat.kind_words())).collect();
-        let expected: [(&str, u64, &[&str]); 7] =
-            [("a.b", 2, &["string", "number"]), ("l[].x", 1, &["string"]), ("l[].y", 0, &["null"]), ("e", 1, &["array"]), ("l[]", 1, &["number"]), ("\"a.c\"", 1, &["boolean"]), ("", 0, &[])];
+        let expected: [(&str, u64, &[&str]); 7] = [
+            ("a.b", 2, &["string", "number"]),
+            ("l[].x", 1, &["string"]),
+            ("l[].y", 0, &["null"]),
+            ("e", 1, &["array"]),
+            ("l[]", 1, &["number"]),
+            ("\"a.c\"", 1, &["boolean"]),
+            ("", 0, &[]),
+        ];
         for (path, events, kinds) in expected.into_iter().filter(|(path, ..)| !path.is_empty()) {
             let (_, n, words) = found.iter().find(|(shown, ..)| shown == path).unwrap();
             let mut words = words.clone();

@@ -132,8 +132,11 @@ pub struct Report {
 pub fn report(pipeline: &Pipeline, plan: &Plan, survey: &Survey) -> Report {
     let mapped = plan.sources.iter().flat_map(|source| &source.layouts).flat_map(|layout| layout.all()).map(|field| &*field.name);
     let suggester = Suggester::new(&pipeline.schema, mapped);
-    let mut groups: Vec<(bool, GroupReport)> = survey.groups.iter().map(|((source, subject), group)| (matches!(subject, Subject::Type(_)), one(plan, &suggester, *source, subject, group))).collect();
-    groups.sort_by(|(a_typed, a), (b_typed, b)| b_typed.cmp(a_typed).then(b.events.cmp(&a.events)).then_with(|| a.title().cmp(&b.title())).then_with(|| a.source.cmp(&b.source)));
+    let mut groups: Vec<(bool, GroupReport)> =
+        survey.groups.iter().map(|((source, subject), group)| (matches!(subject, Subject::Type(_)), one(plan, &suggester, *source, subject, group))).collect();
+    groups.sort_by(|(a_typed, a), (b_typed, b)| {
+        b_typed.cmp(a_typed).then(b.events.cmp(&a.events)).then_with(|| a.title().cmp(&b.title())).then_with(|| a.source.cmp(&b.source))
+    });
     let name = |source: &u16| plan.sources.get(*source as usize).map_or_else(|| Arc::from(""), |source| source.name.clone());
     let mut keys: BTreeMap<&Key, KeyReport> = BTreeMap::new();
     let mut telling = Vec::new();
@@ -218,7 +221,8 @@ impl Report {
     /// For other programs: everything, whatever `--top` says.
     pub fn to_json(&self) -> Value {
         let groups: Vec<Value> = self.groups.iter().map(GroupReport::to_json).collect();
-        let keys: Vec<Value> = self.keys.iter().map(|key| json!({ "sources": key.sources, "key": key.key.shown(), "events": key.events, "first": key.first })).collect();
+        let keys: Vec<Value> =
+            self.keys.iter().map(|key| json!({ "sources": key.sources, "key": key.key.shown(), "events": key.events, "first": key.first })).collect();
         let telling: Vec<Value> = self
             .telling
             .iter()

@@ -155,7 +155,9 @@ fn is_drive(bytes: &[u8]) -> bool {
 fn is_domain(text: &str) -> bool {
     let labels: Vec<&str> = text.trim_end_matches('.').split('.').collect();
     let good = |label: &&str| !label.is_empty() && label.len() < 64 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    labels.len() > 1 && labels.iter().all(good) && labels.last().is_some_and(|last| (2..=24).contains(&last.len()) && last.bytes().all(|b| b.is_ascii_lowercase()))
+    labels.len() > 1
+        && labels.iter().all(good)
+        && labels.last().is_some_and(|last| (2..=24).contains(&last.len()) && last.bytes().all(|b| b.is_ascii_lowercase()))
 }
 
 /// `2026-11-21…`, `2026/11/21…`, `Nov 21 18:45:00`, `11/21/2026 …`, `/Date(…)/`.

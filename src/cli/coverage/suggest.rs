@@ -57,7 +57,8 @@ const fn rule(field: &'static str, heads: &'static [&'static str], with: &'stati
 }
 
 /// Words that make something else of a name.
-const IDS: &[&str] = &["id", "signature", "type", "count", "group", "role", "session", "pool", "agent", "key", "version", "domain", "logon", "token", "guid", "number"];
+const IDS: &[&str] =
+    &["id", "signature", "type", "count", "group", "role", "session", "pool", "agent", "key", "version", "domain", "logon", "token", "guid", "number"];
 
 /// Words of paths whose values belong to something else, whatever they are called.
 const FOREIGN: &[&str] = &["tls", "ssl", "cert", "certificate", "x509", "header", "headers", "nat", "schema"];
@@ -77,7 +78,13 @@ const RULES: [Rule; 39] = [
     rule("file_sha256", &["sha256"], &[], &[], Check::Is(Look::Sha256)),
     rule("file_sha1", &["sha1"], &[], &[], Check::Is(Look::Sha1)),
     rule("file_md5", &["md5"], &[], &[], Check::Is(Look::Md5)),
-    rule("process", &["process"], &[], &["id", "time", "user", "parent", "hash", "dst", "start", "type", "status", "logon", "tag", "scan", "registry", "container", "repository"], Check::Word),
+    rule(
+        "process",
+        &["process"],
+        &[],
+        &["id", "time", "user", "parent", "hash", "dst", "start", "type", "status", "logon", "tag", "scan", "registry", "container", "repository"],
+        Check::Word,
+    ),
     rule("process", &["name", "path"], &["process"], IDS, Check::Word),
     rule("user_agent", &["useragent"], &[], &["id", "version"], Check::Word),
     rule("sender_domain", &["domain"], &["sender"], &[], Check::Is(Look::Domain)),
@@ -101,7 +108,13 @@ const RULES: [Rule; 39] = [
     rule("cloud_region", &["region"], &[], &["dns", "time"], Check::Word),
     rule("country", &["country"], &[], &["id"], Check::Word),
     rule("severity", &["severity"], &[], IDS, Check::Any),
-    rule("occurred", &["time"], &[], &["end", "modified", "update", "updated", "expire", "expiration", "last", "received", "ingest", "creation", "created", "start", "session", "zone"], Check::Time),
+    rule(
+        "occurred",
+        &["time"],
+        &[],
+        &["end", "modified", "update", "updated", "expire", "expiration", "last", "received", "ingest", "creation", "created", "start", "session", "zone"],
+        Check::Time,
+    ),
     rule("protocol", &["protocol"], &[], IDS, Check::Word),
 ];
 
@@ -125,7 +138,8 @@ pub struct Suggester {
 impl Suggester {
     /// From the schema and from all mapped fields.
     pub fn new<'a>(schema: &Schema, mapped: impl Iterator<Item = &'a str>) -> Suggester {
-        let mut known: Vec<Known> = schema.fields.iter().map(|spec| Known { name: spec.name.clone(), words: words(&spec.name), kind: Some(spec.kind) }).collect();
+        let mut known: Vec<Known> =
+            schema.fields.iter().map(|spec| Known { name: spec.name.clone(), words: words(&spec.name), kind: Some(spec.kind) }).collect();
         for name in mapped {
             if !known.iter().any(|field| field.name == name) {
                 known.push(Known { name: name.to_owned(), words: words(name), kind: None });
@@ -242,7 +256,10 @@ fn by_rule(last: &[String], all: &[String], leaf: &Leaf<'_>) -> Option<String> {
         return Some((*field).to_owned());
     }
     let holds = |rule: &&Rule| {
-        rule.heads.iter().any(|word| has(last, word)) && rule.with.iter().all(|word| has(all, word)) && !rule.without.iter().any(|word| has(all, word)) && passes(rule.check, leaf)
+        rule.heads.iter().any(|word| has(last, word))
+            && rule.with.iter().all(|word| has(all, word))
+            && !rule.without.iter().any(|word| has(all, word))
+            && passes(rule.check, leaf)
     };
     RULES.iter().find(holds).map(|rule| rule.field.to_owned())
 }
@@ -269,7 +286,8 @@ fn passes(check: Check, leaf: &Leaf<'_>) -> bool {
         Check::Is(wanted) => look == wanted,
         Check::Url => matches!(look, Look::Url | Look::Path),
         Check::Word => {
-            leaf.stat.kind_words().first() == Some(&"string") && !matches!(look, Look::Ip | Look::Md5 | Look::Sha1 | Look::Sha256 | Look::Uuid | Look::Time | Look::Epoch | Look::Json | Look::Number)
+            leaf.stat.kind_words().first() == Some(&"string")
+                && !matches!(look, Look::Ip | Look::Md5 | Look::Sha1 | Look::Sha256 | Look::Uuid | Look::Time | Look::Epoch | Look::Json | Look::Number)
         }
     }
 }
@@ -320,9 +338,17 @@ mod tests {
             (r#"{"client":{"ipAddress":"1.2.3.4","port":443}}"#, &[], &["client.ipAddress=src_ip*", "client.port=src_port*"]),
             (r#"{"DestinationIp":"::1","DestinationPort":"443"}"#, &["dest_ip"], &["DestinationIp=dest_ip", "DestinationPort=dst_port*"]),
             (r#"{"SubjectUserName":"bob","SubjectUserSid":"S-1-5","SubjectLogonId":"0x3e7"}"#, &["username"], &["SubjectUserName=username"]),
-            (r#"{"userIdentity":{"userName":"bob","accountId":"123456789012"}}"#, &["user", "cloud_account"], &["userIdentity.userName=user", "userIdentity.accountId=cloud_account"]),
+            (
+                r#"{"userIdentity":{"userName":"bob","accountId":"123456789012"}}"#,
+                &["user", "cloud_account"],
+                &["userIdentity.userName=user", "userIdentity.accountId=cloud_account"],
+            ),
             (r#"{"userAgent":"curl/8"}"#, &["user_agent"], &["userAgent=user_agent"]),
-            (r#"{"id":{"orig_h":"10.0.0.1","resp_h":"10.0.0.2","resp_p":53}}"#, &["src_ip", "dst_ip", "dst_port"], &["id.orig_h=src_ip", "id.resp_h=dst_ip", "id.resp_p=dst_port"]),
+            (
+                r#"{"id":{"orig_h":"10.0.0.1","resp_h":"10.0.0.2","resp_p":53}}"#,
+                &["src_ip", "dst_ip", "dst_port"],
+                &["id.orig_h=src_ip", "id.resp_h=dst_ip", "id.resp_p=dst_port"],
+            ),
             (r#"{"eventTime":"2026-11-21T00:00:00Z"}"#, &[], &["eventTime=occurred"]),
             (r#"{"x":"10.0.0.1"}"#, &["src_ip"], &["x=src_ip"]),
             (r#"{"ticket":"a","my_ticket":"b"}"#, &["ticket"], &["ticket=ticket"]),

@@ -90,9 +90,11 @@ impl Survey {
         }
         let rows = std::mem::take(rows);
         let ends = ends_of(&rows, &ends);
-        let by_default = |end: &End| matches!((plan.default, &end.type_name), (DefaultPlan::Type(code), Some(name)) if plan.types.get(code as usize) == Some(name));
+        let by_default =
+            |end: &End| matches!((plan.default, &end.type_name), (DefaultPlan::Type(code), Some(name)) if plan.types.get(code as usize) == Some(name));
         let unclassified = |end: &End| matches!(end.end, TraceEnd::Unclassified | TraceEnd::Dead("unclassified"));
-        let asked: Vec<u32> = ends.iter().enumerate().filter(|(_, end)| end.is_some_and(|end| unclassified(end) || by_default(end))).map(|(row, _)| row as u32).collect();
+        let asked: Vec<u32> =
+            ends.iter().enumerate().filter(|(_, end)| end.is_some_and(|end| unclassified(end) || by_default(end))).map(|(row, _)| row as u32).collect();
         let mut keys: HashMap<u32, Option<String>> = HashMap::new();
         {
             let mut scene = Scene::new(source, &arena, &messages, &headers, &self.partitions, &rows);

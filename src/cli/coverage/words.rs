@@ -66,7 +66,7 @@ const GLUED: [(&str, &[&str]); 33] = [
     ("devicename", &["host"]),
     ("processname", &["process", "name"]),
     ("parentimage", &["parent", "process"]),
-        ("eventtime", &["event", "time"]),
+    ("eventtime", &["event", "time"]),
     ("accountname", &["user"]),
     ("loginname", &["user"]),
     ("accountid", &["account", "id"]),
@@ -118,7 +118,9 @@ fn split(name: &str) -> Vec<String> {
         }
         let before = at.checked_sub(1).and_then(|at| chars.get(at));
         let after = chars.get(at + 1);
-        let begins = c.is_uppercase() && (before.is_some_and(|b| b.is_lowercase() || b.is_ascii_digit()) || (before.is_some_and(|b| b.is_uppercase()) && after.is_some_and(|a| a.is_lowercase())));
+        let begins = c.is_uppercase()
+            && (before.is_some_and(|b| b.is_lowercase() || b.is_ascii_digit())
+                || (before.is_some_and(|b| b.is_uppercase()) && after.is_some_and(|a| a.is_lowercase())));
         if begins {
             parts.push(String::new());
         }

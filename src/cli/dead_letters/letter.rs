@@ -96,8 +96,11 @@ impl Letter {
     }
 }
 
+/// Takes a line and its number.
+pub type EachLine<'a> = dyn FnMut(u64, &[u8]) -> Result<(), Error> + 'a;
+
 /// Calls `each` with every line that is not empty and its 1-based number, until it fails.
-pub fn lines(path: &Path, each: &mut dyn FnMut(u64, &[u8]) -> Result<(), Error>) -> Result<(), Error> {
+pub fn lines(path: &Path, each: &mut EachLine<'_>) -> Result<(), Error> {
     let fail = |error: std::io::Error| Error::user(format!("cannot read {}: {error}", path.display()));
     let mut file = BufReader::with_capacity(1 << 18, open(path).map_err(fail)?);
     let mut line = Vec::new();
@@ -126,7 +129,14 @@ mod tests {
         assert_eq!((letter.bytes(), letter.place(), letter.timestamp_us()), (b"{\"a\0".to_vec(), "a/b.ndjson:7".into(), NO_TIME));
         let letter = Letter::parse(br#"{"reason":"not_utf8","source":{"name":"s","topic":"t","partition":2,"offset":6,"element":3},"timestamp":"1970-01-01T00:00:01Z","raw_base64":"/w=="}"#).unwrap();
         assert_eq!((letter.bytes(), letter.place(), letter.timestamp_us()), (vec![0xff], "t/2@6#3".into(), 1_000_000));
-        for bad in ["", "{", "[]", "{}", r#"{"reason":"x","source":{"name":"s","topic":"t","partition":2,"offset":6}}"#, r#"{"reason":"x","source":{"name":"s","topic":"t","partition":2,"offset":6},"raw_base64":"!"}"#] {
+        for bad in [
+            "",
+            "{",
+            "[]",
+            "{}",
+            r#"{"reason":"x","source":{"name":"s","topic":"t","partition":2,"offset":6}}"#,
+            r#"{"reason":"x","source":{"name":"s","topic":"t","partition":2,"offset":6},"raw_base64":"!"}"#,
+        ] {
             assert!(Letter::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }

@@ -22,7 +22,9 @@ const RAW_COLUMNS: usize = 92;
 
 /// `dead-letters list`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Places are file:line for messages from files, topic/partition@offset for records of Kafka, and #n for event n (0-based) of a message that holds several. In details, N stands for any number.\n\nMessages may hold what not everybody may read: their content is shown only with --show-raw.\n\nExamples:\n  catchment dead-letters list dead.ndjson\n  catchment dead-letters list dead.ndjson --reason syntax --show-raw --limit 20\n\nExit codes: 0 done; 1 done, but some lines are no dead letters; 2 could not be done.")]
+#[command(
+    after_help = "Places are file:line for messages from files, topic/partition@offset for records of Kafka, and #n for event n (0-based) of a message that holds several. In details, N stands for any number.\n\nMessages may hold what not everybody may read: their content is shown only with --show-raw.\n\nExamples:\n  catchment dead-letters list dead.ndjson\n  catchment dead-letters list dead.ndjson --reason syntax --show-raw --limit 20\n\nExit codes: 0 done; 1 done, but some lines are no dead letters; 2 could not be done."
+)]
 pub struct ListArgs {
     /// Files with dead letters, as replay --dead-letters writes them (also compressed), or -
     #[arg(required = true, value_name = "FILE")]
@@ -175,9 +177,16 @@ fn text(rows: &[(&(String, String), &Group)], letters: u64, others: u64, args: &
     if letters == 0 {
         return text;
     }
-    let mut grid = Grid::new(0).text("reason", 24, Cut::End).number("letters", 11).text("detail", 60, Cut::End).text("first", 60, Cut::Start).text("last", 60, Cut::Start);
+    let mut grid =
+        Grid::new(0).text("reason", 24, Cut::End).number("letters", 11).text("detail", 60, Cut::End).text("first", 60, Cut::Start).text("last", 60, Cut::Start);
     for ((reason, detail), group) in rows {
-        grid.row([visible(reason).into_owned(), number(group.letters), visible(detail).into_owned(), visible(&group.first).into_owned(), visible(&group.last).into_owned()]);
+        grid.row([
+            visible(reason).into_owned(),
+            number(group.letters),
+            visible(detail).into_owned(),
+            visible(&group.first).into_owned(),
+            visible(&group.last).into_owned(),
+        ]);
     }
     text.push_str(&format!("\n{grid}"));
     if others > 0 {

@@ -38,7 +38,9 @@ pub const LETTERS_REMEMBERED_MAX: usize = 4_000_000;
 
 /// `dead-letters replay`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Each message keeps the coordinates of its letter (topic or file, partition, offset, number of the event), so an incident has the id that it would have had at first, and a letter given twice counts once. What fails again goes to --dead-letters, as does, unchanged, what names a source that the pipeline does not have. Rules see only these messages: what an earlier incident would have attached to itself may become one of its own.\n\nExamples:\n  catchment replay pipelines/soc events/ -o incidents.ndjson --dead-letters dead.ndjson\n  catchment dead-letters list dead.ndjson\n  (mend the pipeline)\n  catchment dead-letters replay pipelines/soc dead.ndjson -o more.ndjson --dead-letters dead2.ndjson\n\nExit codes: 0 done and the ledger adds up; 1 it does not, or some lines could not be used; 2 could not be done.")]
+#[command(
+    after_help = "Each message keeps the coordinates of its letter (topic or file, partition, offset, number of the event), so an incident has the id that it would have had at first, and a letter given twice counts once. What fails again goes to --dead-letters, as does, unchanged, what names a source that the pipeline does not have. Rules see only these messages: what an earlier incident would have attached to itself may become one of its own.\n\nExamples:\n  catchment replay pipelines/soc events/ -o incidents.ndjson --dead-letters dead.ndjson\n  catchment dead-letters list dead.ndjson\n  (mend the pipeline)\n  catchment dead-letters replay pipelines/soc dead.ndjson -o more.ndjson --dead-letters dead2.ndjson\n\nExit codes: 0 done and the ledger adds up; 1 it does not, or some lines could not be used; 2 could not be done."
+)]
 pub struct ReplayArgs {
     /// The pipeline: a directory with a pipeline.yaml, or the file
     pub pipeline: PathBuf,
@@ -194,7 +196,10 @@ fn survey(files: &[PathBuf], sources: &HashMap<String, u16>, plan: &Plan) -> Res
                 return Ok(());
             }
             if !found.numbers.contains_key(&(topic.clone(), partition)) {
-                let number = found.partitions.number(&topic, partition).ok_or_else(|| Error::user("the letters come from more than 65,536 partitions or files").hint("replay fewer at once"))?;
+                let number = found
+                    .partitions
+                    .number(&topic, partition)
+                    .ok_or_else(|| Error::user("the letters come from more than 65,536 partitions or files").hint("replay fewer at once"))?;
                 found.numbers.insert((topic, partition), number);
             }
             Ok(())
@@ -206,10 +211,17 @@ fn survey(files: &[PathBuf], sources: &HashMap<String, u16>, plan: &Plan) -> Res
 fn warn(found: &Found, plan: &Plan, kept: bool) {
     let head = err_style("warning", Style::Warn);
     for (name, letters) in &found.other_pipelines {
-        eprintln!("{head}: {} were written by the pipeline `{name}`, this is `{}`: ids of incidents differ from theirs", count(*letters, "letter", "letters"), plan.name);
+        eprintln!(
+            "{head}: {} were written by the pipeline `{name}`, this is `{}`: ids of incidents differ from theirs",
+            count(*letters, "letter", "letters"),
+            plan.name
+        );
     }
     if found.records > 0 {
-        eprintln!("{head}: {} came from Kafka: a letter does not name the cluster, so ids of incidents differ from those of a run on it", count(found.records, "letter", "letters"));
+        eprintln!(
+            "{head}: {} came from Kafka: a letter does not name the cluster, so ids of incidents differ from those of a run on it",
+            count(found.records, "letter", "letters")
+        );
     }
     for (name, letters) in &found.unknown_sources {
         let fate = if kept { "they go to the new dead letters as they are" } else { "they are left out; --dead-letters would keep them" };

@@ -122,7 +122,8 @@ fn at(origin: Origin) -> EventAt {
 impl Relations {
     fn of(output: &Output, plan: &Plan) -> Relations {
         let attached = output.attaches.iter().map(|attach| (at(attach.event), at(attach.target))).collect();
-        let by_id: BTreeMap<_, _> = if output.links.is_empty() { BTreeMap::new() } else { output.lines.iter().map(|line| (line.id.hex(), at(line.origin))).collect() };
+        let by_id: BTreeMap<_, _> =
+            if output.links.is_empty() { BTreeMap::new() } else { output.lines.iter().map(|line| (line.id.hex(), at(line.origin))).collect() };
         let mut linked: BTreeMap<EventAt, Links> = BTreeMap::new();
         for link in &output.links {
             if let Some(event) = by_id.get(&link.other.hex()) {
@@ -165,7 +166,15 @@ impl Changes {
         }
     }
 
-    fn event(&mut self, pair: &Pair<'_>, (a, b): (Option<&End>, Option<&End>), origin: EventAt, (old, new): (&Relations, &Relations), place: &dyn Fn() -> String, limit: usize) {
+    fn event(
+        &mut self,
+        pair: &Pair<'_>,
+        (a, b): (Option<&End>, Option<&End>),
+        origin: EventAt,
+        (old, new): (&Relations, &Relations),
+        place: &dyn Fn() -> String,
+        limit: usize,
+    ) {
         self.events += 1;
         let mut kinds: Vec<(Kind, Option<FieldChange>)> = Vec::new();
         let type_of = |end: Option<&End>| end.and_then(|end| end.type_name.as_deref()).unwrap_or_default().to_owned();

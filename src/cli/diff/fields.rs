@@ -60,7 +60,9 @@ fn shown(value: &Value) -> String {
     };
     // A text that could be taken for something else keeps its quotes.
     let text = match value {
-        Value::String(inner) if inner.is_empty() || inner == "–" || serde_json::from_str::<Value>(inner).is_ok() || inner.trim() != inner => format!("\"{text}\""),
+        Value::String(inner) if inner.is_empty() || inner == "–" || serde_json::from_str::<Value>(inner).is_ok() || inner.trim() != inner => {
+            format!("\"{text}\"")
+        }
         _ => text,
     };
     clip(&text, VALUE_CHARS_MAX, Cut::End).into_owned()
@@ -74,10 +76,12 @@ mod tests {
 
     #[test]
     fn fields_are_compared_and_ids_are_not() {
-        let before = json!({"id":"1","type":"A","severity":2,"user":"Bob","gone":1,"labels":{"a":1,"b":2},"source":{"name":"x","offset":1},"same":[1],"none":null});
+        let before =
+            json!({"id":"1","type":"A","severity":2,"user":"Bob","gone":1,"labels":{"a":1,"b":2},"source":{"name":"x","offset":1},"same":[1],"none":null});
         let after = json!({"id":"2","type":"B","severity":3,"user":"bob","labels":{"a":1},"source":{"name":"x","offset":1},"same":[1],"new":"7"});
         let found = field_changes(before.as_object().unwrap(), after.as_object().unwrap());
-        let words: Vec<String> = found.iter().map(|c| format!("{}:{}>{}", c.field, c.before.as_deref().unwrap_or("-"), c.after.as_deref().unwrap_or("-"))).collect();
+        let words: Vec<String> =
+            found.iter().map(|c| format!("{}:{}>{}", c.field, c.before.as_deref().unwrap_or("-"), c.after.as_deref().unwrap_or("-"))).collect();
         assert_eq!(words, ["severity:2>3", "user:Bob>bob", "labels.b:2>-", "new:->\"7\"", "gone:1>-"]);
     }
 }

@@ -74,7 +74,11 @@ fn fields(changes: &Changes) -> String {
     }
     let mut rows: Vec<_> = merged.into_iter().collect();
     rows.sort_by(|a, b| a.0.starts_with("labels.").cmp(&b.0.starts_with("labels.")).then(b.1.0.events.cmp(&a.1.0.events)).then(a.0.cmp(b.0)));
-    let mut grid = Grid::new(2).text("field", 30, Cut::End).text("type", 30, Cut::End).number("events", 11).number("gained", 11).number("lost", 11).text("for example", 43, Cut::End);
+    let mut grid = Grid::new(2).text("field", 30, Cut::End).text("type", 30, Cut::End).number("events", 11).number("gained", 11).number("lost", 11).text(
+        "for example",
+        43,
+        Cut::End,
+    );
     for (field, (tally, types)) in rows.iter().take(ROWS_MAX) {
         let types = match types.as_slice() {
             [one] => (*one).to_owned(),
@@ -144,8 +148,12 @@ pub fn to_json(changes: &Changes, limit: usize) -> Value {
             })),
         }
     }
-    let examples: Vec<Value> =
-        changes.examples.iter().take(limit).map(|example| json!({ "place": example.place, "element": example.element, "type": example.type_name, "changes": example.changes })).collect();
+    let examples: Vec<Value> = changes
+        .examples
+        .iter()
+        .take(limit)
+        .map(|example| json!({ "place": example.place, "element": example.element, "type": example.type_name, "changes": example.changes }))
+        .collect();
     json!({
         "events": changes.events, "changed": changes.changed, "per_type": changes.types,
         "ends": endings, "types": types, "fields": fields, "changes_of_further_kinds": changes.lost, "examples": examples,

@@ -170,6 +170,9 @@ pub struct DecideSpec {
     pub rules: Vec<RuleSpec>,
     /// Shard by partition, or one shard.
     pub scope: Scope,
+    /// With [`Scope::Partition`]: partitions that share a shard, as the shard's number by partition
+    /// number (`replay`: files of one source). Empty: each partition has its own.
+    pub groups: Vec<u16>,
     /// How far behind the clock a row may be and still see everything within `within`,
     /// in milliseconds. A row may be `max_skew` ahead of its arrival and another
     /// `late_max` behind, so the caller passes the sum of both.

@@ -76,7 +76,7 @@ impl Decider {
     #[inline]
     fn shard_of(&self, origin: Origin) -> usize {
         match self.spec.scope {
-            Scope::Partition => origin.partition as usize,
+            Scope::Partition => self.spec.groups.get(origin.partition as usize).map_or(origin.partition as usize, |group| *group as usize),
             Scope::Process => 0,
         }
     }

@@ -188,36 +188,54 @@ impl Builder<'_> {
                 let hint = crate::config::suggest::hint(&field.value, &names).unwrap_or_else(|| "map it first: match compares incident fields".to_owned());
                 self.diagnostics.push(Diagnostic::error("unknown-field", format!("no incident has a field `{}`", field.value)).at(field.span).hint(hint));
             }
-            wheres.push(rule.where_.as_ref().and_then(|text| typed(text, &WhereScope(scope), Some(Type::Boolean), self.diagnostics)));
-            self.check_keyed_by(rule, known);
+            wheres.push(rule.where_.as_ref().and_then(|text| {
+                let condition = typed(text, &WhereScope(scope), Some(Type::Boolean), self.diagnostics)?;
+                let reads_event = condition.inputs().iter().any(|(source, _)| !matches!(source, Source::New(_) | Source::Existing(_)));
+                if reads_event {
+                    let diagnostic = Diagnostic::error("bad-expression", "`where` compares two incidents: it cannot read the event or its record");
+                    self.diagnostics.push(diagnostic.at(text.span).hint("map what it needs to a field, and write new.field and existing.field"));
+                }
+                Some(condition)
+            }));
         }
+        self.check_keyed_by(known);
         (whens, wheres)
     }
 
     /// Rules remember per input partition: what repeats must come in on one partition.
-    fn check_keyed_by(&mut self, rule: &model::Rule, known: &BTreeMap<String, FieldInfo>) {
-        if rule.matches.is_empty() || self.pipeline.preprocess.scope == model::Scope::Process {
+    fn check_keyed_by(&mut self, known: &BTreeMap<String, FieldInfo>) {
+        if self.pipeline.preprocess.scope == model::Scope::Process {
             return;
         }
-        let mut uncovered = Vec::new();
-        for source in self.pipeline.sources.iter() {
-            let reads = |field: &str, path: &Path| match known.get(field) {
-                Some(FieldInfo::Path(p)) => p == path,
-                _ => self.pipeline.map.iter().chain(&source.map).flat_map(|section| &section.fields).any(|(name, text)| {
-                    let mut hit = false;
-                    text.expr.visit(&mut |e| hit |= matches!(&e.node, crate::expr::ast::Node::Path { path: p, .. } if p == path));
-                    name.value == field && hit
-                }),
-            };
-            uncovered.extend(source.keyed_by.iter().filter(|key| !rule.matches.iter().any(|field| reads(&field.value, &key.value))).map(|key| (source, key)));
+        let mut rules: Vec<&model::Rule> = Vec::new();
+        let mut keys: Vec<String> = Vec::new();
+        for rule in self.pipeline.preprocess.rules.iter().filter(|rule| !rule.matches.is_empty()) {
+            for source in &self.pipeline.sources {
+                let reads = |field: &str, path: &Path| match known.get(field) {
+                    Some(FieldInfo::Path(p)) => p == path,
+                    _ => self.pipeline.map.iter().chain(&source.map).flat_map(|section| &section.fields).any(|(name, text)| {
+                        let mut hit = false;
+                        text.expr.visit(&mut |e| hit |= matches!(&e.node, crate::expr::ast::Node::Path { path: p, .. } if p == path));
+                        name.value == field && hit
+                    }),
+                };
+                for key in source.keyed_by.iter().filter(|key| !rule.matches.iter().any(|field| reads(&field.value, &key.value))) {
+                    let key = format!("{} ({})", source.name.value, key.value);
+                    if !keys.contains(&key) {
+                        keys.push(key);
+                    }
+                    if !rules.iter().any(|known| known.name.value == rule.name.value) {
+                        rules.push(rule);
+                    }
+                }
+            }
         }
-        let Some((_, first)) = uncovered.first() else { return };
-        let keys: Vec<String> = uncovered.iter().map(|(source, key)| format!("{} ({})", source.name.value, key.value)).collect();
-        let message = format!("rule `{}` does not match on what these sources are keyed by: {}", rule.name.value, keys.join(", "));
+        let Some(first) = rules.first() else { return };
+        let names: Vec<&str> = rules.iter().map(|rule| rule.name.value.as_str()).collect();
+        let message = format!("these rules do not match on what all sources are keyed by: {}; the sources: {}", names.join(", "), keys.join(", "));
         self.diagnostics.push(
             Diagnostic::warning("partitioned-rule", message)
-                .at(rule.name.span)
-                .also(first.span, "keyed here")
+                .at(first.name.span)
                 .hint("each partition remembers for itself, so repeats on different partitions do not meet: match on the key too, or use scope: process and one member"),
         );
     }
@@ -363,6 +381,14 @@ impl Builder<'_> {
         let shape = Shape::new(&paths.paths, ShapeOptions { top_level, explode });
         Ok(SourcePlan {
             name: source.name.value.as_str().into(),
+            topics: source
+                .topics
+                .iter()
+                .filter_map(|topic| match &topic.value {
+                    model::Topic::Name(name) => Some(name.as_str().into()),
+                    model::Topic::Pattern(_) => None,
+                })
+                .collect(),
             path_numbers: paths.paths.iter().cloned().enumerate().map(|(n, p)| (p, n)).collect(),
             paths: paths.paths,
             inputs,
@@ -538,6 +564,7 @@ fn decide_spec(pipeline: &Pipeline) -> DecideSpec {
             model::Scope::Partition => decide::Scope::Partition,
             model::Scope::Process => decide::Scope::Process,
         },
+        groups: Vec::new(),
         late_max_ms: pipeline.clock.late_max_ms.saturating_add(pipeline.clock.max_skew_ms),
         index_bytes_max: limits::MemoryShares::of(limits::MEMORY_DEFAULT).index as usize,
     }

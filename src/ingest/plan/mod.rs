@@ -118,6 +118,8 @@ pub struct RulePlan {
 pub struct SourcePlan {
     /// The source's name.
     pub name: Arc<str>,
+    /// Its topics, as far as they are names.
+    pub topics: Vec<Arc<str>>,
     /// Event paths in use; a path number is an index here and into `Rows::columns`.
     pub paths: Vec<Path>,
     /// The inverse of `paths`.

@@ -28,6 +28,18 @@ impl Tables {
         Tables(lookups.iter().map(|lookup| (lookup.name.value.clone(), lookup.table.clone())).collect())
     }
 
+    /// Reads tables again whose files have changed; readers see the old table or the new one,
+    /// never a mixture. A file that is wrong leaves the old table in place.
+    pub fn reload_changed(&self) {
+        for (name, table) in &self.0 {
+            match table.reload_if_changed() {
+                Ok(true) => tracing::info!(table = name.as_str(), rows = table.current().rows(), "lookup table reloaded"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(table = name.as_str(), %error, "lookup table not reloaded: the old one stays"),
+            }
+        }
+    }
+
     /// The bound `lookup('table', …, 'column')`; else which argument is wrong, and why.
     pub fn bind(&self, table: &str, column: &str) -> Result<Arc<dyn Function>, (usize, String, Option<String>)> {
         let Some(found) = self.0.get(table) else {
