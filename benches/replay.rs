@@ -3,6 +3,8 @@
 //! `cargo bench --bench replay`. Runs alternate and the cheapest of each counts, so that
 //! a busy machine disturbs both alike. `BENCH_EVENTS`, `BENCH_RUNS` change the size.
 
+#![allow(clippy::expect_used, missing_docs)]
+
 mod support;
 
 use support::{Cost, better, events, fill_tape, replay, root, setting};
@@ -42,9 +44,8 @@ fn case(dir: &std::path::Path, profile: &str, name: &str, count: u64, runs: u64)
 fn workers(dir: &std::path::Path, count: u64, runs: u64) {
     let input = events(dir, "bench", count);
     let pipeline = root().join("fixtures/pipelines/bench");
-    let wall = |workers: usize| {
-        (0..runs).map(|_| replay(&pipeline, &input, std::path::Path::new("/dev/null"), workers, dir).wall).fold(f64::INFINITY, f64::min)
-    };
+    let wall =
+        |workers: usize| (0..runs).map(|_| replay(&pipeline, &input, std::path::Path::new("/dev/null"), workers, dir).wall).fold(f64::INFINITY, f64::min);
     let (one, two) = (wall(1), wall(2));
     println!("two workers: {:.2} x the speed of one ({one:.2} s -> {two:.2} s)", one / two);
 }

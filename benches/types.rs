@@ -3,6 +3,8 @@
 //! `cargo bench --bench types`. The baseline is the same pipeline with one type, in the
 //! same run. Two ways to override: every type with expressions of its own, and plain paths.
 
+#![allow(clippy::expect_used, missing_docs)]
+
 mod support;
 
 use std::fmt::Write as _;
@@ -16,14 +18,22 @@ fn main() {
     println!("replay, one worker: CPU per event by number of types, 8 fields overridden by each; best of {runs}");
     for (name, expressions) in [("expressions of its own", true), ("plain paths", false)] {
         let mut best = [None; 3];
-        let jobs: Vec<(PathBuf, PathBuf)> = [1, 20, 100].iter().map(|types| (pipeline(dir.path(), *types, expressions), input(dir.path(), *types, count))).collect();
+        let jobs: Vec<(PathBuf, PathBuf)> =
+            [1, 20, 100].iter().map(|types| (pipeline(dir.path(), *types, expressions), input(dir.path(), *types, count))).collect();
         for _ in 0..runs {
             for (best, (pipeline, input)) in best.iter_mut().zip(&jobs) {
                 *best = better(*best, replay(pipeline, input, Path::new("/dev/null"), 1, dir.path()));
             }
         }
         let ns = |at: usize| best[at].map_or(0.0, |cost| cost.cpu * 1e9 / cost.events as f64);
-        println!("{name:<24} 1 type {:>6.0} ns   20 types {:>6.0} ns ({:+.0} %)   100 types {:>6.0} ns ({:+.0} %)", ns(0), ns(1), (ns(1) / ns(0) - 1.0) * 100.0, ns(2), (ns(2) / ns(0) - 1.0) * 100.0);
+        println!(
+            "{name:<24} 1 type {:>6.0} ns   20 types {:>6.0} ns ({:+.0} %)   100 types {:>6.0} ns ({:+.0} %)",
+            ns(0),
+            ns(1),
+            (ns(1) / ns(0) - 1.0) * 100.0,
+            ns(2),
+            (ns(2) / ns(0) - 1.0) * 100.0
+        );
     }
 }
 

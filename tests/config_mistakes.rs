@@ -63,16 +63,10 @@ fn files_that_are_not_there() {
         assert!(pipeline.is_none());
         out.plain().replace(&dir.path().display().to_string(), "DIR")
     };
-    assert_eq!(
-        plain(&dir.path().join("soc")),
-        "error[missing-file]: DIR/soc does not exist (name the directory of a pipeline, or its pipeline.yaml)\n"
-    );
+    assert_eq!(plain(&dir.path().join("soc")), "error[missing-file]: DIR/soc does not exist (name the directory of a pipeline, or its pipeline.yaml)\n");
     std::fs::create_dir(dir.path().join("soc")).unwrap();
     assert_eq!(plain(&dir.path().join("sco")), "error[missing-file]: DIR/sco does not exist (did you mean DIR/soc?)\n");
-    assert_eq!(
-        plain(&dir.path().join("soc")),
-        "error[missing-file]: DIR/soc has no pipeline.yaml (a pipeline is a directory with a pipeline.yaml)\n"
-    );
+    assert_eq!(plain(&dir.path().join("soc")), "error[missing-file]: DIR/soc has no pipeline.yaml (a pipeline is a directory with a pipeline.yaml)\n");
     std::fs::write(dir.path().join("soc/main.yaml"), "").unwrap();
     assert_eq!(
         plain(&dir.path().join("soc")),

@@ -139,10 +139,7 @@ fn every_part_of_the_example() {
     assert_eq!(p.playbooks[0].mode, PlaybookMode::Run);
 
     let test = &p.tests[0];
-    assert_eq!(
-        test.events[0].to_string(),
-        r#"{"a":1,"big":18446744073709551615,"neg":-9223372036854775808,"f":1.5,"n":null,"t":31,"s":"1"}"#
-    );
+    assert_eq!(test.events[0].to_string(), r#"{"a":1,"big":18446744073709551615,"neg":-9223372036854775808,"f":1.5,"n":null,"t":31,"s":"1"}"#);
     assert_eq!(test.events[1]["emoji"], "😀");
     assert_eq!(test.source.as_ref().unwrap().value, "edr");
     assert_eq!(test.expect.outcome.as_ref().unwrap().value, Outcome::Attached);

@@ -45,7 +45,16 @@ fn table(plan: &Plan, number: usize, messages: &[Vec<u8>]) -> RecordBatch {
     for (number, message) in messages.iter().enumerate() {
         let start = arena.len() as u32;
         arena.extend_from_slice(message);
-        list.push(Message { start, len: message.len() as u32, partition: 0, offset: number as i64, timestamp_us: NO_TIME, key: (start, 0), headers: (0, 0), element: None });
+        list.push(Message {
+            start,
+            len: message.len() as u32,
+            partition: 0,
+            offset: number as i64,
+            timestamp_us: NO_TIME,
+            key: (start, 0),
+            headers: (0, 0),
+            element: None,
+        });
     }
     arena.extend_from_slice(&[0; ARENA_PADDING]);
     for (number, message) in list.iter().enumerate() {
@@ -184,12 +193,7 @@ fn the_bench_pipeline_as_sql_yields_the_same_rows() {
 #[test]
 fn the_soc_pipeline_as_sql_yields_the_same_rows() {
     let mut rows = 0;
-    for (source, file) in [
-        ("windows", "windows-security.ndjson"),
-        ("okta", "okta.ndjson"),
-        ("mail", "mail.ndjson"),
-        ("cloudtrail", "cloudtrail.ndjson"),
-    ] {
+    for (source, file) in [("windows", "windows-security.ndjson"), ("okta", "okta.ndjson"), ("mail", "mail.ndjson"), ("cloudtrail", "cloudtrail.ndjson")] {
         rows += compare("pipelines/soc", source, file);
     }
     assert!(rows > 10, "only {rows} rows");

@@ -19,9 +19,7 @@ fn tree(text: &str) -> Node {
             Body::Number => Node::Number(written),
             Body::Text(content) => Node::Text(String::from_utf8(content.clone()).unwrap(), written),
             Body::Array(list) => Node::Array(list.iter().map(|node| convert(node, text)).collect()),
-            Body::Object(members) => {
-                Node::Object(members.iter().map(|(key, node)| (String::from_utf8(key.clone()).unwrap(), convert(node, text))).collect())
-            }
+            Body::Object(members) => Node::Object(members.iter().map(|(key, node)| (String::from_utf8(key.clone()).unwrap(), convert(node, text))).collect()),
         }
     }
     convert(&events(text.as_bytes()).unwrap_or_else(|()| panic!("not JSON: {text}"))[0], text)
@@ -39,7 +37,8 @@ fn show(value: &Value<'_>) -> String {
 
 /// Each line: `expression => value`.
 fn hold(event_text: &str, lines: &str) {
-    let lines: Vec<(&str, &str)> = lines.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("--")).map(|l| l.split_once(" => ").unwrap_or_else(|| panic!("{l}"))).collect();
+    let lines: Vec<(&str, &str)> =
+        lines.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("--")).map(|l| l.split_once(" => ").unwrap_or_else(|| panic!("{l}"))).collect();
     let stranger = |seed: u16| event(&mut Dice::new(&(0..200).map(|n: u16| n.wrapping_mul(seed).wrapping_add(seed >> 3)).collect::<Vec<_>>()));
     let events = [stranger(40_503), tree(event_text), stranger(25_717), Node::Object(Vec::new())];
     let mut failures = Vec::new();

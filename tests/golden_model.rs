@@ -311,8 +311,7 @@ fn expected(one: &Made, made: &[Made]) -> Value {
             json!({ "count": count, "first": written(times().min().unwrap()), "last": written(times().max().unwrap()), "rules": rules, "samples": samples }),
         );
     }
-    let linked: Vec<Value> =
-        one.links.iter().chain(&one.later_links).map(|(rule, other)| json!({ "id": made[*other].row, "rule": rule })).collect();
+    let linked: Vec<Value> = one.links.iter().chain(&one.later_links).map(|(rule, other)| json!({ "id": made[*other].row, "rule": rule })).collect();
     if !linked.is_empty() {
         put("linked", json!(linked));
     }

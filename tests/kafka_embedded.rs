@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use catchment::ingest::batch::RawBatch;
 use catchment::kafka::{
-    Consumer, ConsumerSpec, Credit, CreditTopic, Cut, Delivered, EmbeddedBroker, Fed, Feeder, Gaps, OutputBatch,
-    OutputTopic, Producer, ProducerSpec, Settings, SourceTopic, SourceTopics, Start, TopicReader, discover,
+    Consumer, ConsumerSpec, Credit, CreditTopic, Cut, Delivered, EmbeddedBroker, Fed, Feeder, Gaps, OutputBatch, OutputTopic, Producer, ProducerSpec, Settings,
+    SourceTopic, SourceTopics, Start, TopicReader, discover,
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
@@ -38,24 +38,14 @@ impl Stage {
         let mut topics: Vec<(&str, i32)> = SOURCES.iter().map(|name| (*name, SOURCE_PARTITIONS)).collect();
         topics.push((OUTPUT, OUTPUT_PARTITIONS));
         let broker = EmbeddedBroker::start(&topics).unwrap();
-        let under_credit = |(name, partitions): &(&str, i32)| CreditTopic {
-            name: (*name).to_owned(),
-            partitions: *partitions,
-            readers: 1,
-        };
+        let under_credit = |(name, partitions): &(&str, i32)| CreditTopic { name: (*name).to_owned(), partitions: *partitions, readers: 1 };
         let credit = Credit::new(&topics.iter().map(under_credit).collect::<Vec<_>>());
         let settings = Settings::consumer(broker.bootstrap(), "probe").embedded();
         let sources = discover(&settings, &SOURCES, WAIT)
             .unwrap()
             .into_iter()
             .zip(0..)
-            .map(|((name, partitions), source)| SourceTopic {
-                name,
-                partitions,
-                source,
-                headers: false,
-                start: Start::Offset(0),
-            })
+            .map(|((name, partitions), source)| SourceTopic { name, partitions, source, headers: false, start: Start::Offset(0) })
             .collect();
         let topics = Arc::new(SourceTopics::new(sources).unwrap());
         Stage { broker, credit, topics, stop: Arc::new(AtomicBool::new(false)), properties: BTreeMap::new() }
@@ -73,12 +63,7 @@ impl Stage {
         Consumer::spawn(spec, out, arenas).unwrap()
     }
 
-    pub(crate) fn producer(
-        &self,
-        consumer: &Consumer,
-        batches: Receiver<OutputBatch>,
-        delivered: impl FnMut(Delivered) + Send + 'static,
-    ) -> Producer {
+    pub(crate) fn producer(&self, consumer: &Consumer, batches: Receiver<OutputBatch>, delivered: impl FnMut(Delivered) + Send + 'static) -> Producer {
         let spec = ProducerSpec {
             settings: Settings::producer(self.broker.bootstrap()).embedded().with_user(&self.properties).unwrap(),
             topics: vec![OutputTopic { name: OUTPUT.to_owned(), partitions: OUTPUT_PARTITIONS }],
@@ -108,11 +93,7 @@ impl Stage {
     }
 
     /// Copies every message into a record with the same key.
-    pub(crate) fn transform(
-        batches: Receiver<RawBatch>,
-        out: Sender<OutputBatch>,
-        arenas: Sender<Vec<u8>>,
-    ) -> JoinHandle<()> {
+    pub(crate) fn transform(batches: Receiver<RawBatch>, out: Sender<OutputBatch>, arenas: Sender<Vec<u8>>) -> JoinHandle<()> {
         std::thread::spawn(move || {
             for batch in batches {
                 let mut output = OutputBatch { seq: batch.seq, offsets: batch.offsets, ..Default::default() };
@@ -184,11 +165,7 @@ fn three_hundred_thousand_messages_arrive_in_order() {
     assert!(next.values().all(|n| *n == COUNT / KEYS));
     assert_eq!(tail.drain(WAIT, |_| {}).unwrap(), 0, "nothing came twice");
 
-    let ends: Vec<(u16, i64)> = fed
-        .ends
-        .iter()
-        .filter_map(|(topic, partition, end)| Some((stage.topics.number_of(topic, *partition)?, *end)))
-        .collect();
+    let ends: Vec<(u16, i64)> = fed.ends.iter().filter_map(|(topic, partition, end)| Some((stage.topics.number_of(topic, *partition)?, *end))).collect();
     assert_eq!(ends.len(), 6);
     assert!(progress.reached(&ends));
     let waiting = Instant::now();
@@ -208,12 +185,7 @@ fn three_hundred_thousand_messages_arrive_in_order() {
     for (partition, end) in ends {
         assert_eq!(committed[partition as usize], Some(end), "offsets are committed behind the results");
     }
-    println!(
-        "{:.0} msg/s, {} batches, {} commits",
-        COUNT as f64 / elapsed.as_secs_f64(),
-        totals.batches,
-        totals.commits
-    );
+    println!("{:.0} msg/s, {} batches, {} commits", COUNT as f64 / elapsed.as_secs_f64(), totals.batches, totals.commits);
 }
 
 #[test]

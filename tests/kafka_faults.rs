@@ -9,9 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use catchment::ingest::batch::RawBatch;
-use catchment::kafka::{
-    Credit, Cut, EMBEDDED_MESSAGE_BYTES_MAX, Error, Feeder, OutputBatch, Request, Settings, TopicReader, discover,
-};
+use catchment::kafka::{Credit, Cut, EMBEDDED_MESSAGE_BYTES_MAX, Error, Feeder, OutputBatch, Request, Settings, TopicReader, discover};
 use crossbeam_channel::bounded;
 
 use crate::kafka_embedded::{CUT, OUTPUT, OUTPUT_PARTITIONS, SOURCES, Stage, WAIT, number};

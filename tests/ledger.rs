@@ -40,7 +40,8 @@ fn over_each_recording() {
 
 fn hostile() -> Vec<(String, Vec<u8>)> {
     let Some(dir) = shared("events/hostile") else { return Vec::new() };
-    let mut found: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
+    let mut found: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
     found.sort();
     assert!(found.len() >= 318, "{} files", found.len());
     found.into_iter().map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap())).collect()
@@ -72,7 +73,11 @@ fn each_hostile_file_alone() {
         match name.as_bytes()[0] {
             b'n' => assert!(dead && ends.len() == 1, "{name}: {ends:?}"),
             // What is JSON, but no object, is no event.
-            b'y' => assert_eq!(ends, if text.trim_ascii_start().starts_with(b"{") { vec![TraceEnd::Unclassified] } else { vec![TraceEnd::Dead("not_an_object")] }, "{name}"),
+            b'y' => assert_eq!(
+                ends,
+                if text.trim_ascii_start().starts_with(b"{") { vec![TraceEnd::Unclassified] } else { vec![TraceEnd::Dead("not_an_object")] },
+                "{name}"
+            ),
             _ => {}
         }
         assert_eq!(output.counts.dead_total() as usize, lines(&output.dead).len());

@@ -34,8 +34,7 @@ fn every_profile_makes_json_of_its_own_number_of_events() {
         assert!(counts.dead_letters.is_empty());
         let mut events = 0;
         for line in lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-            let value: serde_json::Value = serde_json::from_slice(line)
-                .unwrap_or_else(|e| panic!("{}: {e}: {}", profile.name, String::from_utf8_lossy(line)));
+            let value: serde_json::Value = serde_json::from_slice(line).unwrap_or_else(|e| panic!("{}: {e}: {}", profile.name, String::from_utf8_lossy(line)));
             events += value.get("Records").and_then(|r| r.as_array()).map_or(1, Vec::len);
         }
         assert_eq!(events, 1_500, "{}", profile.name);
@@ -60,10 +59,7 @@ fn the_soc_mix_holds_everything_that_goes_wrong() {
     assert!(counts.incidents.len() >= 25, "{:?}", counts.incidents);
     for (what, names) in [
         ("filtered", vec!["sysmon-process-access-noise", "zeek-telemetry", "cloudtrail-read-noise"]),
-        (
-            "attached",
-            vec!["logon-failures", "network-repeats", "host-repeats", "cloud-repeats", "mail-repeats", "actor-repeats"],
-        ),
+        ("attached", vec!["logon-failures", "network-repeats", "host-repeats", "cloud-repeats", "mail-repeats", "actor-repeats"]),
         ("linked", vec!["mail-campaign", "mail-aftermath", "host-story"]),
         ("closed", vec!["known-scanner", "mail-aftermath"]),
         ("dropped", vec!["lab-hosts"]),
@@ -139,15 +135,9 @@ fn the_pipelines_know_every_name_in_the_answers() {
         ("fixtures/pipelines/windows-bench", vec![&profiles::WINDOWS_BENCH]),
     ] {
         let text = fs::read_to_string(root().join(pipeline).join("pipeline.yaml")).unwrap();
-        let spec = GeneratorSpec {
-            mix: used.into_iter().map(|p| (p, 1)).collect(),
-            story_share: Some(0.5),
-            rate: 1,
-            ..GeneratorSpec::soc(1, 30_000)
-        };
+        let spec = GeneratorSpec { mix: used.into_iter().map(|p| (p, 1)).collect(), story_share: Some(0.5), rate: 1, ..GeneratorSpec::soc(1, 30_000) };
         let counts = generate(spec).1.counts();
-        let maps =
-            [&counts.incidents, &counts.filtered, &counts.dropped, &counts.attached, &counts.linked, &counts.closed];
+        let maps = [&counts.incidents, &counts.filtered, &counts.dropped, &counts.attached, &counts.linked, &counts.closed];
         let names: BTreeSet<&String> = maps.iter().flat_map(|m| m.keys()).collect();
         for name in names {
             assert!(text.contains(name.as_str()), "{pipeline} does not know `{name}`");

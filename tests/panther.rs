@@ -34,7 +34,10 @@ fn read(path: &Path) -> String {
 
 /// How each line of a log ends.
 fn ends(trial: &mut Trial, dir: &Path, file: &str) -> Vec<End> {
-    let path = [dir.join(format!("{file}.ndjson")), dir.join(format!("{file}.ndjson.zst"))].into_iter().find(|path| path.exists()).unwrap_or_else(|| panic!("no events of {file}"));
+    let path = [dir.join(format!("{file}.ndjson")), dir.join(format!("{file}.ndjson.zst"))]
+        .into_iter()
+        .find(|path| path.exists())
+        .unwrap_or_else(|| panic!("no events of {file}"));
     let source = source_of(&path, trial.plan());
     let text = read(&path);
     let (ends, _) = trial.show(source, text.lines().map(str::as_bytes)).unwrap();
@@ -77,7 +80,12 @@ fn rules_agree_with_every_label() {
     let types: BTreeSet<&String> = claimed.iter().map(|(file, ..)| file).collect();
     assert!(claimed.len() >= 20 && types.len() >= 8, "{} rules over {} log types", claimed.len(), types.len());
     let readme = readme();
-    let told = format!("Panther: {} rules over {} log types agree with all {} of their labelled lines**, {positive} expected matches and {negative} expected non-matches", claimed.len(), types.len(), positive + negative);
+    let told = format!(
+        "Panther: {} rules over {} log types agree with all {} of their labelled lines**, {positive} expected matches and {negative} expected non-matches",
+        claimed.len(),
+        types.len(),
+        positive + negative
+    );
     assert!(readme.contains(&told), "README.md does not say: {told}");
 }
 

@@ -127,13 +127,30 @@ fn what_is_no_event() {
 fn odd_values_in_every_field() {
     let long = format!("\"{}\"", "x".repeat(1 << 20));
     let values = [
-        "null", "true", "{}", "[]", "{\"deep\":[[[{}]]]}", "\"\"", "\"\\u0000\"", "\"\\ud800\"", "1e999", "-1e999", "1e-999", "-0", "0",
-        "9223372036854775808", "-170141183460469231731687303715884105728", "\"2099-01-01T00:00:00Z\"", "\"0001-01-01T00:00:00Z\"", "\"NaN\"", "\"not a value\"",
-        "[null,true,{\"a\":[]}]", long.as_str(),
+        "null",
+        "true",
+        "{}",
+        "[]",
+        "{\"deep\":[[[{}]]]}",
+        "\"\"",
+        "\"\\u0000\"",
+        "\"\\ud800\"",
+        "1e999",
+        "-1e999",
+        "1e-999",
+        "-0",
+        "0",
+        "9223372036854775808",
+        "-170141183460469231731687303715884105728",
+        "\"2099-01-01T00:00:00Z\"",
+        "\"0001-01-01T00:00:00Z\"",
+        "\"NaN\"",
+        "\"not a value\"",
+        "[null,true,{\"a\":[]}]",
+        long.as_str(),
     ];
-    let members = [
-        "ts", "kind", "team", "host", "user", "key", "src", "level", "divisor", "quiet", "truth", "size", "whole", "name", "tags", "blob", "seen", "word",
-    ];
+    let members =
+        ["ts", "kind", "team", "host", "user", "key", "src", "level", "divisor", "quiet", "truth", "size", "whole", "name", "tags", "blob", "seen", "word"];
     // All odd events stand in one batch, each in the place of a good one: what they do to the
     // others would show, and 378 batches would take long.
     let odd: Vec<(usize, Vec<u8>)> = members
@@ -164,14 +181,16 @@ fn odd_values_in_every_field() {
 
 fn poison() -> impl Strategy<Value = Vec<u8>> {
     let event = alone().to_string().into_bytes();
-    let mutated = prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(b"{}[]\",:\\0e-.tn\x00\x1f\xff\xc3 ".to_vec())), 1..6).prop_map(move |edits| {
-        let mut bytes = event.clone();
-        for (at, byte) in edits {
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-        }
-        bytes
-    });
+    let mutated = prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(b"{}[]\",:\\0e-.tn\x00\x1f\xff\xc3 ".to_vec())), 1..6).prop_map(
+        move |edits| {
+            let mut bytes = event.clone();
+            for (at, byte) in edits {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes
+        },
+    );
     let cut = (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(at, front)| {
         let bytes = alone().to_string().into_bytes();
         let at = at.index(bytes.len());

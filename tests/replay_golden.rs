@@ -162,7 +162,10 @@ fn exploded_messages_and_dead_letters() {
     assert_eq!(at(0, 0)["raw"]["size"], json!(10));
     assert_eq!(at(1, 0)["_errors"], json!(["weight"]));
     // Repeats of the first element of the first message: elements of one message are told apart.
-    assert_eq!(at(0, 0)["attached"]["samples"].as_array().unwrap().iter().map(|s| (s["offset"].as_i64(), s["element"].as_i64())).collect::<Vec<_>>(), [(Some(3), Some(0)), (Some(3), Some(1))]);
+    assert_eq!(
+        at(0, 0)["attached"]["samples"].as_array().unwrap().iter().map(|s| (s["offset"].as_i64(), s["element"].as_i64())).collect::<Vec<_>>(),
+        [(Some(3), Some(0)), (Some(3), Some(1))]
+    );
     assert_eq!(at(12, 0)["size"], json!(9_007_199_254_740_993_i64));
     assert_eq!(at(3, 2)["type"], "Beta");
     assert_eq!(at(5, 1)["name"], "SECOND OF TWO");

@@ -84,7 +84,11 @@ fn shipped(text: &str) -> Vec<(usize, String)> {
 /// Files that are modules of tests as a whole.
 fn is_test(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);
-    file == "tests.rs" || file.ends_with("_test.rs") || file.ends_with("_tests.rs") || name.contains("/tests/") || matches!(file, "testing.rs" | "properties.rs")
+    file == "tests.rs"
+        || file.ends_with("_test.rs")
+        || file.ends_with("_tests.rs")
+        || name.contains("/tests/")
+        || matches!(file, "testing.rs" | "properties.rs")
 }
 
 fn nothing(broken: Vec<String>, rule: &str) {
@@ -127,7 +131,10 @@ fn nothing_panics_on_purpose() {
         for (number, line) in shipped(text) {
             // A parser's own `expect(token)` gives a Result.
             let line = line.replace("self.expect(", "").replace("fn expect(", "");
-            if line.contains(".unwrap()") || line.contains(".expect(") || ["todo!", "unimplemented!", "unreachable!", "panic!", "dbg!"].iter().any(|word| line.contains(word)) {
+            if line.contains(".unwrap()")
+                || line.contains(".expect(")
+                || ["todo!", "unimplemented!", "unreachable!", "panic!", "dbg!"].iter().any(|word| line.contains(word))
+            {
                 broken.push(format!("{name}:{number}: {}", line.trim()));
             }
         }

@@ -1,6 +1,6 @@
 //! Shared by the whole-process benches: generated files, the yardstick, and child
 //! processes whose CPU time they report themselves.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::expect_used, missing_docs)]
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

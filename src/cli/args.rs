@@ -55,7 +55,9 @@ pub enum Command {
 
 /// `check`
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  catchment check pipelines/soc\n  catchment check pipelines/soc --format plain     one line a mistake, for editors and CI\n\nExit codes: 0 no errors (warnings are printed); 1 errors; 2 could not be read.")]
+#[command(
+    after_help = "Examples:\n  catchment check pipelines/soc\n  catchment check pipelines/soc --format plain     one line a mistake, for editors and CI\n\nExit codes: 0 no errors (warnings are printed); 1 errors; 2 could not be read."
+)]
 pub struct Check {
     /// The pipeline: a directory with a pipeline.yaml, or the file
     pub pipeline: PathBuf,
@@ -69,7 +71,9 @@ pub struct Check {
 
 /// `replay`
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Inputs are NDJSON files, plain or compressed (gzip, zstd: told by their first bytes), directories (recursively: .ndjson .jsonl .json .log, also .gz and .zst), and - for standard input. Output order is input order, whatever the number of workers. A file belongs to the source whose name stands in its path (cloudtrail/2026.ndjson), else to the first one; --source decides for all.\n\nThe whole input counts as one partition. The time of arrival of an event is its `occurred`, or the path given by --arrival. Incidents are written in their state at the end of the input; --facts writes what happened, as it happened.\n\nExamples:\n  catchment replay pipelines/soc events/ -o incidents.ndjson --dead-letters dead.ndjson\n  zcat today.gz | catchment replay pipelines/soc - | jq .type\n  catchment replay pipelines/soc big.ndjson -o /dev/null --stats stats.json --workers 2\n\nExit codes: 0 done and the ledger adds up; 1 it does not, or an input was damaged; 2 could not be done.")]
+#[command(
+    after_help = "Inputs are NDJSON files, plain or compressed (gzip, zstd: told by their first bytes), directories (recursively: .ndjson .jsonl .json .log, also .gz and .zst), and - for standard input. Output order is input order, whatever the number of workers. A file belongs to the source whose name stands in its path (cloudtrail/2026.ndjson), else to the first one; --source decides for all.\n\nThe whole input counts as one partition. The time of arrival of an event is its `occurred`, or the path given by --arrival. Incidents are written in their state at the end of the input; --facts writes what happened, as it happened.\n\nExamples:\n  catchment replay pipelines/soc events/ -o incidents.ndjson --dead-letters dead.ndjson\n  zcat today.gz | catchment replay pipelines/soc - | jq .type\n  catchment replay pipelines/soc big.ndjson -o /dev/null --stats stats.json --workers 2\n\nExit codes: 0 done and the ledger adds up; 1 it does not, or an input was damaged; 2 could not be done."
+)]
 pub struct Replay {
     /// The pipeline: a directory with a pipeline.yaml, or the file
     pub pipeline: PathBuf,

@@ -8,7 +8,9 @@ use crate::error::Error;
 
 /// `completions`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  catchment completions bash > ~/.local/share/bash-completion/completions/catchment\n  catchment completions zsh > ~/.zfunc/_catchment\n  catchment completions fish > ~/.config/fish/completions/catchment.fish")]
+#[command(
+    after_help = "Examples:\n  catchment completions bash > ~/.local/share/bash-completion/completions/catchment\n  catchment completions zsh > ~/.zfunc/_catchment\n  catchment completions fish > ~/.config/fish/completions/catchment.fish"
+)]
 pub struct CompletionsArgs {
     /// The shell
     pub shell: clap_complete::Shell,

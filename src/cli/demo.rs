@@ -19,8 +19,8 @@ use crate::error::Error;
 use crate::ingest::ledger::Counts;
 use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::Options;
-use crate::load::drive::{DriveReport, DriveSpec, Latency, Live, drive};
 use crate::load::GeneratorSpec;
+use crate::load::drive::{DriveReport, DriveSpec, Latency, Live, drive};
 use crate::serve::metrics::MetricsPort;
 
 /// The pipeline that is built in, for those who run the binary without the sources.
@@ -35,7 +35,9 @@ const SOC: [(&str, &str); 6] = [
 
 /// `demo`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Starts an embedded Kafka broker in this process, creates topics, streams seeded events of thirteen products through pipelines/soc and reads the incidents back: a flood first, then a calm part at a third of the flood's speed, to show the latency without a queue. The embedded broker keeps nothing: state lives as long as the process, and there are no transactions. What you see is the engine, not the guarantees of a real cluster.\n\nExamples:\n  catchment demo\n  catchment demo --events 2000000 --seed 7 --metrics 127.0.0.1:9090\n\nExit codes: 0 all counters agree with the generator's answers; 1 some do not; 2 could not be done.")]
+#[command(
+    after_help = "Starts an embedded Kafka broker in this process, creates topics, streams seeded events of thirteen products through pipelines/soc and reads the incidents back: a flood first, then a calm part at a third of the flood's speed, to show the latency without a queue. The embedded broker keeps nothing: state lives as long as the process, and there are no transactions. What you see is the engine, not the guarantees of a real cluster.\n\nExamples:\n  catchment demo\n  catchment demo --events 2000000 --seed 7 --metrics 127.0.0.1:9090\n\nExit codes: 0 all counters agree with the generator's answers; 1 some do not; 2 could not be done."
+)]
 pub struct DemoArgs {
     /// How many events
     #[arg(long, default_value_t = 400_000)]
@@ -60,7 +62,8 @@ pub struct DemoArgs {
 /// Runs the command.
 pub fn run(args: &DemoArgs) -> Result<Answer, Error> {
     if args.role.is_some() {
-        return Err(Error::user("demo runs all roles in one process").hint("roles need a broker outside of the process: that is `catchment run`, which comes with the next step"));
+        return Err(Error::user("demo runs all roles in one process")
+            .hint("roles need a broker outside of the process: that is `catchment run`, which comes with the next step"));
     }
     let (pipeline, plan, _dir) = load(&args.pipeline)?;
     let _port = args.metrics.map(MetricsPort::open).transpose()?;
@@ -69,7 +72,8 @@ pub fn run(args: &DemoArgs) -> Result<Answer, Error> {
     let mut topics: Vec<(String, u16)> = Vec::new();
     for (profile, _) in &generate.mix {
         let Some(source) = source_of(&pipeline, profile.topic) else {
-            return Err(Error::user(format!("no source of the pipeline reads the topic `{}`, which the generator writes", profile.topic)).hint("run demo with pipelines/soc"));
+            return Err(Error::user(format!("no source of the pipeline reads the topic `{}`, which the generator writes", profile.topic))
+                .hint("run demo with pipelines/soc"));
         };
         if !topics.iter().any(|(name, _)| name == profile.topic) {
             topics.push((profile.topic.to_owned(), source));
@@ -209,8 +213,16 @@ fn tell(report: &DriveReport, plan: &Plan, workers: usize) {
     let per_message = counts.events as f64 / counts.messages.max(1) as f64;
     let (user, system, rss) = output::resources();
     let million = counts.events.max(1) as f64 / 1e6;
-    println!("  flood            {} events/s ({} messages in {seconds:.1} s, generator and broker in the same process)", number((messages as f64 * per_message / seconds) as u64), number(messages));
-    println!("  CPU              {:.2} s per million events in {workers} workers; {:.2} s for everything, broker and generator included", report.worker_cpu_seconds / million, (user + system) / million);
+    println!(
+        "  flood            {} events/s ({} messages in {seconds:.1} s, generator and broker in the same process)",
+        number((messages as f64 * per_message / seconds) as u64),
+        number(messages)
+    );
+    println!(
+        "  CPU              {:.2} s per million events in {workers} workers; {:.2} s for everything, broker and generator included",
+        report.worker_cpu_seconds / million,
+        (user + system) / million
+    );
     println!("  memory           {} MB at most; index: {} keys in {:.1} MB", rss >> 20, number(report.index.0), report.index.1 as f64 / (1 << 20) as f64);
     println!("  event → incident {}  while the flood queues", latency(report.latency_flood));
     println!("                   {}  calm, at {} messages/s", latency(report.latency_calm), number(report.calm_rate as u64));
@@ -219,7 +231,10 @@ fn tell(report: &DriveReport, plan: &Plan, workers: usize) {
     let (created, attached, linked) = report.facts;
     println!("  read back from the topic: {} created, {} attached and {} linked facts", number(created), number(attached), number(linked));
     if report.differences.is_empty() && report.audit.is_empty() {
-        println!("  {}: every counter agrees with the generator's answers, and the topics with the ledger; nothing lost, nothing twice", style("good", Style::Good));
+        println!(
+            "  {}: every counter agrees with the generator's answers, and the topics with the ledger; nothing lost, nothing twice",
+            style("good", Style::Good)
+        );
     }
     for difference in &report.differences {
         println!("  {}: {difference}", style("differs", Style::Bad));

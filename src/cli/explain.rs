@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
+use super::Answer;
 use super::explain_sql::query;
 use super::load::require;
 use super::output::{Style, style};
-use super::Answer;
 use crate::error::Error;
 use crate::expr::reference::{Row, evaluate};
 use crate::expr::typed::{Source, Typed};
@@ -27,7 +27,9 @@ use crate::ingest::trial::{End, Trial};
 
 /// `explain`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The event file holds one JSON event (or a message with several); - reads it from standard input.\n\nExamples:\n  catchment explain pipelines/soc event.json\n  tail -1 events.ndjson | catchment explain pipelines/soc - --json | jq .fields\n  catchment explain pipelines/soc --sql\n\nExit codes: 0 explained; 2 could not be done.")]
+#[command(
+    after_help = "The event file holds one JSON event (or a message with several); - reads it from standard input.\n\nExamples:\n  catchment explain pipelines/soc event.json\n  tail -1 events.ndjson | catchment explain pipelines/soc - --json | jq .fields\n  catchment explain pipelines/soc --sql\n\nExit codes: 0 explained; 2 could not be done."
+)]
 pub struct ExplainArgs {
     /// The pipeline: a directory with a pipeline.yaml, or the file
     pub pipeline: PathBuf,
@@ -97,7 +99,8 @@ pub fn explain(plan: &Arc<Plan>, number: u16, message: &[u8]) -> Result<Vec<Json
         return Ok(vec![json!({ "outcome": outcome, "by": letter["reason"], "detail": letter["detail"] })]);
     }
     let arena = Arena::new(bytes);
-    let messages = [Message { start: 0, len: message.len() as u32, partition: 0, offset: 0, timestamp_us: NO_TIME, key: (0, 0), headers: (0, 0), element: None }];
+    let messages =
+        [Message { start: 0, len: message.len() as u32, partition: 0, offset: 0, timestamp_us: NO_TIME, key: (0, 0), headers: (0, 0), element: None }];
     let mut partitions = Partitions::default();
     partitions.append("explain");
     let mut explained = Vec::new();
@@ -129,7 +132,9 @@ fn one(plan: &Plan, source: &SourcePlan, scene: &Scene<'_>, row: u32, end: &End)
     let table = key.as_ref().and_then(|(_, value)| source.table.get(value.as_text()?)).and_then(|code| plan.types.get(*code as usize));
     let because = match (hit, table, &end.type_name) {
         (Some(number), ..) => format!("rule {} of classify: {}", number + 1, plan.written.classify[number].text),
-        (None, Some(_), _) => format!("the table: {} is {}", key.as_ref().map_or("the key", |(key, _)| &key.text), key.as_ref().map_or(Json::Null, |(_, v)| to_json(v))),
+        (None, Some(_), _) => {
+            format!("the table: {} is {}", key.as_ref().map_or("the key", |(key, _)| &key.text), key.as_ref().map_or(Json::Null, |(_, v)| to_json(v)))
+        }
         (None, None, Some(_)) => "the default".to_owned(),
         (None, None, None) => "no rule and no entry of the table names it".to_owned(),
     };
@@ -201,7 +206,11 @@ impl RuleRow<'_> {
         if name == "type" {
             return self.code.and_then(|code| self.plan.types.get(code)).map_or(Json::Null, |name| json!(&**name));
         }
-        self.layout.into_iter().flat_map(Layout::all).find(|field| *field.name == *name).map_or(Json::Null, |field| to_json(&evaluate(&field.typed, self.event, &mut false)))
+        self.layout
+            .into_iter()
+            .flat_map(Layout::all)
+            .find(|field| *field.name == *name)
+            .map_or(Json::Null, |field| to_json(&evaluate(&field.typed, self.event, &mut false)))
     }
 }
 
@@ -279,7 +288,12 @@ fn print(event: &Json) {
     if let Some(filters) = event["filters"].as_array() {
         println!("{} {} tried, {} hold", style("filters", Style::Head), filters.len(), held.len());
         for filter in held {
-            println!("  {}{}: {}", filter["name"].as_str().unwrap_or_default(), if filter["shadow"] == Json::Bool(true) { " (shadow)" } else { "" }, filter["drop"].as_str().unwrap_or_default());
+            println!(
+                "  {}{}: {}",
+                filter["name"].as_str().unwrap_or_default(),
+                if filter["shadow"] == Json::Bool(true) { " (shadow)" } else { "" },
+                filter["drop"].as_str().unwrap_or_default()
+            );
         }
     }
     if event.get("because").is_some() {

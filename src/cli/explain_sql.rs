@@ -7,9 +7,11 @@ use crate::ingest::plan::{DefaultPlan, OutField, Plan, SourcePlan};
 /// The query over a table `events` that has one column per path in use, named as
 /// [`crate::expr::compile::column_name`] says.
 pub fn query(plan: &Plan, source: &SourcePlan) -> String {
-    let occurred = source.layouts.iter().filter_map(|layout| layout.occurred.as_ref()).find(|field| !matches!(field.from, crate::ingest::plan::From::Section(..)));
+    let occurred =
+        source.layouts.iter().filter_map(|layout| layout.occurred.as_ref()).find(|field| !matches!(field.from, crate::ingest::plan::From::Section(..)));
     let bare = |typed: &Typed| sql(typed, &|_| "NULL".to_owned());
-    let with_occurred = |typed: &Typed| sql(typed, &|name| if name == "occurred" { occurred.map_or("NULL".into(), |f| bare(&f.typed)) } else { "NULL".to_owned() });
+    let with_occurred =
+        |typed: &Typed| sql(typed, &|name| if name == "occurred" { occurred.map_or("NULL".into(), |f| bare(&f.typed)) } else { "NULL".to_owned() });
 
     let mut lines = vec!["SELECT".to_owned(), "  \"_row\", \"_type\" AS \"type\"".to_owned()];
     for (name, star, types) in fields(plan, source) {
@@ -42,7 +44,8 @@ pub fn query(plan: &Plan, source: &SourcePlan) -> String {
     // A CASE needs a branch, even where a pipeline has none.
     lines.push(format!("    WHEN TRUE THEN {default} END AS \"_type\""));
     lines.push("  FROM events".into());
-    let filters: Vec<String> = plan.filters.iter().zip(&plan.written.filters).filter(|(f, _)| !f.shadow).map(|(_, w)| format!("{} IS NOT TRUE", bare(&w.typed))).collect();
+    let filters: Vec<String> =
+        plan.filters.iter().zip(&plan.written.filters).filter(|(f, _)| !f.shadow).map(|(_, w)| format!("{} IS NOT TRUE", bare(&w.typed))).collect();
     if !filters.is_empty() {
         lines.push(format!("  WHERE {}", filters.join("\n    AND ")));
     }

@@ -9,7 +9,9 @@ use crate::load::{Answers, Generator, GeneratorSpec, Message, profiles};
 
 /// `generate`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The same seed gives the same bytes. The answers (what must become of each event under the pipeline that belongs to the profile) are computed by the generator, never by the engine.\n\nExamples:\n  catchment generate --profile bench --events 1000000 -o bench.ndjson\n  catchment generate --events 100000 --split soc-events --answers answers.json\n  catchment generate --list")]
+#[command(
+    after_help = "The same seed gives the same bytes. The answers (what must become of each event under the pipeline that belongs to the profile) are computed by the generator, never by the engine.\n\nExamples:\n  catchment generate --profile bench --events 1000000 -o bench.ndjson\n  catchment generate --events 100000 --split soc-events --answers answers.json\n  catchment generate --list"
+)]
 pub struct GenerateArgs {
     /// Which events: `soc` for all products together, or one of --list
     #[arg(long, default_value = "soc")]

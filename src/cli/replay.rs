@@ -14,6 +14,7 @@ use super::args::Replay;
 use super::load::require;
 use super::{Answer, output};
 use crate::error::Error;
+use crate::incident::time_text::TimeText;
 use crate::ingest::batch::Partitions;
 use crate::ingest::decode::DecodeLimits;
 use crate::ingest::facts_out::push_facts;
@@ -24,7 +25,6 @@ use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::{Arrival, Options};
 use crate::ingest::pool::Pool;
 use crate::ingest::worker::{Shared, Spare};
-use crate::incident::time_text::TimeText;
 
 /// Arenas kept for reuse (count).
 const ARENAS_KEPT: usize = 16;
@@ -53,7 +53,15 @@ pub fn run(args: &Replay) -> Result<Answer, Error> {
     let reader = Reader::new(batches, recycled, args.batch_rows, shared.decode.message_bytes).batch_bytes(batch_bytes(&plan));
     let reader = read(inputs.clone(), reader, bar.clone())?;
 
-    let mut sink = Sink { plan: plan.clone(), partitions: shared.partitions.clone(), counts: Counts::new(&plan), out, dead, facts: args.facts, spare: shared.spare.clone() };
+    let mut sink = Sink {
+        plan: plan.clone(),
+        partitions: shared.partitions.clone(),
+        counts: Counts::new(&plan),
+        out,
+        dead,
+        facts: args.facts,
+        spare: shared.spare.clone(),
+    };
     let folder = match sink.drain(&mut pool, &recycle, &bar) {
         Ok(folder) => folder,
         // `replay … | head`: the reader of our output has seen enough.
@@ -186,7 +194,10 @@ fn stats(counts: &Counts, plan: &Plan, started: Instant, workers: usize, damaged
         stats.insert("pipeline".into(), json!(plan.name));
         stats.insert("pipeline_version".into(), json!(plan.version));
         stats.insert("workers".into(), json!(workers));
-        stats.insert("seconds".into(), json!({ "wall": wall, "cpu_user": user, "cpu_system": system, "cpu_per_million": (user + system) * 1e6 / counts.events.max(1) as f64 }));
+        stats.insert(
+            "seconds".into(),
+            json!({ "wall": wall, "cpu_user": user, "cpu_system": system, "cpu_per_million": (user + system) * 1e6 / counts.events.max(1) as f64 }),
+        );
         stats.insert("events_per_second".into(), json!((counts.events as f64 / wall) as u64));
         stats.insert("rss_bytes_max".into(), json!(rss));
         stats.insert("damaged_inputs".into(), json!(damaged.len()));

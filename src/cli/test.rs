@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::Answer;
 use super::load::require;
 use super::output::{Style, style};
-use super::Answer;
 use crate::config::model::Test;
 use crate::error::Error;
 use crate::ingest::plan::Plan;
@@ -16,7 +16,9 @@ use crate::ingest::trial::{End, Trial};
 
 /// `test`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "A test shows its events to the pipeline, from a clean slate, and looks at the end of the last one:\n\n  tests:\n  - name: a failed console login is an incident\n    event: { eventName: ConsoleLogin, responseElements: { ConsoleLogin: Failure } }\n    expect: { type: Console Login Failure, severity: 2, src_ip: 198.51.100.7 }\n  - name: its repeat is attached\n    events: [ {…}, {…} ]\n    expect: { outcome: attached, rule: repeats }\n\nExit codes: 0 all pass; 1 some fail; 2 the pipeline cannot run.")]
+#[command(
+    after_help = "A test shows its events to the pipeline, from a clean slate, and looks at the end of the last one:\n\n  tests:\n  - name: a failed console login is an incident\n    event: { eventName: ConsoleLogin, responseElements: { ConsoleLogin: Failure } }\n    expect: { type: Console Login Failure, severity: 2, src_ip: 198.51.100.7 }\n  - name: its repeat is attached\n    events: [ {…}, {…} ]\n    expect: { outcome: attached, rule: repeats }\n\nExit codes: 0 all pass; 1 some fail; 2 the pipeline cannot run."
+)]
 pub struct TestArgs {
     /// The pipeline: a directory with a pipeline.yaml, or the file
     pub pipeline: PathBuf,

@@ -45,11 +45,8 @@ fn types(pipeline: &Pipeline, out: &mut Diagnostics) {
         }
         let message = format!("no event is classified as `{}`", name.value);
         // A declared type that nothing yields yet is a plan, not a typing mistake.
-        let diagnostic = if declared.contains(&name.value.as_str()) {
-            Diagnostic::warning("unused-type", message)
-        } else {
-            Diagnostic::error("unknown-type", message)
-        };
+        let diagnostic =
+            if declared.contains(&name.value.as_str()) { Diagnostic::warning("unused-type", message) } else { Diagnostic::error("unknown-type", message) };
         let hint = did_you_mean(&name.value, &produced).unwrap_or_else(|| "name it under `classify`, or remove it here".to_owned());
         out.push(diagnostic.at(name.span).label(format!("{what} a type that never occurs")).hint(hint));
     }
@@ -124,9 +121,7 @@ fn tests(pipeline: &Pipeline, out: &mut Diagnostics) {
                 && !produced.contains(&name)
             {
                 out.push(
-                    Diagnostic::error("unknown-type", format!("no event is classified as `{name}`"))
-                        .at(field.span)
-                        .maybe_hint(did_you_mean(name, &produced)),
+                    Diagnostic::error("unknown-type", format!("no event is classified as `{name}`")).at(field.span).maybe_hint(did_you_mean(name, &produced)),
                 );
             }
         }

@@ -4,7 +4,6 @@
 use crate::config::node::{Node, Value};
 use crate::config::{Diagnostics, read_expr, yaml};
 
-
 /// Reads `x: <yaml>` and says which text of the file each word of the expression is at.
 fn located(yaml_text: &str) -> Vec<(String, String)> {
     let mut out = Diagnostics::new();

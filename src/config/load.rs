@@ -140,11 +140,7 @@ pub(super) fn read_yaml_file_as(path: &Path, change: fn(String) -> String, out: 
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let file = out.add_file(name, change(String::from_utf8_lossy(error.as_bytes()).into_owned()));
-            out.push(
-                Diagnostic::error("yaml", "the file is not UTF-8")
-                    .at(Span::new(file, at, at))
-                    .hint("save it as UTF-8; some editors call it \"Unicode\""),
-            );
+            out.push(Diagnostic::error("yaml", "the file is not UTF-8").at(Span::new(file, at, at)).hint("save it as UTF-8; some editors call it \"Unicode\""));
             None
         }
     }

@@ -45,13 +45,9 @@ fn the_first_pattern_wins() {
     let text = "pattern,kind\nlab-db*,database\nlab-*,lab\n*.example.com,corp\n*/etc/*,config\n";
     let table = LookupTable::parse(text.as_bytes(), "pattern", LookupKind::Glob).unwrap();
     let data = table.current();
-    for (key, kind) in [
-        ("lab-db7", Some("database")),
-        ("lab-x", Some("lab")),
-        ("a.b.example.com", Some("corp")),
-        ("/srv/etc/x/y", Some("config")),
-        ("other", None),
-    ] {
+    for (key, kind) in
+        [("lab-db7", Some("database")), ("lab-x", Some("lab")), ("a.b.example.com", Some("corp")), ("/srv/etc/x/y", Some("config")), ("other", None)]
+    {
         assert_eq!(find(&data, &table, key, "kind"), kind, "{key}");
     }
 }
@@ -60,10 +56,7 @@ fn the_first_pattern_wins() {
 fn mistakes_name_the_line() {
     let error = |text: &str, kind| LookupTable::parse(text.as_bytes(), "k", kind).unwrap_err().to_string();
     assert_eq!(error("k,v\na,1\nb\n", LookupKind::Exact), "line 3: 1 cells where the header has 2");
-    assert_eq!(
-        error("k\n10.0.0.0/8\n10.0.0.0/40\n", LookupKind::Cidr),
-        "line 3: `10.0.0.0/40` is not an address or a network such as 10.0.0.0/8"
-    );
+    assert_eq!(error("k\n10.0.0.0/8\n10.0.0.0/40\n", LookupKind::Cidr), "line 3: `10.0.0.0/40` is not an address or a network such as 10.0.0.0/8");
     assert_eq!(error("k\n[a\n", LookupKind::Glob), "line 2: `[a` is not a pattern: unclosed character class; missing ']'");
     assert_eq!(error("", LookupKind::Exact), "the file has no header line");
     assert_eq!(error("k,k\n", LookupKind::Exact), "the header names the column `k` twice");

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::expr::path::Path;
 
 pub use super::expr_text::ExprText;
-pub use rules::*;
 use super::lookup::{LookupKind, LookupTable};
 use super::schema::Schema;
 use super::source_map::{SourceMap, Span, Spanned};
+pub use rules::*;
 
 mod rules;
 

@@ -107,9 +107,7 @@ impl Node {
             }
             Value::Text { text, .. } => Json::String(text.clone()),
             Value::List(items) => Json::Array(items.iter().map(Node::to_json).collect()),
-            Value::Mapping(entries) => {
-                Json::Object(entries.iter().map(|(key, node)| (key.value.clone(), node.to_json())).collect())
-            }
+            Value::Mapping(entries) => Json::Object(entries.iter().map(|(key, node)| (key.value.clone(), node.to_json())).collect()),
         }
     }
 }
@@ -189,8 +187,16 @@ mod tests {
     #[test]
     fn numbers_become_json() {
         let pairs = [
-            ("007", "7"), ("+7", "7"), ("0x1F", "31"), ("0o17", "15"), (".5", "0.5"), ("3.", "3"), ("-0.5e3", "-0.5e3"),
-            ("18446744073709551616", "18446744073709551616"), ("0", "0"), ("-00", "-0"),
+            ("007", "7"),
+            ("+7", "7"),
+            ("0x1F", "31"),
+            ("0o17", "15"),
+            (".5", "0.5"),
+            ("3.", "3"),
+            ("-0.5e3", "-0.5e3"),
+            ("18446744073709551616", "18446744073709551616"),
+            ("0", "0"),
+            ("-00", "-0"),
         ];
         for (raw, json) in pairs {
             assert_eq!(json_number(raw), json);

@@ -38,11 +38,7 @@ impl<'n> Fields<'n> {
     pub fn get(&mut self, key: &'static str, out: &mut Diagnostics) -> Option<&'n Node> {
         let (_, node) = self.entry(key)?;
         if node.is_nothing() {
-            out.push(
-                Diagnostic::error("missing-value", format!("`{key}` has no value"))
-                    .at(node.span)
-                    .hint(format!("give it one, or remove `{key}`")),
-            );
+            out.push(Diagnostic::error("missing-value", format!("`{key}` has no value")).at(node.span).hint(format!("give it one, or remove `{key}`")));
             return None;
         }
         Some(node)
@@ -110,9 +106,7 @@ impl<'n> Fields<'n> {
             let diagnostic = Diagnostic::error("unknown-key", format!("unknown key `{}`", shortened(name))).at(key.span);
             let cut = nothing && name.contains(['(', ')', '\'', '=', ' ']);
             out.push(if cut {
-                diagnostic
-                    .label("this is the rest of the value before the comma")
-                    .hint("inside { } a comma ends the value: put the whole expression in quotes")
+                diagnostic.label("this is the rest of the value before the comma").hint("inside { } a comma ends the value: put the whole expression in quotes")
             } else {
                 let hint = suggest::nearest(name, self.asked.iter().copied())
                     .map(|near| format!("did you mean `{near}`?"))
@@ -149,27 +143,20 @@ impl Note {
     fn diagnostic(&self, key: &Spanned<String>) -> Diagnostic {
         match self {
             Note::Later(name, hint) => later(&format!("`{name}`"), key.span, hint),
-            Note::Elsewhere(name, hint) => {
-                Diagnostic::error("unknown-key", format!("`{name}` is not a key here")).at(key.span).hint(*hint)
-            }
+            Note::Elsewhere(name, hint) => Diagnostic::error("unknown-key", format!("`{name}` is not a key here")).at(key.span).hint(*hint),
         }
     }
 }
 
 /// The mistake of using what a later step of Catchment will bring.
 pub fn later(what: &str, span: Span, hint: &str) -> Diagnostic {
-    Diagnostic::error("not-built-yet", format!("{what} is not built yet"))
-        .at(span)
-        .label("comes with a later version")
-        .hint(hint)
+    Diagnostic::error("not-built-yet", format!("{what} is not built yet")).at(span).label("comes with a later version").hint(hint)
 }
 
 /// Reports "x must be y, not z".
 pub fn wrong_type(node: &Node, what: &str, expected: &str, out: &mut Diagnostics) {
     out.push(
-        Diagnostic::error("wrong-type", format!("{what} must be {expected}, not {}", node.kind()))
-            .at(node.point())
-            .label(format!("this is {}", node.kind())),
+        Diagnostic::error("wrong-type", format!("{what} must be {expected}, not {}", node.kind())).at(node.point()).label(format!("this is {}", node.kind())),
     );
 }
 
@@ -229,11 +216,7 @@ pub fn choice<T: Copy>(node: &Node, what: &str, choices: &[(&'static str, T)], o
         return Some(*value);
     }
     let near = suggest::nearest(word, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-    out.push(
-        Diagnostic::error("bad-value", format!("{what} must be {list}, not `{}`", shortened(word)))
-            .at(node.span)
-            .maybe_hint(near),
-    );
+    out.push(Diagnostic::error("bad-value", format!("{what} must be {list}, not `{}`", shortened(word))).at(node.span).maybe_hint(near));
     None
 }
 
@@ -288,15 +271,7 @@ pub fn bytes(node: &Node, what: &str, out: &mut Diagnostics) -> Option<u64> {
     unit(node, what, "a size", hint, "MiB", units::parse_bytes, out)
 }
 
-fn unit<T>(
-    node: &Node,
-    what: &str,
-    kind: &str,
-    hint: &str,
-    usual: &str,
-    parse: fn(&str) -> Result<T, UnitError>,
-    out: &mut Diagnostics,
-) -> Option<T> {
+fn unit<T>(node: &Node, what: &str, kind: &str, hint: &str, usual: &str, parse: fn(&str) -> Result<T, UnitError>, out: &mut Diagnostics) -> Option<T> {
     let Some(word) = node.word() else {
         wrong_type(node, what, kind, out);
         return None;

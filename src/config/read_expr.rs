@@ -43,18 +43,13 @@ pub fn expression(node: &Node, what: &str, out: &mut Diagnostics) -> ExprText {
         Err(error) => {
             let mut expr = ExprText::new(&text, null(), node.span, style, file);
             expr.broken = true;
-            let cut_at_comma = ends_in_brackets(node)
-                && file.get(node.span.end as usize..).is_some_and(|rest| rest.trim_start().starts_with(','));
+            let cut_at_comma = ends_in_brackets(node) && file.get(node.span.end as usize..).is_some_and(|rest| rest.trim_start().starts_with(','));
             let hint = if cut_at_comma {
                 Some("inside { } a comma ends the value: put the whole expression in quotes".to_owned())
             } else {
                 error.hint.clone().or_else(|| constant_hint(&text, style, &error))
             };
-            out.push(
-                Diagnostic::error("expression", format!("{what}: {}", error.message))
-                    .at(expr.locate(error.start, error.end))
-                    .maybe_hint(hint),
-            );
+            out.push(Diagnostic::error("expression", format!("{what}: {}", error.message)).at(expr.locate(error.start, error.end)).maybe_hint(hint));
             expr
         }
     }
@@ -103,9 +98,7 @@ pub fn path(node: &Node, what: &str, out: &mut Diagnostics) -> Option<Spanned<Pa
             out.push(
                 Diagnostic::error("path", format!("{what}: `{}` is not a path: {}", shortened(text), error.message))
                     .at(node.span)
-                    .hint(error.hint.unwrap_or_else(|| {
-                        "a path is keys with dots: user.name, Records[0].id, \"odd key\".b".to_owned()
-                    })),
+                    .hint(error.hint.unwrap_or_else(|| "a path is keys with dots: user.name, Records[0].id, \"odd key\".b".to_owned())),
             );
             None
         }

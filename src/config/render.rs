@@ -79,13 +79,7 @@ impl Diagnostics {
         object.insert("end_column".to_owned(), Value::from(end.column));
     }
 
-    fn report(
-        &self,
-        diagnostic: &Diagnostic,
-        span: Span,
-        sources: &mut impl ariadne::Cache<String>,
-        colour: bool,
-    ) -> Option<String> {
+    fn report(&self, diagnostic: &Diagnostic, span: Span, sources: &mut impl ariadne::Cache<String>, colour: bool) -> Option<String> {
         let (kind, tone) = match diagnostic.severity {
             Severity::Error => (ReportKind::Error, Color::Red),
             Severity::Warning => (ReportKind::Warning, Color::Yellow),
@@ -101,10 +95,7 @@ impl Diagnostics {
         // separate snippets.
         labels.sort_by_key(|((file, range), _, _)| (*file != main.0, file.clone(), range.start));
         let config = Config::default().with_color(colour).with_index_type(IndexType::Char);
-        let mut report = Report::build(kind, main)
-            .with_config(config)
-            .with_code(diagnostic.code)
-            .with_message(&diagnostic.message);
+        let mut report = Report::build(kind, main).with_config(config).with_code(diagnostic.code).with_message(&diagnostic.message);
         for (order, (place, words, tone)) in (0..).zip(labels) {
             report = report.with_label(Label::new(place).with_message(words).with_color(tone).with_order(order));
         }

@@ -131,8 +131,7 @@ const OTHER_WORDS: [(&str, &str); 14] = [
     ("object", "json"),
 ];
 
-const SCALES: [(&str, &str); 5] =
-    [("words", "words"), ("p1-p5", "p1-p5"), ("0-10", "0-10"), ("0-100", "0-100"), ("syslog", "syslog")];
+const SCALES: [(&str, &str); 5] = [("words", "words"), ("p1-p5", "p1-p5"), ("0-10", "0-10"), ("0-100", "0-100"), ("syslog", "syslog")];
 
 /// Ten years: longer than any promise to react.
 const SLA_MS_MAX: i64 = 3_650 * 24 * 3_600_000;
@@ -167,30 +166,19 @@ pub(super) fn read_schema(node: Option<&Node>, dir: &Path, out: &mut Diagnostics
     if fields.is_file()
         && let Some(node) = read_yaml_file(&fields, out)
     {
-        schema.fields = declared(&node, "fields", FIELDS_MAX, out)
-            .into_iter()
-            .filter_map(|(name, node)| read_field(name, node, out))
-            .collect();
+        schema.fields = declared(&node, "fields", FIELDS_MAX, out).into_iter().filter_map(|(name, node)| read_field(name, node, out)).collect();
     }
     if types.is_file()
         && let Some(node) = read_yaml_file(&types, out)
     {
-        schema.types = declared(&node, "types", TYPES_MAX, out)
-            .into_iter()
-            .filter_map(|(name, node)| read_type(name, node, out))
-            .collect();
+        schema.types = declared(&node, "types", TYPES_MAX, out).into_iter().filter_map(|(name, node)| read_type(name, node, out)).collect();
     }
     schema
 }
 
 /// Name and declaration of each entry. A file is `name: {…}` entries or a list of entries
 /// with `name`, in either case also one level down under `fields:` or `types:`.
-fn declared<'n>(
-    node: &'n Node,
-    what: &'static str,
-    most: usize,
-    out: &mut Diagnostics,
-) -> Vec<(Spanned<String>, Option<&'n Node>)> {
+fn declared<'n>(node: &'n Node, what: &'static str, most: usize, out: &mut Diagnostics) -> Vec<(Spanned<String>, Option<&'n Node>)> {
     let mut node = node;
     if let Value::Mapping(entries) = &node.value
         && let [(key, inner)] = entries.as_slice()
@@ -239,14 +227,7 @@ fn read_field(name: Spanned<String>, node: Option<&Node>, out: &mut Diagnostics)
         out.push(Diagnostic::error("field-name", message).at(name.span).hint(*why));
         return None;
     }
-    let mut spec = FieldSpec {
-        name: name.value,
-        kind: FieldKind::Text,
-        required: false,
-        scale: None,
-        description: None,
-        span: name.span,
-    };
+    let mut spec = FieldSpec { name: name.value, kind: FieldKind::Text, required: false, scale: None, description: None, span: name.span };
     let Some(node) = node else { return Some(spec) };
     // `src_ip: ip` is the short form of `src_ip: { type: ip }`.
     let Value::Mapping(_) = node.value else {
@@ -291,8 +272,7 @@ fn read_kind(node: &Node, out: &mut Diagnostics) -> Option<FieldKind> {
 }
 
 fn read_type(name: Spanned<String>, node: Option<&Node>, out: &mut Diagnostics) -> Option<TypeSpec> {
-    let mut spec =
-        TypeSpec { name: name.value, color: None, playbook: None, sla_ms: None, description: None, span: name.span };
+    let mut spec = TypeSpec { name: name.value, color: None, playbook: None, sla_ms: None, description: None, span: name.span };
     let Some(node) = node else { return Some(spec) };
     let mut fields = Fields::open(node, "a type", out)?;
     fields.entry("name");
@@ -314,8 +294,7 @@ fn read_type(name: Spanned<String>, node: Option<&Node>, out: &mut Diagnostics) 
 
 /// `#rrggbb` in quotes (YAML takes an unquoted # for a comment), or a plain color word.
 fn read_color(node: &Node, out: &mut Diagnostics) -> Option<String> {
-    const WORDS: [&str; 10] =
-        ["red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown", "gray"];
+    const WORDS: [&str; 10] = ["red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown", "gray"];
     let color = read::text(node, "`color`", out)?;
     let hex = color.value.strip_prefix('#').is_some_and(|hex| hex.len() == 6 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
     if hex || WORDS.contains(&color.value.as_str()) {

@@ -9,21 +9,11 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 const WEEK_MS: i64 = 7 * DAY_MS;
 
 /// Units of a duration, longest first, in milliseconds.
-const DURATION_UNITS: [(&str, i64); 6] =
-    [("w", WEEK_MS), ("d", DAY_MS), ("h", HOUR_MS), ("m", MINUTE_MS), ("s", SECOND_MS), ("ms", 1)];
+const DURATION_UNITS: [(&str, i64); 6] = [("w", WEEK_MS), ("d", DAY_MS), ("h", HOUR_MS), ("m", MINUTE_MS), ("s", SECOND_MS), ("ms", 1)];
 
 /// Units of a size in bytes. Powers of ten and of two are told apart, as in SI and IEC.
-const SIZE_UNITS: [(&str, u64); 9] = [
-    ("B", 1),
-    ("kB", 1_000),
-    ("KB", 1_000),
-    ("MB", 1_000_000),
-    ("GB", 1_000_000_000),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-    ("TiB", 1 << 40),
-];
+const SIZE_UNITS: [(&str, u64); 9] =
+    [("B", 1), ("kB", 1_000), ("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
 /// Why a text is not a duration or a size.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -59,20 +49,13 @@ pub fn parse_duration_ms(text: &str) -> Result<i64, UnitError> {
     let mut smallest = i64::MAX;
     while !rest.is_empty() {
         let (number, unit, after) = split_part(rest)?;
-        let unit_ms = DURATION_UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .map(|(_, ms)| *ms)
-            .ok_or_else(|| UnitError::UnknownUnit(unit.to_owned()))?;
+        let unit_ms = DURATION_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, ms)| *ms).ok_or_else(|| UnitError::UnknownUnit(unit.to_owned()))?;
         if unit_ms >= smallest {
             return Err(UnitError::Order);
         }
         smallest = unit_ms;
         let count: i64 = number.parse().map_err(|_| UnitError::TooLarge)?;
-        total = count
-            .checked_mul(unit_ms)
-            .and_then(|part| total.checked_add(part))
-            .ok_or(UnitError::TooLarge)?;
+        total = count.checked_mul(unit_ms).and_then(|part| total.checked_add(part)).ok_or(UnitError::TooLarge)?;
         rest = after;
     }
     if smallest == i64::MAX { Err(UnitError::Malformed) } else { Ok(total) }
@@ -91,11 +74,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, UnitError> {
     if !rest.is_empty() {
         return Err(UnitError::Malformed);
     }
-    let factor = SIZE_UNITS
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .map(|(_, factor)| *factor)
-        .ok_or_else(|| UnitError::UnknownUnit(unit.to_owned()))?;
+    let factor = SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor).ok_or_else(|| UnitError::UnknownUnit(unit.to_owned()))?;
     let count: u64 = number.parse().map_err(|_| UnitError::TooLarge)?;
     count.checked_mul(factor).ok_or(UnitError::TooLarge)
 }

@@ -17,15 +17,8 @@ use super::yaml_error;
 pub fn read(file: u32, diagnostics: &mut Diagnostics) -> Option<Node> {
     let files = diagnostics.files().clone();
     let text = files.file(file).map(|file| file.text.as_str())?;
-    let mut builder = Builder {
-        lines: Lines::new(file, text),
-        diagnostics,
-        frames: Vec::new(),
-        anchors: HashMap::new(),
-        alias_nodes: 0,
-        documents: 0,
-        root: None,
-    };
+    let mut builder =
+        Builder { lines: Lines::new(file, text), diagnostics, frames: Vec::new(), anchors: HashMap::new(), alias_nodes: 0, documents: 0, root: None };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let outcome = match event {
@@ -80,10 +73,12 @@ impl Builder<'_> {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err(Box::new(Diagnostic::error("yaml", "more than one document in the file")
-                        .at(span)
-                        .label("a second document starts here")
-                        .hint("keep one document a file; remove the `---`")));
+                    return Err(Box::new(
+                        Diagnostic::error("yaml", "more than one document in the file")
+                            .at(span)
+                            .label("a second document starts here")
+                            .hint("keep one document a file; remove the `---`"),
+                    ));
                 }
                 Ok(())
             }
@@ -103,14 +98,7 @@ impl Builder<'_> {
         }
     }
 
-    fn scalar(
-        &mut self,
-        text: &str,
-        style: ScalarStyle,
-        anchor: usize,
-        tag: Option<&Tag>,
-        span: Span,
-    ) -> Result<(), Box<Diagnostic>> {
+    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Tag>, span: Span) -> Result<(), Box<Diagnostic>> {
         let as_text = tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
         if !as_text {
             self.refuse_tag(tag, span);
@@ -176,9 +164,11 @@ impl Builder<'_> {
 
     fn open(&mut self, start: Span, anchor: usize, items: Items) -> Result<(), Box<Diagnostic>> {
         if self.expects_key() {
-            return Err(Box::new(Diagnostic::error("yaml", "a key must be text, not a list or a mapping")
-                .at(Span { end: start.end.max(start.start + 1), ..start })
-                .hint("put the key in quotes if it starts with [ or {")));
+            return Err(Box::new(
+                Diagnostic::error("yaml", "a key must be text, not a list or a mapping")
+                    .at(Span { end: start.end.max(start.start + 1), ..start })
+                    .hint("put the key in quotes if it starts with [ or {"),
+            ));
         }
         if self.frames.len() >= YAML_DEPTH_MAX {
             return Err(Box::new(Diagnostic::error("yaml", format!("nested deeper than {YAML_DEPTH_MAX} levels")).at(start)));
@@ -220,9 +210,7 @@ impl Builder<'_> {
             return Err(Box::new(Diagnostic::error("yaml", format!("aliases add more than {YAML_ALIAS_NODES_MAX} values")).at(span)));
         }
         if self.expects_key() {
-            return Err(Box::new(Diagnostic::error("yaml", "an alias cannot be a key")
-                .at(span)
-                .hint("a key that starts with * needs quotes: \"*\"")));
+            return Err(Box::new(Diagnostic::error("yaml", "an alias cannot be a key").at(span).hint("a key that starts with * needs quotes: \"*\"")));
         }
         let node = node.clone();
         if self.frames.len() + depth(&node) > YAML_DEPTH_MAX {
@@ -250,11 +238,7 @@ impl Builder<'_> {
         if tag.is_yaml_core_schema() && matches!(tag.suffix.as_str(), "map" | "seq") {
             return;
         }
-        self.diagnostics.push(
-            Diagnostic::error("yaml", "YAML tags (`!…`) have no meaning here")
-                .at(span)
-                .hint("text that starts with ! needs quotes"),
-        );
+        self.diagnostics.push(Diagnostic::error("yaml", "YAML tags (`!…`) have no meaning here").at(span).hint("text that starts with ! needs quotes"));
     }
 
     fn scan_error(&self, error: &ScanError) -> Box<Diagnostic> {

@@ -19,8 +19,7 @@ pub fn explain(info: &str, file: u32, text: &str, at: usize) -> Diagnostic {
         return diagnostic("a tab where YAML allows only blanks").hint("replace the tab by blanks");
     }
     if info.contains("unprintable") {
-        return diagnostic("a control character in the text")
-            .hint("inside double quotes it can be written as an escape: \"\\0\"");
+        return diagnostic("a control character in the text").hint("inside double quotes it can be written as an escape: \"\\0\"");
     }
     if info.contains("byte order mark") {
         return diagnostic("a byte order mark inside the text").hint("remove it; the file needs none");
@@ -28,18 +27,13 @@ pub fn explain(info: &str, file: u32, text: &str, at: usize) -> Diagnostic {
     if let Some((start, reserved)) = line.reserved_start(at) {
         return Diagnostic::error("yaml", format!("text cannot start with `{reserved}` without quotes"))
             .at(Span::new(file, start, start + reserved.len_utf8()))
-            .hint(if reserved == '*' {
-                "put it in quotes: \"*\"".to_owned()
-            } else {
-                format!("put the whole text in quotes: \"{reserved}…\"")
-            });
+            .hint(if reserved == '*' { "put it in quotes: \"*\"".to_owned() } else { format!("put the whole text in quotes: \"{reserved}…\"") });
     }
     if info.contains("unknown anchor") {
         return diagnostic("this alias names no anchor").hint("text that starts with * needs quotes: \"*\"");
     }
     if info.contains("mapping values are not allowed") || info.contains("illegal placement of ':'") {
-        return diagnostic("a second `:` on this line")
-            .hint("a text or an expression that contains `: ` needs quotes");
+        return diagnostic("a second `:` on this line").hint("a text or an expression that contains `: ` needs quotes");
     }
     if info.contains("invalid trailing content after double-quoted") {
         return quoted_rest(&line, file, at);
@@ -58,8 +52,7 @@ pub fn explain(info: &str, file: u32, text: &str, at: usize) -> Diagnostic {
     if let Some(closing) = closing
         && at >= text.trim_end().len()
     {
-        return diagnostic(&format!("a `{closing}` is missing at the end of the file"))
-            .hint("every { needs its }, every [ its ]");
+        return diagnostic(&format!("a `{closing}` is missing at the end of the file")).hint("every { needs its }, every [ its ]");
     }
     if info.contains("',' or '}'") {
         return in_flow(&line, file, at, '}');
@@ -74,8 +67,7 @@ pub fn explain(info: &str, file: u32, text: &str, at: usize) -> Diagnostic {
         return diagnostic("brackets nested too deep");
     }
     if info.contains("did not find expected key") || info.contains("simple key expect") {
-        return diagnostic("a `key: value` is expected here")
-            .hint("is the line indented like its neighbours, and is there a `:` with a blank after it?");
+        return diagnostic("a `key: value` is expected here").hint("is the line indented like its neighbours, and is there a `:` with a blank after it?");
     }
     if info.contains("'-' indicator") || info.contains("block sequence entries are not allowed") {
         return diagnostic("a list item (`- …`) does not fit here").hint("indent all items of a list alike");

@@ -101,8 +101,8 @@ fn random_bytes_never_panic() {
     // A small linear congruential generator is enough: the parser is what is tried.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let pieces = [
-        "a", ": ", "- ", "\n", "  ", "{", "}", "[", "]", "\"", "'", "|", ">", "&x ", "*x", "!t ", "#", ",", "?", "é", "\t",
-        "\r\n", "---\n", "...", "%", "@", "0", "\\", "<<: ", "\u{feff}", "\u{1}", "~",
+        "a", ": ", "- ", "\n", "  ", "{", "}", "[", "]", "\"", "'", "|", ">", "&x ", "*x", "!t ", "#", ",", "?", "é", "\t", "\r\n", "---\n", "...", "%", "@",
+        "0", "\\", "<<: ", "\u{feff}", "\u{1}", "~",
     ];
     for _ in 0..5_000 {
         let mut text = String::new();

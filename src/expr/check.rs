@@ -30,12 +30,15 @@ pub struct Problem {
     pub warning: bool,
 }
 
+/// The input behind a name, or a message and a hint.
+pub type Resolved = Result<(Source, Type), (String, Option<String>)>;
+
 /// What names mean.
 #[allow(clippy::type_complexity)]
 pub trait Scope {
     /// The input behind a path, or a message and a hint. The type is ignored for
     /// dynamic sources: those take the type of their use.
-    fn resolve(&self, path: &Path) -> Result<(Source, Type), (String, Option<String>)>;
+    fn resolve(&self, path: &Path) -> Resolved;
 
     /// Binds `lookup('table', …, 'column')`.
     fn lookup(&self, table: &str, column: &str) -> Result<Arc<dyn function::Function>, (usize, String, Option<String>)>;
@@ -47,13 +50,11 @@ pub trait Scope {
 }
 
 /// The attributes of the record, which every scope of events knows: `_key`, `_headers['x']` …
-pub fn resolve_record(path: &Path) -> Option<Result<(Source, Type), (String, Option<String>)>> {
+pub fn resolve_record(path: &Path) -> Option<Resolved> {
     match path.steps() {
         [Step::Key(key)] if &**key == "_headers" => Some(Err(("_headers needs a name".into(), Some("write _headers['name']".into())))),
         [Step::Key(key), Step::Key(name)] if &**key == "_headers" => Some(Ok((Source::Header(name.to_string()), Type::Text))),
-        [Step::Key(key)] => {
-            Record::ALL.iter().find(|(name, ..)| *name == &**key).map(|(_, record, ty)| Ok((Source::Record(*record), *ty)))
-        }
+        [Step::Key(key)] => Record::ALL.iter().find(|(name, ..)| *name == &**key).map(|(_, record, ty)| Ok((Source::Record(*record), *ty))),
         _ => None,
     }
 }
@@ -175,7 +176,10 @@ impl Checker<'_> {
                     return Some(convert(inner, Type::Number, true));
                 }
                 let typed = self.wanted(inner, None)?;
-                if matches!((typed.ty, ty), (Type::Number | Type::Text | Type::Boolean | Type::Time | Type::Duration, Type::Number | Type::Text)) && typed.ty != ty && !is_dynamic(&typed) {
+                if matches!((typed.ty, ty), (Type::Number | Type::Text | Type::Boolean | Type::Time | Type::Duration, Type::Number | Type::Text))
+                    && typed.ty != ty
+                    && !is_dynamic(&typed)
+                {
                     return Some(convert(typed, ty, false));
                 }
                 self.coerce(expr, typed, ty)
@@ -440,7 +444,13 @@ impl Checker<'_> {
                     _ => Type::Boolean,
                 };
                 let value = self.wanted(&args[0], None)?;
-                return Some(if value.ty == to { value } else if is_dynamic(&value) { self.coerce(expr, value, to)? } else { convert(value, to, false) });
+                return Some(if value.ty == to {
+                    value
+                } else if is_dynamic(&value) {
+                    self.coerce(expr, value, to)?
+                } else {
+                    convert(value, to, false)
+                });
             }
             "lookup" => return self.lookup(expr, args),
             _ => {}
@@ -506,7 +516,8 @@ impl Checker<'_> {
         match self.scope.lookup(&table_name, &column_name) {
             Ok(function) => {
                 let constants = vec![(0, Constant(Value::Text(table_name.clone().into()))), (2, Constant(Value::Text(column_name.clone().into())))];
-                let function = FunctionRef { name: "lookup".into(), key: format!("lookup[{table_name}][{column_name}]").into(), function, fallible: false, constants };
+                let function =
+                    FunctionRef { name: "lookup".into(), key: format!("lookup[{table_name}][{column_name}]").into(), function, fallible: false, constants };
                 Some(Typed { op: Op::Call(function, vec![key]), ty: Type::Text })
             }
             Err((argument, message, hint)) => {

@@ -67,7 +67,8 @@ pub(super) fn coerce(typed: Typed, want: Type) -> Result<Typed, (Type, Option<St
                 args.push(Typed::input(Source::Record(Record::Timestamp), Type::Time));
             }
             let constant = args.first().is_some_and(|x| x.as_constant().is_some());
-            let function = FunctionRef { name: "parse_time".into(), key: "parse_time[]".into(), function: bound.function, fallible: true, constants: Vec::new() };
+            let function =
+                FunctionRef { name: "parse_time".into(), key: "parse_time[]".into(), function: bound.function, fallible: true, constants: Vec::new() };
             let call = Typed { op: Op::Call(function, args), ty: Type::Time };
             if !constant {
                 return Ok(call);

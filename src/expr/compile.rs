@@ -25,9 +25,7 @@ use super::value::{Type, Value};
 pub fn column_name(source: &Source, ty: Type) -> String {
     let name = match source {
         Source::Event(path) => path.to_string(),
-        Source::Record(record) => {
-            super::typed::Record::ALL.iter().find(|(_, r, _)| r == record).map_or_else(String::new, |(name, ..)| (*name).to_owned())
-        }
+        Source::Record(record) => super::typed::Record::ALL.iter().find(|(_, r, _)| r == record).map_or_else(String::new, |(name, ..)| (*name).to_owned()),
         Source::Header(name) => format!("_headers[{name}]"),
         Source::Field(name) => format!("incident.{name}"),
         Source::New(name) => format!("new.{name}"),
@@ -210,28 +208,42 @@ fn coalesce(arrays: &[ArrayRef]) -> DfResult<ArrayRef> {
 fn numbers(arrays: &[ArrayRef], op: impl Fn(f64, f64) -> Option<f64>) -> ArrayRef {
     let [a, b] = arrays else { return Arc::new(Float64Array::new_null(0)) };
     let (a, b) = (a.as_primitive::<Float64Type>(), b.as_primitive::<Float64Type>());
-    Arc::new(a.iter().zip(b).map(|pair| match pair {
-        (Some(a), Some(b)) => op(a, b),
-        _ => None,
-    }).collect::<Float64Array>())
+    Arc::new(
+        a.iter()
+            .zip(b)
+            .map(|pair| match pair {
+                (Some(a), Some(b)) => op(a, b),
+                _ => None,
+            })
+            .collect::<Float64Array>(),
+    )
 }
 
 fn times(arrays: &[ArrayRef], op: impl Fn(i64, i64) -> Option<f64>) -> ArrayRef {
     let [a, b] = arrays else { return Arc::new(Float64Array::new_null(0)) };
     let (a, b) = (a.as_primitive::<TimestampMicrosecondType>(), b.as_primitive::<TimestampMicrosecondType>());
-    Arc::new(a.iter().zip(b).map(|pair| match pair {
-        (Some(a), Some(b)) => op(a, b),
-        _ => None,
-    }).collect::<Float64Array>())
+    Arc::new(
+        a.iter()
+            .zip(b)
+            .map(|pair| match pair {
+                (Some(a), Some(b)) => op(a, b),
+                _ => None,
+            })
+            .collect::<Float64Array>(),
+    )
 }
 
 fn shift(arrays: &[ArrayRef], negative: bool) -> ArrayRef {
     let [time, by] = arrays else { return Arc::new(Float64Array::new_null(0)) };
     let (time, by) = (time.as_primitive::<TimestampMicrosecondType>(), by.as_primitive::<Float64Type>());
-    let moved: PrimitiveArray<TimestampMicrosecondType> = time.iter().zip(by).map(|pair| match pair {
-        (Some(time), Some(by)) => reference::time_shift(time, by, negative),
-        _ => None,
-    }).collect();
+    let moved: PrimitiveArray<TimestampMicrosecondType> = time
+        .iter()
+        .zip(by)
+        .map(|pair| match pair {
+            (Some(time), Some(by)) => reference::time_shift(time, by, negative),
+            _ => None,
+        })
+        .collect();
     Arc::new(moved.with_timezone("+00:00"))
 }
 

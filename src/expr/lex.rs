@@ -59,16 +59,10 @@ pub struct Placed {
 }
 
 // Longest first, so that `<=` is not read as `<`.
-const SIGNS: [&str; 22] = [
-    "<=", ">=", "<>", "!=", "!~", "||", "::", "=", "<", ">", "~", "+", "-", "*", "/", "%", "(", ")", "[", "]", ",", ".",
-];
+const SIGNS: [&str; 22] = ["<=", ">=", "<>", "!=", "!~", "||", "::", "=", "<", ">", "~", "+", "-", "*", "/", "%", "(", ")", "[", "]", ",", "."];
 
-const FOREIGN: [(&str, &str); 4] = [
-    ("==", "equality is written with one `=`"),
-    ("&&", "write AND"),
-    ("=~", "a regular expression match is written `x ~ 'regex'`"),
-    ("!", "write NOT"),
-];
+const FOREIGN: [(&str, &str); 4] =
+    [("==", "equality is written with one `=`"), ("&&", "write AND"), ("=~", "a regular expression match is written `x ~ 'regex'`"), ("!", "write NOT")];
 
 /// All tokens of `text`, the last one being [`Token::End`].
 pub fn tokens(text: &str) -> Result<Vec<Placed>, ParseError> {
@@ -85,8 +79,10 @@ pub fn tokens(text: &str) -> Result<Vec<Placed>, ParseError> {
                 .ok_or_else(|| ParseError::new(at, text.len(), "this text has no closing quote").hint("a quote inside text is written twice: 'it''s'"))?;
             (Token::Text(content), len)
         } else if c == '"' {
-            let (content, len) = quoted(rest, '"')
-                .ok_or_else(|| ParseError::new(at, text.len(), "this quoted key has no closing quote").hint("double quotes hold a key of the event; text goes in single quotes"))?;
+            let (content, len) = quoted(rest, '"').ok_or_else(|| {
+                ParseError::new(at, text.len(), "this quoted key has no closing quote")
+                    .hint("double quotes hold a key of the event; text goes in single quotes")
+            })?;
             (Token::Quoted(content), len)
         } else if c.is_ascii_digit() {
             let len = number_len(rest);

@@ -111,7 +111,8 @@ const UNTYPED_MAX: usize = 6;
 /// Binds a function to its arguments. Paths without a type are tried as text, then as
 /// numbers: the last ones first, because positions and lengths follow the text.
 pub fn bind(udf: &Arc<ScalarUDF>, args: Vec<Typed>) -> Result<Typed, String> {
-    let untyped: Vec<usize> = (0..args.len()).filter(|at| args[*at].ty == Type::Text && matches!(&args[*at].op, Op::Input(source) if source.is_dynamic())).collect();
+    let untyped: Vec<usize> =
+        (0..args.len()).filter(|at| args[*at].ty == Type::Text && matches!(&args[*at].op, Op::Input(source) if source.is_dynamic())).collect();
     // Bit n: the nth path from the end is a number.
     let ways = 1usize << untyped.len().min(UNTYPED_MAX);
     let numeric = NUMERIC.contains(&udf.name());
@@ -139,8 +140,8 @@ pub fn bind(udf: &Arc<ScalarUDF>, args: Vec<Typed>) -> Result<Typed, String> {
 
 // Functions whose text arguments DataFusion would accept although they mean numbers.
 const NUMERIC: [&str; 22] = [
-    "abs", "ceil", "floor", "round", "sqrt", "power", "pow", "exp", "ln", "log", "log2", "log10", "sign", "signum", "trunc", "gcd", "lcm", "cbrt", "sin", "cos",
-    "tan", "chr",
+    "abs", "ceil", "floor", "round", "sqrt", "power", "pow", "exp", "ln", "log", "log2", "log10", "sign", "signum", "trunc", "gcd", "lcm", "cbrt", "sin",
+    "cos", "tan", "chr",
 ];
 
 fn bind_types(udf: &Arc<ScalarUDF>, args: &[Typed]) -> Result<Library, String> {
@@ -156,14 +157,10 @@ fn bind_types(udf: &Arc<ScalarUDF>, args: &[Typed]) -> Result<Library, String> {
         let ty = |arg: &Typed| if arg.ty == Type::Number && integer(arg) { DataType::Int64 } else { arrow_type(arg.ty) };
         args.iter().map(|arg| Arc::new(Field::new("x", ty(arg), true)) as FieldRef).collect()
     };
-    let coerced = fields_with_udf(&fields(&whole), udf.as_ref())
-        .or_else(|error| fields_with_udf(&fields(&|_| true), udf.as_ref()).map_err(|_| error))
-        .map_err(short)?;
-    let scalars: Vec<Option<ScalarValue>> = args
-        .iter()
-        .zip(&coerced)
-        .map(|(arg, field)| arg.as_constant().and_then(|value| scalar(value, arg.ty).cast_to(field.data_type()).ok()))
-        .collect();
+    let coerced =
+        fields_with_udf(&fields(&whole), udf.as_ref()).or_else(|error| fields_with_udf(&fields(&|_| true), udf.as_ref()).map_err(|_| error)).map_err(short)?;
+    let scalars: Vec<Option<ScalarValue>> =
+        args.iter().zip(&coerced).map(|(arg, field)| arg.as_constant().and_then(|value| scalar(value, arg.ty).cast_to(field.data_type()).ok())).collect();
     let scalar_arguments: Vec<Option<&ScalarValue>> = scalars.iter().map(Option::as_ref).collect();
     let returns = udf.return_field_from_args(ReturnFieldArgs { arg_fields: &coerced, scalar_arguments: &scalar_arguments }).map_err(short)?;
     let ty = match returns.data_type() {
@@ -255,12 +252,33 @@ impl Library {
 
 // Functions of text that always have an answer; whoever is not listed may fail.
 const INFALLIBLE: [&str; 24] = [
-    "lower", "upper", "trim", "btrim", "ltrim", "rtrim", "length", "character_length", "char_length", "octet_length", "bit_length", "reverse", "initcap", "starts_with", "ends_with",
-    "contains", "strpos", "replace", "translate", "left", "right", "regexp_like", "concat", "concat_ws",
+    "lower",
+    "upper",
+    "trim",
+    "btrim",
+    "ltrim",
+    "rtrim",
+    "length",
+    "character_length",
+    "char_length",
+    "octet_length",
+    "bit_length",
+    "reverse",
+    "initcap",
+    "starts_with",
+    "ends_with",
+    "contains",
+    "strpos",
+    "replace",
+    "translate",
+    "left",
+    "right",
+    "regexp_like",
+    "concat",
+    "concat_ws",
 ];
 
-const CAST: CastOptions<'static> =
-    CastOptions { safe: true, format_options: datafusion::arrow::util::display::FormatOptions::new() };
+const CAST: CastOptions<'static> = CastOptions { safe: true, format_options: datafusion::arrow::util::display::FormatOptions::new() };
 
 fn cast_argument(arg: &ColumnarValue, ty: &DataType) -> Option<ColumnarValue> {
     match arg {

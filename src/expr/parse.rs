@@ -201,8 +201,7 @@ impl Parser {
                 "CASE" => self.case()?,
                 "CAST" | "TRY_CAST" if matches!(self.peek(), Token::Sign("(")) => self.cast()?,
                 "AND" | "OR" | "IN" | "LIKE" | "ILIKE" | "BETWEEN" | "IS" | "WHEN" | "THEN" | "ELSE" | "END" => {
-                    return Err(ParseError::new(start, placed.end, format!("`{word}` cannot stand here"))
-                        .hint("a path with this name goes in double quotes"));
+                    return Err(ParseError::new(start, placed.end, format!("`{word}` cannot stand here")).hint("a path with this name goes in double quotes"));
                 }
                 _ if matches!(self.peek(), Token::Sign("(")) => Node::Call(word.to_ascii_lowercase(), self.arguments()?),
                 _ => Node::Path { path: self.path_from(word, start)?, quoted: false },

@@ -159,9 +159,7 @@ pub fn push_time(out: &mut String, micros: i64) {
     let century = two(year / 100);
     let (yy, mo, dd) = (two(year % 100), two(month), two(day));
     let (hh, mi, ss) = (two(of_day / 3600), two(of_day / 60 % 60), two(of_day % 60));
-    let text = [
-        century[0], century[1], yy[0], yy[1], b'-', mo[0], mo[1], b'-', dd[0], dd[1], b'T', hh[0], hh[1], b':', mi[0], mi[1], b':', ss[0], ss[1],
-    ];
+    let text = [century[0], century[1], yy[0], yy[1], b'-', mo[0], mo[1], b'-', dd[0], dd[1], b'T', hh[0], hh[1], b':', mi[0], mi[1], b':', ss[0], ss[1]];
     out.extend(text.iter().map(|b| *b as char));
     if fraction != 0 {
         // Writing to a String cannot fail.

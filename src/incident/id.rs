@@ -30,7 +30,7 @@ impl IdPrefix {
 
     /// The id of the incident made from one event.
     pub fn id(&self, offset: i64, element: u16) -> IncidentId {
-        let mut hasher = self.0.clone();
+        let mut hasher = self.0;
         let mut bytes = [0; 10];
         bytes[..8].copy_from_slice(&offset.to_le_bytes());
         bytes[8..].copy_from_slice(&element.to_le_bytes());

@@ -59,8 +59,26 @@ impl TimeText {
         let digit = |n: i64| b'0' + (n % 10) as u8;
         let (hour, minute, sec) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
         self.text = [
-            b'"', digit(year / 1000), digit(year / 100), digit(year / 10), digit(year), b'-', digit(month / 10), digit(month), b'-', digit(day / 10), digit(day),
-            b'T', digit(hour / 10), digit(hour), b':', digit(minute / 10), digit(minute), b':', digit(sec / 10), digit(sec),
+            b'"',
+            digit(year / 1000),
+            digit(year / 100),
+            digit(year / 10),
+            digit(year),
+            b'-',
+            digit(month / 10),
+            digit(month),
+            b'-',
+            digit(day / 10),
+            digit(day),
+            b'T',
+            digit(hour / 10),
+            digit(hour),
+            b':',
+            digit(minute / 10),
+            digit(minute),
+            b':',
+            digit(sec / 10),
+            digit(sec),
         ];
         self.second = second;
         true

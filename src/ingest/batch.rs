@@ -107,7 +107,16 @@ impl RawBatch {
         let start = self.arena.len() as u32;
         self.arena.extend_from_slice(payload);
         let headers = self.headers.len() as u32;
-        self.messages.push(Message { start, len: payload.len() as u32, partition, offset, timestamp_us, key: (start, 0), headers: (headers, headers), element });
+        self.messages.push(Message {
+            start,
+            len: payload.len() as u32,
+            partition,
+            offset,
+            timestamp_us,
+            key: (start, 0),
+            headers: (headers, headers),
+            element,
+        });
         true
     }
 

@@ -106,7 +106,9 @@ fn is_input(name: &str) -> bool {
 pub fn source_of(path: &Path, plan: &Plan) -> u16 {
     let sources = &plan.sources;
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let by_topic = sources.iter().position(|source| source.topics.iter().any(|topic| file.strip_prefix(&**topic).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))));
+    let by_topic = sources
+        .iter()
+        .position(|source| source.topics.iter().any(|topic| file.strip_prefix(&**topic).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))));
     if let Some(number) = by_topic {
         return number as u16;
     }

@@ -76,7 +76,14 @@ impl Guards {
 
     fn add(&mut self, path: &Path, sign: &Sign, condition: u32) {
         let at = self.paths.iter().position(|known| known.path == *path).unwrap_or_else(|| {
-            self.paths.push(GuardedPath { path: path.clone(), number: usize::MAX, present: Vec::new(), texts: HashMap::new(), folded: HashMap::new(), numbers: HashMap::new() });
+            self.paths.push(GuardedPath {
+                path: path.clone(),
+                number: usize::MAX,
+                present: Vec::new(),
+                texts: HashMap::new(),
+                folded: HashMap::new(),
+                numbers: HashMap::new(),
+            });
             self.paths.len() - 1
         });
         let guarded = &mut self.paths[at];
@@ -178,9 +185,11 @@ fn choices(condition: &Typed) -> Vec<Vec<Pair>> {
             let mut union = Vec::new();
             for part in list {
                 // The narrowest guard of each alternative.
-                let Some(best) = choices(part).into_iter().filter(|pairs| !pairs.is_empty()).min_by_key(|pairs| {
-                    pairs.iter().map(|pair| if pair.1 == Sign::Present { PRESENCE_WEIGHT } else { 1 }).sum::<usize>()
-                }) else {
+                let Some(best) = choices(part)
+                    .into_iter()
+                    .filter(|pairs| !pairs.is_empty())
+                    .min_by_key(|pairs| pairs.iter().map(|pair| if pair.1 == Sign::Present { PRESENCE_WEIGHT } else { 1 }).sum::<usize>())
+                else {
                     return Vec::new();
                 };
                 union.extend(best);
@@ -229,7 +238,9 @@ fn present_of_condition(condition: &Typed) -> Option<Vec<Pair>> {
 fn equals(value: &Typed, constant: &Value<'_>) -> Option<Vec<Pair>> {
     match (&value.op, constant) {
         (Op::Input(Source::Event(path)), Value::Text(text)) if value.ty == Type::Text => Some(vec![(path.clone(), Sign::Text((&**text).into()))]),
-        (Op::Input(Source::Event(path)), Value::Number(number)) if value.ty == Type::Number => Some(vec![(path.clone(), Sign::Number((number + 0.0).to_bits()))]),
+        (Op::Input(Source::Event(path)), Value::Number(number)) if value.ty == Type::Number => {
+            Some(vec![(path.clone(), Sign::Number((number + 0.0).to_bits()))])
+        }
         (Op::Coalesce(list), _) => list.iter().map(|part| equals(part, constant)).collect::<Option<Vec<_>>>().map(|lists| lists.concat()),
         (Op::Library(library, args), Value::Text(text)) if library.name() == "lower" => args.first().and_then(|arg| folded(arg, text)),
         // number(text): the number may stand in a text.
@@ -263,6 +274,34 @@ fn present(value: &Typed) -> Option<Vec<Pair>> {
 
 /// Functions that are NULL where their first argument is.
 const NULL_IN_NULL_OUT: [&str; 30] = [
-    "lower", "upper", "trim", "btrim", "ltrim", "rtrim", "length", "character_length", "substr", "split_part", "replace", "starts_with", "ends_with", "contains", "strpos", "regexp_like",
-    "regexp_replace", "regexp_extract", "json_get", "array_any", "array_any_like", "array_length", "ip_in", "number", "text", "integer", "boolean", "parse_time", "severity", "lookup",
+    "lower",
+    "upper",
+    "trim",
+    "btrim",
+    "ltrim",
+    "rtrim",
+    "length",
+    "character_length",
+    "substr",
+    "split_part",
+    "replace",
+    "starts_with",
+    "ends_with",
+    "contains",
+    "strpos",
+    "regexp_like",
+    "regexp_replace",
+    "regexp_extract",
+    "json_get",
+    "array_any",
+    "array_any_like",
+    "array_length",
+    "ip_in",
+    "number",
+    "text",
+    "integer",
+    "boolean",
+    "parse_time",
+    "severity",
+    "lookup",
 ];

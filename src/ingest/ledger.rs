@@ -147,7 +147,13 @@ impl Counts {
     /// The counts with their names, as JSON.
     pub fn to_json(&self, plan: &Plan) -> Value {
         let named = |counts: &[u64], names: &[Arc<str>]| -> Value {
-            names.iter().zip(counts).filter(|(_, count)| **count > 0).map(|(name, count)| (name.to_string(), json!(count))).collect::<serde_json::Map<_, _>>().into()
+            names
+                .iter()
+                .zip(counts)
+                .filter(|(_, count)| **count > 0)
+                .map(|(name, count)| (name.to_string(), json!(count)))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
         };
         let filters: Vec<Arc<str>> = plan.filters.iter().map(|f| f.name.clone()).collect();
         let rules: Vec<Arc<str>> = plan.rules.iter().map(|r| r.name.clone()).collect();

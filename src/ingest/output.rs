@@ -128,7 +128,8 @@ impl Output {
             return;
         }
         let starts = std::iter::once(0).chain(self.letters.iter().map(|(.., end)| *end));
-        let mut parts: Vec<(u32, u16, usize, usize)> = self.letters.iter().zip(starts).map(|((message, element, end), start)| (*message, *element, start, *end)).collect();
+        let mut parts: Vec<(u32, u16, usize, usize)> =
+            self.letters.iter().zip(starts).map(|((message, element, end), start)| (*message, *element, start, *end)).collect();
         parts.sort_by_key(|(message, element, ..)| (*message, *element));
         let mut sorted = Vec::with_capacity(self.dead.len());
         self.letters.clear();

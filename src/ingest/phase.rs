@@ -84,9 +84,7 @@ impl Phase {
         }
         let schema = Arc::new(Schema::new(fields));
         let df_schema = DFSchema::try_from(schema.clone())?;
-        let schemas = (0..=shared.len())
-            .map(|n| schema.project(&(0..inputs.len() + n).collect::<Vec<_>>()).map(Arc::new))
-            .collect::<Result<Vec<_>, _>>()?;
+        let schemas = (0..=shared.len()).map(|n| schema.project(&(0..inputs.len() + n).collect::<Vec<_>>()).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
         let steps = shared.iter().chain(&outputs).map(|typed| physical(typed, &df_schema, session)).collect::<Result<Vec<_>, _>>()?;
         let direct = outputs
             .iter()

@@ -91,7 +91,14 @@ fn spread_column(scene: &Scene<'_>, mapped: &Mapped, spread: &Spread, ty: Type) 
 }
 
 /// Conditions and fingerprints of all rules, by place.
-pub fn rule_inputs(plan: &Plan, scene: &mut Scene<'_>, mapped: &Mapped, fields: &[ArrayRef], printer: &mut Fingerprinter, poison: &mut Vec<u32>) -> Vec<RuleInput> {
+pub fn rule_inputs(
+    plan: &Plan,
+    scene: &mut Scene<'_>,
+    mapped: &Mapped,
+    fields: &[ArrayRef],
+    printer: &mut Fingerprinter,
+    poison: &mut Vec<u32>,
+) -> Vec<RuleInput> {
     let source = scene.plan;
     let conditions = conditions(&source.rules, scene, mapped, fields, poison);
     let tenants = source.tenant.and_then(|output| mapped.star.get(output)).map(|column| Reader::Text(column.as_string_view()));
@@ -151,7 +158,15 @@ fn reader<'a>(scene: &'a Scene<'_>, _mapped: &'a Mapped, fields: &'a [ArrayRef],
     }
 }
 
-fn fingerprints(readers: &mut [Reader<'_>], scene: &Scene<'_>, mapped: &Mapped, rule: u16, nulls: Nulls, tenant_last: bool, printer: &mut Fingerprinter) -> Vec<u128> {
+fn fingerprints(
+    readers: &mut [Reader<'_>],
+    scene: &Scene<'_>,
+    mapped: &Mapped,
+    rule: u16,
+    nulls: Nulls,
+    tenant_last: bool,
+    printer: &mut Fingerprinter,
+) -> Vec<u128> {
     let arena = scene.arena.bytes();
     let mut content = Vec::new();
     let fields = readers.len() - usize::from(tenant_last);

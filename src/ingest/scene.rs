@@ -44,7 +44,14 @@ pub struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     /// A scene whose arrivals are the records' timestamps.
-    pub fn new(plan: &'a SourcePlan, arena: &'a Arena, messages: &'a [Message], headers: &'a [Header], partitions: &'a Partitions, rows: &'a Rows) -> Scene<'a> {
+    pub fn new(
+        plan: &'a SourcePlan,
+        arena: &'a Arena,
+        messages: &'a [Message],
+        headers: &'a [Header],
+        partitions: &'a Partitions,
+        rows: &'a Rows,
+    ) -> Scene<'a> {
         let arrivals = rows.messages.iter().map(|m| messages.get(*m as usize).map_or(NO_TIME, |m| m.timestamp_us)).collect();
         Scene { plan, arena, messages, headers, partitions, rows, arrivals, occurred: None, cache: vec![None; plan.inputs.list.len()] }
     }

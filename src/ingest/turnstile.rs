@@ -73,7 +73,14 @@ pub struct Turn<'a> {
 
 impl Turn<'_> {
     /// Waits for the turn and decides. Returns how many rows had no time of their own.
-    pub fn decide(mut self, plan: &Plan, mut times: RowTimes<'_>, rules: &[RuleInput], mut values: impl WhereSource, decided: &mut Decided) -> Result<u64, Ended> {
+    pub fn decide(
+        mut self,
+        plan: &Plan,
+        mut times: RowTimes<'_>,
+        rules: &[RuleInput],
+        mut values: impl WhereSource,
+        decided: &mut Decided,
+    ) -> Result<u64, Ended> {
         let mut state = self.turnstile.lock();
         while state.next != self.seq {
             if state.ended {

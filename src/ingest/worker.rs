@@ -276,7 +276,17 @@ impl Worker {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn emit(&mut self, shared: &Shared, scene: &Scene<'_>, mapped: &Mapped, places: &[u32], origins: &[Origin], occurred: &[i64], created: &[i64], output: &mut Output) {
+    fn emit(
+        &mut self,
+        shared: &Shared,
+        scene: &Scene<'_>,
+        mapped: &Mapped,
+        places: &[u32],
+        origins: &[Origin],
+        occurred: &[i64],
+        created: &[i64],
+        output: &mut Output,
+    ) {
         let plan = &*shared.plan;
         let decided = std::mem::take(&mut self.decided);
         output.counts.late += decided.late;
@@ -341,7 +351,14 @@ impl Worker {
                     }
                     let end = output.incidents.len();
                     output.note(scene, row, code, TraceEnd::Incident(*close), Some(output.lines.len() as u32));
-                    output.lines.push(Created { body: (body_end - start) as u32, len: (end - start) as u32, origin: at, id, state: state.map(Box::new), created: created[number] });
+                    output.lines.push(Created {
+                        body: (body_end - start) as u32,
+                        len: (end - start) as u32,
+                        origin: at,
+                        id,
+                        state: state.map(Box::new),
+                        created: created[number],
+                    });
                 }
             }
         }
@@ -391,7 +408,8 @@ fn origin(scene: &Scene<'_>, row: u32) -> Origin {
 
 /// `occurred` per alive place, in microseconds; [`NO_TIME`] where the map yields none.
 fn occurred(scene: &Scene<'_>, mapped: &Mapped, places: &[u32]) -> Vec<i64> {
-    let value = |column: &ArrayRef, at: usize| column.as_primitive_opt::<TimestampMicrosecondType>().filter(|c| c.is_valid(at)).map_or(NO_TIME, |c| c.value(at));
+    let value =
+        |column: &ArrayRef, at: usize| column.as_primitive_opt::<TimestampMicrosecondType>().filter(|c| c.is_valid(at)).map_or(NO_TIME, |c| c.value(at));
     places
         .iter()
         .map(|place| {

@@ -43,8 +43,7 @@ impl Committer {
         for interval in offsets.intervals() {
             let (topic, partition) = self.partitions.name(interval.partition);
             // `to` is the next offset to read, which is what Kafka calls the committed offset.
-            list.add_partition_offset(topic, partition, Offset::Offset(interval.to))
-                .map_err(|error| Error::from_kafka("naming offsets to commit", error))?;
+            list.add_partition_offset(topic, partition, Offset::Offset(interval.to)).map_err(|error| Error::from_kafka("naming offsets to commit", error))?;
         }
         let mut attempt = 1;
         loop {
@@ -74,10 +73,7 @@ impl Committer {
             let (topic, partition) = self.partitions.name(number);
             list.add_partition(topic, partition);
         }
-        let list = self
-            .consumer
-            .committed_offsets(list, timeout)
-            .map_err(|error| Error::from_kafka("reading committed offsets", error))?;
+        let list = self.consumer.committed_offsets(list, timeout).map_err(|error| Error::from_kafka("reading committed offsets", error))?;
         let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
         Ok(list.elements().iter().map(|element| offset(element.offset())).collect())
     }

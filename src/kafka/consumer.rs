@@ -100,11 +100,7 @@ impl Consumer {
     /// Properties that librdkafka refuses; a credit gate that lacks one of the topics.
     pub fn spawn(spec: ConsumerSpec, out: Sender<RawBatch>, arenas: Receiver<Vec<u8>>) -> Result<Consumer, Error> {
         let action = "starting the consumer";
-        let consumer: BaseConsumer<Logging> = spec
-            .settings
-            .client_config()
-            .create_with_context(Logging)
-            .map_err(|error| Error::from_kafka(action, error))?;
+        let consumer: BaseConsumer<Logging> = spec.settings.client_config().create_with_context(Logging).map_err(|error| Error::from_kafka(action, error))?;
         let consumer = Arc::new(consumer);
         let topics = spec.topics;
         let names: Vec<&str> = topics.topics().iter().map(|topic| topic.name.as_str()).collect();
@@ -112,10 +108,10 @@ impl Consumer {
             .iter()
             .map(|name| match &spec.credit {
                 None => Ok(None),
-                Some((credit, reader)) => credit.reader(name, *reader).map(Some).ok_or_else(|| Error::TopicTable {
-                    topic: (*name).to_owned(),
-                    problem: "not under the credit gate, or has no such reader",
-                }),
+                Some((credit, reader)) => credit
+                    .reader(name, *reader)
+                    .map(Some)
+                    .ok_or_else(|| Error::TopicTable { topic: (*name).to_owned(), problem: "not under the credit gate, or has no such reader" }),
             })
             .collect::<Result<_, _>>()?;
         let queue = EventQueue::new(Arc::clone(&consumer))?;
@@ -294,9 +290,7 @@ impl Poller {
         for (topic, partition) in partitions {
             list.add_partition(topic, *partition);
         }
-        let committed = consumer
-            .committed_offsets(list, COMMITTED_WAIT)
-            .map_err(|error| Error::from_kafka("reading committed offsets", error))?;
+        let committed = consumer.committed_offsets(list, COMMITTED_WAIT).map_err(|error| Error::from_kafka("reading committed offsets", error))?;
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for element in committed.elements() {
             let (topic, partition) = (element.topic(), element.partition());
@@ -320,8 +314,7 @@ impl Poller {
             list.add_partition_offset(topic, partition, offset).map_err(wrong)?;
         }
         self.taker.last_topic = None;
-        let done =
-            if self.queue.is_cooperative() { consumer.incremental_assign(&list) } else { consumer.assign(&list) };
+        let done = if self.queue.is_cooperative() { consumer.incremental_assign(&list) } else { consumer.assign(&list) };
         done.map_err(wrong)?;
         self.taker.progress.set_assigned();
         tracing::info!(partitions = list.count(), "assigned");
@@ -338,10 +331,7 @@ impl Taker {
         };
         let number = index.and_then(|index| self.topics.number(index, message.partition()));
         let (Some(index), Some(number)) = (index, number) else {
-            return Err(Error::TopicTable {
-                topic: message.topic_name().to_owned(),
-                problem: "read without being assigned",
-            });
+            return Err(Error::TopicTable { topic: message.topic_name().to_owned(), problem: "read without being assigned" });
         };
         self.last_topic = Some((message.topic_id(), index));
         let offset = message.offset();
@@ -363,10 +353,7 @@ impl Taker {
             message.headers(|name, value| batch.push_header(name, value));
         });
         if !added {
-            return Err(Error::TopicTable {
-                topic: topic.name.clone(),
-                problem: "of no known source, or its record exceeds 4 GiB",
-            });
+            return Err(Error::TopicTable { topic: topic.name.clone(), problem: "of no known source, or its record exceeds 4 GiB" });
         }
         let key_len = key.map_or(0, <[u8]>::len);
         if let Some(credit) = credit {
@@ -384,12 +371,7 @@ impl Taker {
             && found != expected
             && (self.gaps == Gaps::Forbidden || found < expected)
         {
-            return Err(Error::Gap {
-                topic: message.topic_name().to_owned(),
-                partition: message.partition(),
-                expected,
-                found,
-            });
+            return Err(Error::Gap { topic: message.topic_name().to_owned(), partition: message.partition(), expected, found });
         }
         *slot = Some(found + 1);
         Ok(())
@@ -399,9 +381,7 @@ impl Taker {
 /// Tells what ends the consumer from what librdkafka heals by itself.
 fn failed(code: Code, fatal: bool, at: Option<(String, i32)>) -> Result<(), Error> {
     match (code, at) {
-        (Code::AutoOffsetReset | Code::OffsetOutOfRange, Some((topic, partition))) => {
-            Err(Error::Trimmed { topic, partition })
-        }
+        (Code::AutoOffsetReset | Code::OffsetOutOfRange, Some((topic, partition))) => Err(Error::Trimmed { topic, partition }),
         (Code::UnknownTopicOrPartition | Code::UnknownTopic, Some((topic, _))) => Err(Error::NoSuchTopic { topic }),
         (code, _) if is_passing(code) && !fatal => {
             tracing::warn!(?code, "the consumer reports a passing error");

@@ -77,10 +77,7 @@ impl Credit {
     pub fn with_limit(topics: &[CreditTopic], limit: u64) -> Arc<Credit> {
         let accounts = |topic: &CreditTopic| {
             (0..topic.partitions.max(0))
-                .map(|_| Account {
-                    written: Counter::default(),
-                    read: (0..topic.readers.max(1)).map(|_| Counter::default()).collect(),
-                })
+                .map(|_| Account { written: Counter::default(), read: (0..topic.readers.max(1)).map(|_| Counter::default()).collect() })
                 .collect()
         };
         Arc::new(Credit { topics: topics.iter().map(|t| (t.clone(), accounts(t))).collect(), limit })
@@ -141,8 +138,7 @@ impl CreditWriter {
                     return false;
                 }
             }
-            let taken =
-                account.written.0.compare_exchange_weak(written, written + bytes, Ordering::AcqRel, Ordering::Relaxed);
+            let taken = account.written.0.compare_exchange_weak(written, written + bytes, Ordering::AcqRel, Ordering::Relaxed);
             match taken {
                 Ok(_) => return true,
                 Err(now) => written = now,
@@ -156,13 +152,7 @@ impl CreditWriter {
     /// # Errors
     /// [`Error::Stopped`] when `stop` is raised, [`Error::NoCredit`] after
     /// [`CREDIT_WAIT_MAX`], or what `meanwhile` returns.
-    pub fn take(
-        &mut self,
-        partition: i32,
-        bytes: u64,
-        stop: &AtomicBool,
-        mut meanwhile: impl FnMut() -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub fn take(&mut self, partition: i32, bytes: u64, stop: &AtomicBool, mut meanwhile: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
         if self.try_take(partition, bytes) {
             return Ok(());
         }
@@ -185,9 +175,7 @@ impl CreditWriter {
 
     /// Bytes of a partition that its slowest reader has not read yet.
     pub fn unread(&self, partition: i32) -> u64 {
-        self.credit
-            .account(self.topic, partition)
-            .map_or(0, |account| account.written.0.load(Ordering::Acquire).saturating_sub(account.read_by_slowest()))
+        self.credit.account(self.topic, partition).map_or(0, |account| account.written.0.load(Ordering::Acquire).saturating_sub(account.read_by_slowest()))
     }
 }
 

@@ -75,8 +75,7 @@ impl Cutter {
             }
         };
         // An empty batch takes any message that librdkafka can deliver (below 2 GiB).
-        let pushed =
-            open.batch.push(message.payload, message.key, message.partition, message.offset, message.timestamp_us);
+        let pushed = open.batch.push(message.payload, message.key, message.partition, message.offset, message.timestamp_us);
         if !pushed {
             return false;
         }
@@ -149,8 +148,7 @@ mod tests {
     }
 
     fn add(cutter: &mut Cutter, source: u16, offset: i64, payload: &[u8]) {
-        let message =
-            Incoming { payload, key: Some(b"k"), partition: source, offset, timestamp_us: 7, header_bytes: 0 };
+        let message = Incoming { payload, key: Some(b"k"), partition: source, offset, timestamp_us: 7, header_bytes: 0 };
         assert!(cutter.add(source, &message, |_| {}));
     }
 

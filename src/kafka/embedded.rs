@@ -48,9 +48,7 @@ impl EmbeddedBroker {
     pub fn start(topics: &[(&str, i32)]) -> Result<EmbeddedBroker, Error> {
         let mut config = ClientConfig::new();
         config.set("test.mock.num.brokers", BROKERS);
-        let owner: BaseProducer<Logging> = config
-            .create_with_context(Logging)
-            .map_err(|error| Error::from_kafka("starting the embedded broker", error))?;
+        let owner: BaseProducer<Logging> = config.create_with_context(Logging).map_err(|error| Error::from_kafka("starting the embedded broker", error))?;
         let mut broker = EmbeddedBroker { owner, bootstrap: String::new(), topics: Vec::new() };
         let bootstrap = broker.cluster()?.bootstrap_servers();
         broker.bootstrap = bootstrap;
@@ -105,9 +103,9 @@ impl EmbeddedBroker {
     }
 
     fn cluster(&self) -> Result<rdkafka::mocking::MockCluster<'_, Logging>, Error> {
-        self.owner.client().mock_cluster().ok_or(Error::Refused {
-            action: "starting the embedded broker",
-            reason: "librdkafka gave no mock cluster".to_owned(),
-        })
+        self.owner
+            .client()
+            .mock_cluster()
+            .ok_or(Error::Refused { action: "starting the embedded broker", reason: "librdkafka gave no mock cluster".to_owned() })
     }
 }

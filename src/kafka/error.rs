@@ -65,9 +65,7 @@ pub enum Error {
     #[error("more than 65,536 partitions are in use")]
     TooManyPartitions,
     /// Offsets are missing where none may be: the embedded broker dropped them.
-    #[error(
-        "{topic}[{partition}]: offsets {expected} to {found} are missing: the broker dropped records that were not read yet"
-    )]
+    #[error("{topic}[{partition}]: offsets {expected} to {found} are missing: the broker dropped records that were not read yet")]
     Gap {
         /// Topic.
         topic: String,
@@ -87,9 +85,7 @@ pub enum Error {
         partition: i32,
     },
     /// Another member took partitions from this consumer.
-    #[error(
-        "{partitions} partitions were revoked: another member joined the group, which the embedded mode does not allow"
-    )]
+    #[error("{partitions} partitions were revoked: another member joined the group, which the embedded mode does not allow")]
     Revoked {
         /// How many.
         partitions: usize,
@@ -172,9 +168,7 @@ impl Error {
     /// Wraps librdkafka's error. Property values are dropped: they may be secrets.
     pub(super) fn from_kafka(action: &'static str, error: KafkaError) -> Error {
         match error {
-            KafkaError::ClientConfig(_, _, key, _) => {
-                Error::Property { key, reason: "librdkafka does not know it or does not accept its value".to_owned() }
-            }
+            KafkaError::ClientConfig(_, _, key, _) => Error::Property { key, reason: "librdkafka does not know it or does not accept its value".to_owned() },
             KafkaError::MessageConsumptionFatal(code) => Error::Failed { action, code, fatal: true },
             KafkaError::Transaction(error) => Error::Failed { action, code: error.code(), fatal: error.is_fatal() },
             other => match other.rdkafka_error_code() {
@@ -217,9 +211,7 @@ impl Error {
 
 fn fault_of(code: Code) -> Fault {
     match code {
-        Code::InvalidArgument | Code::State | Code::Conflict | Code::NotImplemented | Code::Fatal | Code::Unknown => {
-            Fault::Programmer
-        }
+        Code::InvalidArgument | Code::State | Code::Conflict | Code::NotImplemented | Code::Fatal | Code::Unknown => Fault::Programmer,
         // librdkafka numbers its own errors below zero: nearly all are about reaching the broker.
         other if (other as i32) < 0 => Fault::Environment,
         _ => Fault::Broker,

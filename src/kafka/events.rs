@@ -55,10 +55,8 @@ impl EventQueue {
     pub fn new(consumer: Arc<BaseConsumer<Logging>>) -> Result<EventQueue, Error> {
         // SAFETY: the client is alive; the call returns a new reference or null.
         let queue = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
-        let queue = NonNull::new(queue).ok_or(Error::Refused {
-            action: "opening the consumer's queue",
-            reason: "the client has no consumer group".to_owned(),
-        })?;
+        let queue =
+            NonNull::new(queue).ok_or(Error::Refused { action: "opening the consumer's queue", reason: "the client has no consumer group".to_owned() })?;
         Ok(EventQueue { queue, consumer })
     }
 
@@ -93,11 +91,7 @@ impl EventQueue {
                 // SAFETY: as above.
                 match unsafe { message.as_ref() }.err {
                     RespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Some(Event::Message(fetched)),
-                    error => Some(Event::Failed {
-                        code: error.into(),
-                        fatal: false,
-                        at: Some((fetched.topic_name().to_owned(), fetched.partition())),
-                    }),
+                    error => Some(Event::Failed { code: error.into(), fatal: false, at: Some((fetched.topic_name().to_owned(), fetched.partition())) }),
                 }
             }
             sys::RD_KAFKA_EVENT_REBALANCE => Some(rebalance(&event)),
@@ -272,12 +266,8 @@ pub(super) fn failure(event: &OwnedEvent) -> Event<'static> {
         (error, fatal, at)
     };
     match (error, at) {
-        (RespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF, Some((topic, partition, offset))) => {
-            Event::End { topic, partition, offset }
-        }
-        (error, at) => {
-            Event::Failed { code: error.into(), fatal, at: at.map(|(topic, partition, _)| (topic, partition)) }
-        }
+        (RespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF, Some((topic, partition, offset))) => Event::End { topic, partition, offset },
+        (error, at) => Event::Failed { code: error.into(), fatal, at: at.map(|(topic, partition, _)| (topic, partition)) },
     }
 }
 

@@ -93,10 +93,7 @@ impl Feeder {
     /// topic, or a broker that refuses records.
     pub fn send(&mut self, topic: usize, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<i32, Error> {
         let producer = &self.producer;
-        let target = self.targets.get_mut(topic).ok_or_else(|| Error::TopicTable {
-            topic: format!("number {topic}"),
-            problem: "not under the credit gate",
-        })?;
+        let target = self.targets.get_mut(topic).ok_or_else(|| Error::TopicTable { topic: format!("number {topic}"), problem: "not under the credit gate" })?;
         let partition = match key {
             Some(key) => partition_of(key, target.partitions),
             None => {
@@ -109,10 +106,7 @@ impl Feeder {
             serve(producer);
             Ok(())
         })?;
-        let mut record = BaseRecord::<[u8], [u8], ()>::to(&target.name)
-            .partition(partition)
-            .payload(payload)
-            .timestamp(timestamp_ms);
+        let mut record = BaseRecord::<[u8], [u8], ()>::to(&target.name).partition(partition).payload(payload).timestamp(timestamp_ms);
         record.key = key;
         loop {
             match producer.send(record) {

@@ -47,9 +47,7 @@ mod topics;
 
 pub use commit::Committer;
 pub use consumer::{Consumer, ConsumerSpec, Gaps, PAUSE_AFTER, SEND_WAIT};
-pub use credit::{
-    CREDIT_BYTES, CREDIT_WAIT_MAX, Credit, CreditReader, CreditTopic, CreditWriter, RECORD_OVERHEAD, cost,
-};
+pub use credit::{CREDIT_BYTES, CREDIT_WAIT_MAX, Credit, CreditReader, CreditTopic, CreditWriter, RECORD_OVERHEAD, cost};
 pub use cutter::Cut;
 pub use embedded::{EmbeddedBroker, Request};
 pub use error::{Error, Fault};

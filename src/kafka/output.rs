@@ -95,9 +95,7 @@ impl OutputBatch {
     /// The headers of a record as name and value, if they are there.
     pub(super) fn headers_of<'a>(&'a self, record: &OutRecord) -> Option<Vec<(&'a str, &'a [u8])>> {
         let headers = self.headers.get(record.headers.start as usize..record.headers.end as usize)?;
-        let pair = |header: &OutHeader| {
-            Some((std::str::from_utf8(self.slice(&header.name)?).ok()?, self.slice(&header.value)?))
-        };
+        let pair = |header: &OutHeader| Some((std::str::from_utf8(self.slice(&header.name)?).ok()?, self.slice(&header.value)?));
         headers.iter().map(pair).collect()
     }
 }

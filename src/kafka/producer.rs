@@ -116,16 +116,9 @@ impl Producer {
     ///
     /// # Errors
     /// Properties that librdkafka refuses; a credit gate that lacks one of the topics.
-    pub fn spawn(
-        spec: ProducerSpec,
-        batches: Receiver<OutputBatch>,
-        delivered: impl FnMut(Delivered) + Send + 'static,
-    ) -> Result<Producer, Error> {
-        let producer: BaseProducer<AckContext> = spec
-            .settings
-            .client_config()
-            .create_with_context(AckContext)
-            .map_err(|error| Error::from_kafka("starting the producer", error))?;
+    pub fn spawn(spec: ProducerSpec, batches: Receiver<OutputBatch>, delivered: impl FnMut(Delivered) + Send + 'static) -> Result<Producer, Error> {
+        let producer: BaseProducer<AckContext> =
+            spec.settings.client_config().create_with_context(AckContext).map_err(|error| Error::from_kafka("starting the producer", error))?;
         let mut targets = Vec::with_capacity(spec.topics.len());
         for topic in spec.topics {
             let wrong = |problem| Error::TopicTable { topic: topic.name.clone(), problem };
@@ -260,10 +253,10 @@ impl Worker {
 
     fn send(&mut self, batch: &OutputBatch, at: usize, record: &OutRecord, slot: usize) -> Result<(), Error> {
         let bad = || Error::BadRange { seq: batch.seq, record: at };
-        let target = self.targets.get_mut(record.topic as usize).ok_or_else(|| Error::TopicTable {
-            topic: format!("number {}", record.topic),
-            problem: "not declared for the producer",
-        })?;
+        let target = self
+            .targets
+            .get_mut(record.topic as usize)
+            .ok_or_else(|| Error::TopicTable { topic: format!("number {}", record.topic), problem: "not declared for the producer" })?;
         let key = batch.slice(&record.key).ok_or_else(bad)?;
         let value = batch.slice(&record.value).ok_or_else(bad)?;
         let headers = batch.headers_of(record).ok_or_else(bad)?;
@@ -280,9 +273,7 @@ impl Worker {
                 reports.poll(ACK_WAIT, |slot, failure| acks.answer(slot, failure))
             })?;
         }
-        let mut to_send = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&target.topic.name, slot)
-            .partition(partition)
-            .payload(value);
+        let mut to_send = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&target.topic.name, slot).partition(partition).payload(value);
         to_send.key = (!key.is_empty()).then_some(key);
         to_send.timestamp = (record.timestamp_ms > 0).then_some(record.timestamp_ms);
         to_send.headers = (!headers.is_empty()).then(|| {

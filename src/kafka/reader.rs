@@ -72,11 +72,7 @@ impl TopicReader {
     ///
     /// # Errors
     /// Properties that librdkafka refuses; a credit gate that lacks one of the topics.
-    pub fn open(
-        settings: &Settings,
-        topics: &[(&str, i32)],
-        credit: Option<(&Arc<Credit>, usize)>,
-    ) -> Result<TopicReader, Error> {
+    pub fn open(settings: &Settings, topics: &[(&str, i32)], credit: Option<(&Arc<Credit>, usize)>) -> Result<TopicReader, Error> {
         let wrong = |error| Error::from_kafka("opening a reader", error);
         let consumer: BaseConsumer<Logging> = settings.client_config().create_with_context(Logging).map_err(wrong)?;
         let mut list = TopicPartitionList::new();
@@ -87,10 +83,11 @@ impl TopicReader {
             }
             let credit = match credit {
                 None => None,
-                Some((credit, reader)) => Some(credit.reader(name, reader).ok_or_else(|| Error::TopicTable {
-                    topic: (*name).to_owned(),
-                    problem: "not under the credit gate, or has no such reader",
-                })?),
+                Some((credit, reader)) => Some(
+                    credit
+                        .reader(name, reader)
+                        .ok_or_else(|| Error::TopicTable { topic: (*name).to_owned(), problem: "not under the credit gate, or has no such reader" })?,
+                ),
             };
             let partitions = (0..*partitions).map(|_| Partition { next: 0, end: None }).collect();
             opened.push(Topic { name: (*name).to_owned(), partitions, credit });
@@ -136,14 +133,10 @@ impl TopicReader {
                 }
                 Ok(false)
             }
-            Some(Event::Failed {
-                code: Code::AutoOffsetReset | Code::OffsetOutOfRange,
-                at: Some((topic, partition)),
-                ..
-            }) => Err(Error::Trimmed { topic, partition }),
-            Some(Event::Failed { code, fatal, .. }) if fatal || !is_passing(code) => {
-                Err(Error::Failed { action: "reading a topic", code, fatal })
+            Some(Event::Failed { code: Code::AutoOffsetReset | Code::OffsetOutOfRange, at: Some((topic, partition)), .. }) => {
+                Err(Error::Trimmed { topic, partition })
             }
+            Some(Event::Failed { code, fatal, .. }) if fatal || !is_passing(code) => Err(Error::Failed { action: "reading a topic", code, fatal }),
             _ => Ok(false),
         }
     }

@@ -32,10 +32,7 @@ impl ReportQueue {
     pub fn new(producer: Arc<BaseProducer<AckContext>>) -> Result<ReportQueue, Error> {
         // SAFETY: the client is alive; the call returns a new reference or null.
         let queue = unsafe { sys::rd_kafka_queue_get_main(producer.client().native_ptr()) };
-        let queue = NonNull::new(queue).ok_or(Error::Refused {
-            action: "opening the producer's queue",
-            reason: "librdkafka gave none".to_owned(),
-        })?;
+        let queue = NonNull::new(queue).ok_or(Error::Refused { action: "opening the producer's queue", reason: "librdkafka gave none".to_owned() })?;
         Ok(ReportQueue { queue, producer })
     }
 
@@ -61,9 +58,7 @@ impl ReportQueue {
                 Ok(())
             }
             sys::RD_KAFKA_EVENT_ERROR => match failure(&event) {
-                Event::Failed { code, fatal: true, .. } => {
-                    Err(Error::Failed { action: "producing", code, fatal: true })
-                }
+                Event::Failed { code, fatal: true, .. } => Err(Error::Failed { action: "producing", code, fatal: true }),
                 Event::Failed { code, .. } => {
                     log_code(code, "the producer reports an error");
                     Ok(())

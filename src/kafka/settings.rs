@@ -98,31 +98,15 @@ impl Settings {
     /// Adapts a consumer or producer to the embedded broker.
     pub fn embedded(mut self) -> Settings {
         if self.entries.contains_key("group.id") {
-            self.set(
-                "auto.offset.reset",
-                "error",
-                "a dropped record must be loud: the start is explicit, so no reset is ever due",
-            );
-            self.set(
-                "group.protocol",
-                "consumer",
-                "joins in milliseconds; with the classic one the mock keeps a member that left for 45 s",
-            );
+            self.set("auto.offset.reset", "error", "a dropped record must be loud: the start is explicit, so no reset is ever due");
+            self.set("group.protocol", "consumer", "joins in milliseconds; with the classic one the mock keeps a member that left for 45 s");
             self.set("fetch.wait.max.ms", "5", "the mock answers an empty fetch only after this time");
             self.set("fetch.error.backoff.ms", "20", "errors on loopback pass at once or not at all");
         } else {
-            self.set(
-                "enable.idempotence",
-                "false",
-                "in this process nothing fails, so nothing is retried; and a producer id costs the first 500 ms",
-            );
+            self.set("enable.idempotence", "false", "in this process nothing fails, so nothing is retried; and a producer id costs the first 500 ms");
             self.set("compression.type", "none", "credit is counted in plain bytes, and loopback is faster than zstd");
         }
-        self.set(
-            "message.max.bytes",
-            &EMBEDDED_MESSAGE_BYTES_MAX.to_string(),
-            "what the mock can hold beside other records",
-        );
+        self.set("message.max.bytes", &EMBEDDED_MESSAGE_BYTES_MAX.to_string(), "what the mock can hold beside other records");
         self.set("reconnect.backoff.ms", "10", "the broker is in this process");
         self
     }
@@ -177,9 +161,7 @@ impl fmt::Debug for Settings {
 /// True for a property whose value must not be shown.
 pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["password", "secret", "passphrase", "private.key", "key.pem", "token", "oauthbearer.config", "jaas"]
-        .iter()
-        .any(|part| key.contains(part))
+    ["password", "secret", "passphrase", "private.key", "key.pem", "token", "oauthbearer.config", "jaas"].iter().any(|part| key.contains(part))
 }
 
 #[cfg(test)]

@@ -125,8 +125,7 @@ impl SourceTopics {
 /// [`Error::NoSuchTopic`], or what the broker answered.
 pub fn discover(settings: &Settings, topics: &[&str], timeout: Duration) -> Result<Vec<(String, i32)>, Error> {
     let action = "reading the topics' metadata";
-    let client: BaseConsumer<Logging> =
-        settings.client_config().create_with_context(Logging).map_err(|error| Error::from_kafka(action, error))?;
+    let client: BaseConsumer<Logging> = settings.client_config().create_with_context(Logging).map_err(|error| Error::from_kafka(action, error))?;
     let mut found = Vec::with_capacity(topics.len());
     for name in topics {
         let metadata = client.fetch_metadata(Some(name), timeout).map_err(|error| Error::from_kafka(action, error))?;

@@ -185,9 +185,6 @@ mod tests {
         found.add(Outcome::Dropped("lab"), 2);
         found.linked.clear();
         let told: Vec<String> = answers.compare(&found).iter().map(ToString::to_string).collect();
-        assert_eq!(
-            told,
-            ["events: expected 5, found 7", "dropped lab: expected 0, found 2", "linked campaign: expected 1, found 0"]
-        );
+        assert_eq!(told, ["events: expected 5, found 7", "dropped lab: expected 0, found 2", "linked campaign: expected 1, found 0"]);
     }
 }

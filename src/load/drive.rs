@@ -122,7 +122,8 @@ pub fn drive(spec: DriveSpec, live: Arc<Live>, stop: Arc<AtomicBool>) -> Result<
     let outputs = [spec.incidents_topic.as_str(), spec.dead_letters_topic.as_str()];
     let all: Vec<(&str, i32)> = inputs.iter().chain(&outputs).map(|name| (*name, PARTITIONS)).collect();
     let broker = EmbeddedBroker::start(&all)?;
-    let credit = Credit::new(&all.iter().map(|(name, partitions)| CreditTopic { name: (*name).to_owned(), partitions: *partitions, readers: 1 }).collect::<Vec<_>>());
+    let credit =
+        Credit::new(&all.iter().map(|(name, partitions)| CreditTopic { name: (*name).to_owned(), partitions: *partitions, readers: 1 }).collect::<Vec<_>>());
     let topics = spec.topics.iter().map(|(name, source)| SourceTopic {
         name: name.clone(),
         partitions: PARTITIONS,
@@ -361,7 +362,9 @@ fn feed(
 
 /// The engine's counts by name, as the generator's answers have them.
 pub fn named(counts: &ledger::Counts, plan: &Plan) -> Counts {
-    let by = |counts: &[u64], names: &mut dyn Iterator<Item = &str>| counts.iter().zip(names).filter(|(n, _)| **n > 0).map(|(n, name)| (name.to_owned(), *n)).collect();
+    let by = |counts: &[u64], names: &mut dyn Iterator<Item = &str>| {
+        counts.iter().zip(names).filter(|(n, _)| **n > 0).map(|(n, name)| (name.to_owned(), *n)).collect()
+    };
     let rules = || plan.rules.iter().map(|r| &*r.name);
     Counts {
         events: counts.events,
@@ -411,7 +414,12 @@ impl Tailed {
     }
 }
 
-fn spawn_tail(settings: Settings, outputs: &[&str; 2], credit: &Arc<Credit>, expected: Arc<AtomicU64>) -> Result<std::thread::JoinHandle<Result<Tailed, Error>>, Error> {
+fn spawn_tail(
+    settings: Settings,
+    outputs: &[&str; 2],
+    credit: &Arc<Credit>,
+    expected: Arc<AtomicU64>,
+) -> Result<std::thread::JoinHandle<Result<Tailed, Error>>, Error> {
     let topics: Vec<(&str, i32)> = outputs.iter().map(|name| (*name, PARTITIONS)).collect();
     let mut reader = TopicReader::open(&settings, &topics, Some((credit, 0)))?;
     let dead = outputs[1].to_owned();

@@ -115,16 +115,7 @@ impl Generator {
             mix.push(*weight, at);
         }
         let rng = EventRng::new(spec.seed);
-        Ok(Generator {
-            spec,
-            rng,
-            renderer: Renderer::default(),
-            sources,
-            mix,
-            made: 0,
-            next_story: FIRST_STORY,
-            burst: None,
-        })
+        Ok(Generator { spec, rng, renderer: Renderer::default(), sources, mix, made: 0, next_story: FIRST_STORY, burst: None })
     }
 
     /// Events handed out so far.

@@ -55,8 +55,7 @@ const NOT_UTF8: [&[u8]; 6] = [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf0\x9f\
 const CONTROL: [u8; 5] = [0x00, 0x01, 0x08, 0x09, 0x1f];
 
 /// JSON texts that are not objects.
-const NOT_OBJECTS: [&[u8]; 8] =
-    [b"[]", b"[{\"a\":1}]", b"\"text\"", b"42", b"-0.5e3", b"null", b"true", b"[[1,2],\"x\"]"];
+const NOT_OBJECTS: [&[u8]; 8] = [b"[]", b"[{\"a\":1}]", b"\"text\"", b"42", b"-0.5e3", b"null", b"true", b"[[1,2],\"x\"]"];
 
 /// Members that are odd and legal.
 const ODD_MEMBERS: [&[u8]; 22] = [
@@ -146,8 +145,7 @@ pub fn twist(payload: &mut Vec<u8>, key: &str, draw: &mut impl Draw) {
         0 => {
             let mut front = b"{\"".to_vec();
             front.extend_from_slice(key.as_bytes());
-            front
-                .extend_from_slice(pick(&[b"\":null,".as_slice(), b"\":\"gone\",", b"\":{\"a\":1},", b"\":-1,"], draw));
+            front.extend_from_slice(pick(&[b"\":null,".as_slice(), b"\":\"gone\",", b"\":{\"a\":1},", b"\":-1,"], draw));
             payload.splice(..payload.len().min(1), front);
         }
         1 => nested(payload, DEEP),

@@ -135,8 +135,7 @@ impl Profile {
         }
         let shape = |name: &str| {
             let text = shapes.iter().find(|(n, _)| *n == name).map(|(_, text)| *text);
-            let text =
-                text.ok_or_else(|| TemplateError { near: format!("{}: {name}", self.name), message: "no such shape" })?;
+            let text = text.ok_or_else(|| TemplateError { near: format!("{}: {name}", self.name), message: "no such shape" })?;
             let event = Template::parse(text, &parts)?;
             let key = event.companion(self.key)?;
             Ok(Shape { event, key })

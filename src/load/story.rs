@@ -251,8 +251,7 @@ mod tests {
 
     #[test]
     fn a_story_with_an_end_is_told_that_often() {
-        let again: &[Memory] =
-            &[Memory { rule: "after", within_ms: HOUR, does: Does::LinkAndClose, type_name: Some("U") }];
+        let again: &[Memory] = &[Memory { rule: "after", within_ms: HOUR, does: Does::LinkAndClose, type_name: Some("U") }];
         let plan = Plan::Story { first: Outcome::incident("T"), again, later: None, most: 2, single: false };
         let (mut stories, mut rng) = (Stories::default(), EventRng::new(1));
         stories.begin(plan, 1, at(0));

@@ -145,8 +145,7 @@ impl Template {
     /// Compiles a second text that sees the variables and rolls of this one, as
     /// the key of a message does.
     pub fn companion(&self, text: &str) -> Result<Template, TemplateError> {
-        let mut template =
-            Template { variables: self.variables.clone(), rolls: self.rolls.clone(), ..Template::default() };
+        let mut template = Template { variables: self.variables.clone(), rolls: self.rolls.clone(), ..Template::default() };
         template.more(text, &[])?;
         Ok(template)
     }

@@ -72,12 +72,11 @@ impl Entity {
 }
 
 const FAMILY: [&str; 24] = [
-    "adler", "brandt", "castell", "dorn", "eriks", "frey", "gallo", "hartog", "ibarra", "jonker", "kessel", "lindt",
-    "moreau", "novak", "oduya", "petrov", "quint", "rossi", "sander", "tanaka", "urban", "varga", "weiss", "zeman",
+    "adler", "brandt", "castell", "dorn", "eriks", "frey", "gallo", "hartog", "ibarra", "jonker", "kessel", "lindt", "moreau", "novak", "oduya", "petrov",
+    "quint", "rossi", "sander", "tanaka", "urban", "varga", "weiss", "zeman",
 ];
 const INITIAL: &[u8; 20] = b"abcdefghijklmnoprstv";
-const STRANGERS: [&str; 8] =
-    ["parcel-desk", "invoice-hub", "sso-renew", "docu-share", "payroll-info", "mail-quota", "it-portal", "bank-alert"];
+const STRANGERS: [&str; 8] = ["parcel-desk", "invoice-hub", "sso-renew", "docu-share", "payroll-info", "mail-quota", "it-portal", "bank-alert"];
 
 /// Appends entity `which` of a kind for a story.
 pub fn push(entity: Entity, which: u32, subject: Subject, out: &mut Vec<u8>) {
@@ -292,16 +291,7 @@ mod tests {
 
     #[test]
     fn the_first_of_a_kind_is_the_storys_own() {
-        for entity in [
-            Entity::Host,
-            Entity::User,
-            Entity::Email,
-            Entity::Ip,
-            Entity::Stranger,
-            Entity::HostUpper,
-            Entity::Outside,
-            Entity::Account,
-        ] {
+        for entity in [Entity::Host, Entity::User, Entity::Email, Entity::Ip, Entity::Stranger, Entity::HostUpper, Entity::Outside, Entity::Account] {
             let all: HashSet<String> = (0..50_000).map(|story| text(entity, 0, story)).collect();
             assert_eq!(all.len(), 50_000, "{entity:?}");
         }

@@ -26,7 +26,8 @@ impl MetricsPort {
     /// Collects metrics and shows them at `http://address/metrics`. Port 0 = any free one.
     pub fn open(address: SocketAddr) -> Result<MetricsPort, Error> {
         if !address.ip().is_loopback() {
-            return Err(Error::user(format!("metrics are shown on loopback addresses only, not on {}", address.ip())).hint("use 127.0.0.1 and a proxy with authentication"));
+            return Err(Error::user(format!("metrics are shown on loopback addresses only, not on {}", address.ip()))
+                .hint("use 127.0.0.1 and a proxy with authentication"));
         }
         let builder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full("catchment_event_to_incident_seconds".into()), &LATENCY_BUCKETS)

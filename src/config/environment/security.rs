@@ -75,14 +75,9 @@ pub struct Sasl {
     pub password: Secret,
 }
 
-const PROTOCOLS: [(&str, Protocol); 4] = [
-    ("plaintext", Protocol::Plaintext),
-    ("ssl", Protocol::Ssl),
-    ("sasl_plaintext", Protocol::SaslPlaintext),
-    ("sasl_ssl", Protocol::SaslSsl),
-];
-const MECHANISMS: [(&str, &str); 3] =
-    [("plain", "PLAIN"), ("scram-sha-256", "SCRAM-SHA-256"), ("scram-sha-512", "SCRAM-SHA-512")];
+const PROTOCOLS: [(&str, Protocol); 4] =
+    [("plaintext", Protocol::Plaintext), ("ssl", Protocol::Ssl), ("sasl_plaintext", Protocol::SaslPlaintext), ("sasl_ssl", Protocol::SaslSsl)];
+const MECHANISMS: [(&str, &str); 3] = [("plain", "PLAIN"), ("scram-sha-256", "SCRAM-SHA-256"), ("scram-sha-512", "SCRAM-SHA-512")];
 
 impl Protocol {
     fn as_str(self) -> &'static str {
@@ -126,9 +121,7 @@ impl Security {
 
 /// True for a librdkafka property whose value may not stand in a file that is shared.
 pub(super) fn is_secret(property: &str) -> bool {
-    ["password", "secret", "passphrase", "key.pem", "token", "oauthbearer.config", "jaas"]
-        .iter()
-        .any(|part| property.to_ascii_lowercase().contains(part))
+    ["password", "secret", "passphrase", "key.pem", "token", "oauthbearer.config", "jaas"].iter().any(|part| property.to_ascii_lowercase().contains(part))
 }
 
 /// The text of an environment file with whatever looks like a secret written into it
@@ -136,8 +129,7 @@ pub(super) fn is_secret(property: &str) -> bool {
 /// since secrets are refused there anyway.
 pub(super) fn masked(text: String) -> String {
     // A key with a telling part, and a value that is not `{ env: … }` or a block.
-    const TELLING: &str =
-        r#"(?i)([\w.-]*(?:pas+w|pwd|passphrase|secret|token|key\.pem|jaas|credential)[\w.-]*["']?[ \t]*:[ \t]+)([^\s{|>][^,}\r\n]*)"#;
+    const TELLING: &str = r#"(?i)([\w.-]*(?:pas+w|pwd|passphrase|secret|token|key\.pem|jaas|credential)[\w.-]*["']?[ \t]*:[ \t]+)([^\s{|>][^,}\r\n]*)"#;
     match regex::Regex::new(TELLING) {
         Ok(telling) => telling.replace_all(&text, "${1}xxxxxx").into_owned(),
         // Cannot happen, the pattern is fixed; but showing a secret is not the way out.
@@ -178,15 +170,13 @@ fn together(fields: &Fields<'_>, protocol: Protocol, out: &mut Diagnostics) {
     let protocol_span = fields.key_span("protocol").unwrap_or(fields.head());
     for key in ["mechanism", "username", "password"] {
         match fields.key_span(key) {
-            None if protocol.has_user() => out.push(
-                Diagnostic::error("missing-key", format!("`{}` needs `{key}`", protocol.as_str()))
-                    .at(protocol_span)
-                    .hint(match key {
-                        "mechanism" => "for example: mechanism: scram-sha-512",
-                        "username" => "for example: username: catchment",
-                        _ => "for example: password: { env: KAFKA_PASSWORD }",
-                    }),
-            ),
+            None if protocol.has_user() => {
+                out.push(Diagnostic::error("missing-key", format!("`{}` needs `{key}`", protocol.as_str())).at(protocol_span).hint(match key {
+                    "mechanism" => "for example: mechanism: scram-sha-512",
+                    "username" => "for example: username: catchment",
+                    _ => "for example: password: { env: KAFKA_PASSWORD }",
+                }))
+            }
             Some(span) if !protocol.has_user() => out.push(
                 Diagnostic::error("bad-value", format!("`{key}` has no meaning with `{}`", protocol.as_str()))
                     .at(span)

@@ -47,9 +47,7 @@ impl Index {
     pub(super) fn find(&self, data: &TableData, text: &str) -> Option<u32> {
         match self {
             Index::Nothing => None,
-            Index::Exact { rows, hasher, key } => {
-                rows.find(hasher.hash_one(text), |row| data.cell(*row, *key) == Some(text)).copied()
-            }
+            Index::Exact { rows, hasher, key } => rows.find(hasher.hash_one(text), |row| data.cell(*row, *key) == Some(text)).copied(),
             Index::Cidr { lengths } => {
                 let address = to_bits(text.trim().parse().ok()?);
                 lengths.iter().find_map(|(length, rows)| rows.get(&(address & mask(*length))).copied())

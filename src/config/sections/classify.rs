@@ -12,8 +12,7 @@ use super::{DEAD_LETTER, DROP, type_name};
 
 /// The section; what is missing is left empty, and the default is `drop` then.
 pub fn read_classify(node: Option<&Node>, out: &mut Diagnostics) -> Classify {
-    let mut classify =
-        Classify { rules: Vec::new(), key: None, types: Vec::new(), default: ClassifyDefault::Drop };
+    let mut classify = Classify { rules: Vec::new(), key: None, types: Vec::new(), default: ClassifyDefault::Drop };
     let Some(node) = node else { return classify };
     let Some(mut fields) = Fields::open(node, "`classify`", out) else { return classify };
     if let Some(node) = fields.get("rules", out) {
@@ -33,11 +32,9 @@ pub fn read_classify(node: Option<&Node>, out: &mut Diagnostics) -> Classify {
                 .at(key)
                 .hint("for example: types: { auth.fail: Authentication Failure }"),
         ),
-        (None, Some(types)) => out.push(
-            Diagnostic::error("missing-key", "`types` needs `key`, what is looked up in it")
-                .at(types)
-                .hint("for example: key: event_key"),
-        ),
+        (None, Some(types)) => {
+            out.push(Diagnostic::error("missing-key", "`types` needs `key`, what is looked up in it").at(types).hint("for example: key: event_key"))
+        }
         _ => {}
     }
     let default = fields.need("default", "drop, or dead_letter, or the name of a type", out);
@@ -86,11 +83,7 @@ fn read_default(node: &Node, out: &mut Diagnostics) -> Option<ClassifyDefault> {
         // Surely not meant as the names of types.
         Some(word @ ("dead-letter" | "deadletter" | "dead letter" | "dead_letters" | "Drop" | "none" | "ignore")) => {
             let meant = if word.to_lowercase().starts_with("dead") { DEAD_LETTER } else { DROP };
-            out.push(
-                Diagnostic::error("bad-value", format!("`default` cannot be `{word}`"))
-                    .at(node.span)
-                    .hint(format!("did you mean `{meant}`?")),
-            );
+            out.push(Diagnostic::error("bad-value", format!("`default` cannot be `{word}`")).at(node.span).hint(format!("did you mean `{meant}`?")));
             None
         }
         _ => type_name(node, "`default`", out).map(ClassifyDefault::Type),

@@ -11,8 +11,7 @@ const KINDS: [(&str, ClockKind); 2] = [("record", ClockKind::Record), ("occurred
 
 /// `clock: record`, or `clock: { kind: record, max_skew: 5m, late_max: 1h }`.
 pub fn read_clock(node: Option<&Node>, out: &mut Diagnostics) -> Clock {
-    let mut clock =
-        Clock { kind: ClockKind::Record, max_skew_ms: MAX_SKEW_MS_DEFAULT, late_max_ms: LATE_MAX_MS_DEFAULT };
+    let mut clock = Clock { kind: ClockKind::Record, max_skew_ms: MAX_SKEW_MS_DEFAULT, late_max_ms: LATE_MAX_MS_DEFAULT };
     let Some(node) = node else { return clock };
     if !matches!(node.value, Value::Mapping(_)) {
         if let Some(kind) = read::choice(node, "`clock`", &KINDS, out) {
@@ -56,8 +55,5 @@ pub fn read_tenant(node: Option<&Node>, out: &mut Diagnostics) -> Tenant {
 }
 
 fn is_word(text: &str) -> bool {
-    !text.is_empty()
-        && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-')) && !text.starts_with('-') && !text.ends_with('-')
 }

@@ -14,16 +14,12 @@ use crate::config::suggest;
 
 use super::is_identifier;
 
-const KINDS: [(&str, LookupKind); 3] =
-    [("exact", LookupKind::Exact), ("cidr", LookupKind::Cidr), ("glob", LookupKind::Glob)];
+const KINDS: [(&str, LookupKind); 3] = [("exact", LookupKind::Exact), ("cidr", LookupKind::Cidr), ("glob", LookupKind::Glob)];
 
 /// Name → table; `dir` is where relative paths start. Tables are read here; one that
 /// cannot be read is a mistake, and stands as an empty one.
 pub fn read_lookups(node: &Node, dir: &Path, out: &mut Diagnostics) -> Vec<Lookup> {
-    read::entries(node, "`lookups`", LOOKUPS_MAX, out)
-        .iter()
-        .filter_map(|(name, node)| read_lookup(name, node, dir, out))
-        .collect()
+    read::entries(node, "`lookups`", LOOKUPS_MAX, out).iter().filter_map(|(name, node)| read_lookup(name, node, dir, out)).collect()
 }
 
 fn read_lookup(name: &Spanned<String>, node: &Node, dir: &Path, out: &mut Diagnostics) -> Option<Lookup> {
@@ -49,13 +45,7 @@ fn read_lookup(name: &Spanned<String>, node: &Node, dir: &Path, out: &mut Diagno
     Some(Lookup { name: name.clone(), file: path, key, kind, table: Arc::new(table), broken })
 }
 
-fn read_table(
-    path: &Path,
-    kind: LookupKind,
-    file: &Spanned<String>,
-    key: &Spanned<String>,
-    out: &mut Diagnostics,
-) -> Option<LookupTable> {
+fn read_table(path: &Path, kind: LookupKind, file: &Spanned<String>, key: &Spanned<String>, out: &mut Diagnostics) -> Option<LookupTable> {
     match LookupTable::open(path, &key.value, kind) {
         Ok(table) => {
             warn_about_rows(&table, file, key, out);
@@ -75,12 +65,8 @@ fn report(error: &LookupError, file: &Spanned<String>, key: &Spanned<String>, pa
                 .at(file.span)
                 .maybe_hint(similar_file(path).map(|name| format!("did you mean `{name}`?")).or_else(|| error.hint()))
         }
-        LookupError::Io { source, .. } => {
-            Diagnostic::error("missing-file", format!("cannot read {}: {source}", file.value)).at(file.span)
-        }
-        LookupError::NoKeyColumn { .. } => {
-            Diagnostic::error("lookup", format!("{}: {error}", file.value)).at(key.span).maybe_hint(error.hint())
-        }
+        LookupError::Io { source, .. } => Diagnostic::error("missing-file", format!("cannot read {}: {source}", file.value)).at(file.span),
+        LookupError::NoKeyColumn { .. } => Diagnostic::error("lookup", format!("{}: {error}", file.value)).at(key.span).maybe_hint(error.hint()),
         _ => Diagnostic::error("lookup", format!("{}: {error}", file.value)).at(file.span).maybe_hint(error.hint()),
     };
     out.push(diagnostic);
@@ -110,9 +96,6 @@ fn warn_about_rows(table: &LookupTable, file: &Spanned<String>, key: &Spanned<St
 
 /// A file in the same directory with nearly the same name.
 fn similar_file(path: &Path) -> Option<String> {
-    let names: Vec<String> = std::fs::read_dir(path.parent()?)
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
+    let names: Vec<String> = std::fs::read_dir(path.parent()?).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     suggest::nearest(path.file_name()?.to_str()?, names.iter().map(String::as_str)).map(str::to_owned)
 }

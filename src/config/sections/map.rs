@@ -34,8 +34,8 @@ pub const RESERVED_FIELDS: [(&str, &str); 15] = [
 /// Words of the expression language, and the two that `where` needs: a field of such a
 /// name could not be used in a rule.
 const KEYWORDS: [&str; 20] = [
-    "and", "or", "not", "is", "null", "true", "false", "in", "between", "like", "ilike", "case", "when", "then", "else",
-    "end", "cast", "try_cast", "new", "existing",
+    "and", "or", "not", "is", "null", "true", "false", "in", "between", "like", "ilike", "case", "when", "then", "else", "end", "cast", "try_cast", "new",
+    "existing",
 ];
 
 /// The sections, in the order of the file.

@@ -89,15 +89,12 @@ pub fn read_pipeline(node: &Node, dir: &Path, out: &mut Diagnostics) -> Option<P
 fn read_name(node: &Node, out: &mut Diagnostics) -> Option<Spanned<String>> {
     let name = read::text(node, "`name`", out)?;
     let mut chars = name.value.chars();
-    let legal = chars.next().is_some_and(|c| c.is_ascii_alphanumeric())
-        && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    let legal = chars.next().is_some_and(|c| c.is_ascii_alphanumeric()) && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
     if !legal || name.value.len() > PIPELINE_NAME_MAX {
         out.push(
             Diagnostic::error("bad-value", format!("`{}` cannot be the name of a pipeline", shortened(&name.value)))
                 .at(name.span)
-                .hint(format!(
-                    "names have letters, digits, `.`, `_` and `-`, start with a letter or digit, and are at most {PIPELINE_NAME_MAX} long"
-                )),
+                .hint(format!("names have letters, digits, `.`, `_` and `-`, start with a letter or digit, and are at most {PIPELINE_NAME_MAX} long")),
         );
         return None;
     }

@@ -45,8 +45,7 @@ pub fn read_preprocess(node: Option<&Node>, out: &mut Diagnostics) -> Preprocess
 }
 
 fn read_rules(node: &Node, out: &mut Diagnostics) -> Vec<Rule> {
-    let rules: Vec<Rule> =
-        read::list(node, "`rules`", RULES_MAX, out).iter().filter_map(|node| read_rule(node, out)).collect();
+    let rules: Vec<Rule> = read::list(node, "`rules`", RULES_MAX, out).iter().filter_map(|node| read_rule(node, out)).collect();
     read::unique(rules.iter().map(|rule| &rule.name), "rules", out);
     rules
 }
@@ -161,11 +160,7 @@ fn read_match(node: &Node, out: &mut Diagnostics) -> Vec<Spanned<String>> {
             continue;
         }
         if let Some(first) = fields.iter().find(|other| other.value == field.value) {
-            out.push(
-                Diagnostic::error("duplicate-name", format!("`{}` is named twice", field.value))
-                    .at(field.span)
-                    .also(first.span, "first here"),
-            );
+            out.push(Diagnostic::error("duplicate-name", format!("`{}` is named twice", field.value)).at(field.span).also(first.span, "first here"));
             continue;
         }
         fields.push(field);

@@ -46,12 +46,13 @@ pub fn read_sources(top: &mut Fields<'_>, name: &Spanned<String>, out: &mut Diag
             return Vec::new();
         }
     };
-    if nodes.is_empty() && let Some(Node { value: Value::List(_), span }) = many {
+    if nodes.is_empty()
+        && let Some(Node { value: Value::List(_), span }) = many
+    {
         out.push(Diagnostic::error("bad-value", "`sources` is an empty list").at(*span));
     }
     let single = nodes.len() == 1;
-    let sources: Vec<Source> =
-        nodes.iter().filter_map(|node| read_source(node, single.then_some(name), out)).collect();
+    let sources: Vec<Source> = nodes.iter().filter_map(|node| read_source(node, single.then_some(name), out)).collect();
     read::unique(sources.iter().map(|source| &source.name), "sources", out);
     topics_once(&sources, out);
     sources

@@ -19,8 +19,7 @@ const OUTCOMES: [(&str, Outcome); 6] = [
 
 /// The list of tests.
 pub fn read_tests(node: &Node, out: &mut Diagnostics) -> Vec<Test> {
-    let tests: Vec<Test> =
-        read::list(node, "`tests`", TESTS_MAX, out).iter().filter_map(|node| read_test(node, out)).collect();
+    let tests: Vec<Test> = read::list(node, "`tests`", TESTS_MAX, out).iter().filter_map(|node| read_test(node, out)).collect();
     read::unique(tests.iter().map(|test| &test.name), "tests", out);
     tests
 }

@@ -112,6 +112,24 @@ pub fn bind(name: &str, args: &[Arg]) -> Option<Result<Bound, Misuse>> {
 
 /// Names of our functions, for suggestions and documentation.
 pub const NAMES: &[&str] = &[
-    "parse_time", "format_time", "severity", "lookup", "event", "number", "text", "ip_in", "json_get", "array_any", "array_any_like", "array_length",
-    "exists", "regexp_extract", "concat", "concat_ws", "coalesce", "nullif", "md5", "sha256",
+    "parse_time",
+    "format_time",
+    "severity",
+    "lookup",
+    "event",
+    "number",
+    "text",
+    "ip_in",
+    "json_get",
+    "array_any",
+    "array_any_like",
+    "array_length",
+    "exists",
+    "regexp_extract",
+    "concat",
+    "concat_ws",
+    "coalesce",
+    "nullif",
+    "md5",
+    "sha256",
 ];

@@ -134,7 +134,7 @@ mod tests {
         let slot = |row: u32| Slot::new(Kind::Number, row * 10, 1);
         for step in [1usize, 2, 7] {
             let mut column = SlotColumn::default();
-            let has = |row: usize| row % step == 0 || row < 5;
+            let has = |row: usize| row.is_multiple_of(step) || row < 5;
             (0..100).filter(|row| has(*row)).for_each(|row| column.push(row, slot(row as u32)));
             let mut cursor = column.cursor();
             for row in (0..120u32).chain([3, 50, 4, 99, 0]) {

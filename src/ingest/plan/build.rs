@@ -133,11 +133,7 @@ impl Builder<'_> {
                 Tenant::Expr(_) => None,
             },
             types: self.types.clone(),
-            filters: pipeline
-                .filters
-                .iter()
-                .map(|f| FilterPlan { name: f.name.value.as_str().into(), shadow: f.mode == model::RuleMode::Shadow })
-                .collect(),
+            filters: pipeline.filters.iter().map(|f| FilterPlan { name: f.name.value.as_str().into(), shadow: f.mode == model::RuleMode::Shadow }).collect(),
             default,
             rules: rules.collect(),
             decide: decide_spec(pipeline),
@@ -233,11 +229,9 @@ impl Builder<'_> {
         let Some(first) = rules.first() else { return };
         let names: Vec<&str> = rules.iter().map(|rule| rule.name.value.as_str()).collect();
         let message = format!("these rules do not match on what all sources are keyed by: {}; the sources: {}", names.join(", "), keys.join(", "));
-        self.diagnostics.push(
-            Diagnostic::warning("partitioned-rule", message)
-                .at(first.name.span)
-                .hint("each partition remembers for itself, so repeats on different partitions do not meet: match on the key too, or use scope: process and one member"),
-        );
+        self.diagnostics.push(Diagnostic::warning("partitioned-rule", message).at(first.name.span).hint(
+            "each partition remembers for itself, so repeats on different partitions do not meet: match on the key too, or use scope: process and one member",
+        ));
     }
 
     fn source(&self, source: &model::Source, fields: &Fields, parts: &Parts) -> Result<SourcePlan, datafusion::error::DataFusionError> {
@@ -368,7 +362,10 @@ impl Builder<'_> {
         let mut occurred = plan(&occurred)?;
         let mut star = plan(&star)?;
         let mut rules = plan(&conditions)?;
-        let mut sections = sections.into_iter().map(|(types, outputs)| Ok(Section { types, phase: plan(&outputs)? })).collect::<Result<Vec<_>, datafusion::error::DataFusionError>>()?;
+        let mut sections = sections
+            .into_iter()
+            .map(|(types, outputs)| Ok(Section { types, phase: plan(&outputs)? }))
+            .collect::<Result<Vec<_>, datafusion::error::DataFusionError>>()?;
         let mut inputs = Inputs::default();
         let mut number = |path: &Path| paths.number(path);
         for phase in [&mut key, &mut arrival, &mut occurred, &mut star, &mut rules].into_iter().chain(sections.iter_mut().map(|section| &mut section.phase)) {

@@ -115,7 +115,14 @@ pub fn define(section: &MapSection, label: &str, schema: &Schema, tables: &Table
             }
         };
         let required = spec.is_some_and(|spec| spec.required);
-        found.push(Definition { name: name.value.as_str().into(), section: label.into(), text: text.text.trim().into(), how, typed: Arc::new(typed), required });
+        found.push(Definition {
+            name: name.value.as_str().into(),
+            section: label.into(),
+            text: text.text.trim().into(),
+            how,
+            typed: Arc::new(typed),
+            required,
+        });
     }
     found
 }
@@ -199,7 +206,8 @@ pub fn typed(text: &ExprText, scope: &dyn Scope, want: Option<Type>, diagnostics
 
 fn report(text: &ExprText, problem: Problem, diagnostics: &mut Diagnostics) {
     let span = text.locate(problem.start, problem.end);
-    let diagnostic = if problem.warning { Diagnostic::warning("doubtful-expression", problem.message) } else { Diagnostic::error("bad-expression", problem.message) };
+    let diagnostic =
+        if problem.warning { Diagnostic::warning("doubtful-expression", problem.message) } else { Diagnostic::error("bad-expression", problem.message) };
     let diagnostic = diagnostic.at(span).maybe_hint(problem.hint);
     // An expression is typed once per source: the same mistake is said once.
     if !diagnostics.iter().any(|known| *known == diagnostic) {

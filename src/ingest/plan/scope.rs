@@ -10,13 +10,11 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder};
 use crate::config::lookup::LookupTable;
 use crate::config::model::Lookup;
 use crate::config::suggest;
-use crate::expr::check::{Scope, resolve_record};
+use crate::expr::check::{Resolved, Scope, resolve_record};
 use crate::expr::function::{Failed, Function};
 use crate::expr::path::{Path, Step};
 use crate::expr::typed::{Source, Typed};
 use crate::expr::value::{Type, Value};
-
-type Resolved = Result<(Source, Type), (String, Option<String>)>;
 
 /// Lookup tables by name.
 #[derive(Debug, Clone, Default)]

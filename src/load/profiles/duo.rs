@@ -12,10 +12,6 @@ pub const DUO: Profile = Profile {
     reads: "result",
     wrap: Wrap::One,
     shapes: include_str!("duo.shapes"),
-    kinds: &[
-        unclassified("allowed", 100),
-        story("fraud", 20, "Duo Anomalous Push Denied", ACTOR),
-        story("bypass", 10, "Duo Bypass Code Used", ACTOR),
-    ],
+    kinds: &[unclassified("allowed", 100), story("fraud", 20, "Duo Anomalous Push Denied", ACTOR), story("bypass", 10, "Duo Bypass Code Used", ACTOR)],
     story_share: 0.1,
 };

@@ -28,11 +28,5 @@ pub const KUBERNETES: Profile = Profile {
 const ANONYMOUS: Kind = Kind {
     name: "anonymous",
     weight: 10,
-    plan: Plan::Story {
-        first: Outcome::incident("Kubernetes Anonymous Access"),
-        again: ACTOR,
-        later: None,
-        most: 0,
-        single: true,
-    },
+    plan: Plan::Story { first: Outcome::incident("Kubernetes Anonymous Access"), again: ACTOR, later: None, most: 0, single: true },
 };

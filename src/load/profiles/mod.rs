@@ -119,5 +119,4 @@ const MAIL_AGAIN: &[Memory] = &[Memory::attach("mail-repeats", HOUR), Memory::li
 /// Another mail of the same domain, as severe as the last.
 const MAIL_WAVE: &[Memory] = &[Memory::link("mail-campaign", DAY)];
 /// Another mail of the same domain, less severe than all before.
-const MAIL_AFTERMATH: &[Memory] =
-    &[Memory { rule: "mail-aftermath", within_ms: DAY, does: Does::LinkAndClose, type_name: Some("Impostor Mail") }];
+const MAIL_AFTERMATH: &[Memory] = &[Memory { rule: "mail-aftermath", within_ms: DAY, does: Does::LinkAndClose, type_name: Some("Impostor Mail") }];

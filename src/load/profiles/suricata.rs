@@ -30,11 +30,5 @@ pub const SURICATA: Profile = Profile {
 const SCANNER: Kind = Kind {
     name: "scanner-alert",
     weight: 12,
-    plan: Plan::Story {
-        first: Outcome::closed("Network IDS Alert", "known-scanner"),
-        again: NETWORK,
-        later: None,
-        most: 0,
-        single: false,
-    },
+    plan: Plan::Story { first: Outcome::closed("Network IDS Alert", "known-scanner"), again: NETWORK, later: None, most: 0, single: false },
 };

@@ -12,10 +12,6 @@ pub const WAF: Profile = Profile {
     reads: "webaclId",
     wrap: Wrap::One,
     shapes: include_str!("waf.shapes"),
-    kinds: &[
-        unclassified("allow", 100),
-        story("sqli", 40, "WAF SQL Injection", NETWORK),
-        story("blocked", 20, "WAF Request Blocked", NETWORK),
-    ],
+    kinds: &[unclassified("allow", 100), story("sqli", 40, "WAF SQL Injection", NETWORK), story("blocked", 20, "WAF Request Blocked", NETWORK)],
     story_share: 0.05,
 };
