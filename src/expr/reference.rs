@@ -218,7 +218,7 @@ pub fn like(text: &str, pattern: &str, fold_case: bool) -> bool {
 }
 
 /// Simple case folding, as `(?i)` has it: letters that are one letter in both cases.
-fn folded(c: char) -> char {
+pub fn folded(c: char) -> char {
     fn one(mut chars: impl Iterator<Item = char>) -> Option<char> {
         chars.next().filter(|_| chars.next().is_none())
     }

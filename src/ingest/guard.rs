@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use super::columns;
 use super::decode::{Kind, Rows, Slot};
 use crate::expr::path::Path;
+use crate::expr::reference::folded as folded_char;
 use crate::expr::typed::{Compare, Op, Source, Typed};
 use crate::expr::value::{Type, Value};
 
@@ -24,7 +25,7 @@ pub enum Sign {
     Present,
     /// Its text is this.
     Text(Box<str>),
-    /// Its text in lower case is this.
+    /// Its text without regard to case is this (see [`fold_key`]).
     Folded(Box<str>),
     /// It is, or holds, this number (bits of the double).
     Number(u64),
@@ -163,7 +164,7 @@ impl GuardedPath {
                 add(conditions);
             }
             if !self.folded.is_empty()
-                && let Some(conditions) = self.folded.get(&*text.to_lowercase())
+                && let Some(conditions) = self.folded.get(&*fold_key(text))
             {
                 add(conditions);
             }
@@ -254,10 +255,16 @@ fn equals(value: &Typed, constant: &Value<'_>) -> Option<Vec<Pair>> {
 /// What must be seen for `value` in lower case to equal a text.
 fn folded(value: &Typed, text: &str) -> Option<Vec<Pair>> {
     match &value.op {
-        Op::Input(Source::Event(path)) if value.ty == Type::Text => Some(vec![(path.clone(), Sign::Folded(text.to_lowercase().into()))]),
+        Op::Input(Source::Event(path)) if value.ty == Type::Text => Some(vec![(path.clone(), Sign::Folded(fold_key(text).into()))]),
         Op::Coalesce(list) => list.iter().map(|part| folded(part, text)).collect::<Option<Vec<_>>>().map(|lists| lists.concat()),
         _ => None,
     }
+}
+
+/// Equal for texts that are equal in lower case, and for those that ILIKE takes for equal:
+/// both ways to fold are in it, since they differ in a few letters (`ſ` is an s, `İ` two).
+fn fold_key(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase().chars().map(folded_char).collect() }
 }
 
 /// What must be there for `value` not to be NULL.
