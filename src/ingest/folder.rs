@@ -18,7 +18,9 @@ use crate::incident::fold::{Fact, SAMPLES_MAX, Sample, State, fold, push_state};
 use crate::incident::time_text::TimeText;
 
 /// Bytes of incidents kept in memory before they go to a file.
-pub const SPOOL_MEMORY_BYTES: usize = 96 << 20;
+pub const SPOOL_MEMORY_BYTES: usize = 160 << 20;
+/// Attachments noted before they are coalesced per incident (count; 48 bytes each).
+const NOTED_MAX: usize = 1 << 20;
 
 /// Incidents and what happened to them.
 pub struct Folder {
@@ -30,7 +32,20 @@ pub struct Folder {
     /// The later ones.
     file: Option<File>,
     entries: Vec<Entry>,
+    /// Attachments since they were coalesced last: a plain list is cheap to write and, once
+    /// sorted, to read beside the incidents.
+    noted: Vec<Noted>,
+    /// Everything else that happened to incidents, coalesced.
     touched: HashMap<Origin, Touch>,
+}
+
+/// One attachment.
+#[derive(Clone, Copy)]
+struct Noted {
+    target: Origin,
+    event: Origin,
+    occurred: i64,
+    rule: u16,
 }
 
 struct Entry {
@@ -62,7 +77,7 @@ struct Attachments {
 impl Folder {
     /// An empty folder.
     pub fn new(plan: Arc<Plan>, partitions: Arc<Partitions>) -> Folder {
-        Folder { plan, partitions, memory: Vec::new(), memory_bytes: 0, file: None, entries: Vec::new(), touched: HashMap::new() }
+        Folder { plan, partitions, memory: Vec::new(), memory_bytes: 0, file: None, entries: Vec::new(), noted: Vec::new(), touched: HashMap::new() }
     }
 
     /// Takes the incidents, attachments and links of a batch.
@@ -73,8 +88,11 @@ impl Folder {
             }
             self.entries.push(Entry { origin: line.origin, body: line.body, len: line.len });
         }
-        for attach in &output.attaches {
-            self.touched.entry(attach.target).or_default().attach(attach);
+        self.noted.extend(output.attaches.iter().map(|a| Noted { target: a.target, event: a.event, occurred: a.occurred, rule: a.rule }));
+        if self.noted.len() > NOTED_MAX {
+            for noted in self.noted.drain(..) {
+                self.touched.entry(noted.target).or_default().attach(noted);
+            }
         }
         for link in &output.links {
             self.touched.entry(link.target).or_default().links.push(*link);
@@ -100,8 +118,15 @@ impl Folder {
 
     /// Writes all incidents, one a line, in the order of their creation.
     pub fn finish(self, out: &mut dyn Write) -> io::Result<()> {
-        let Folder { plan, partitions, memory, file, entries, mut touched, .. } = self;
-        let mut writer = Writer { plan: &plan, partitions: &partitions, touched: &mut touched, line: Vec::new(), times: TimeText::default() };
+        let Folder { plan, partitions, memory, file, entries, mut noted, mut touched, .. } = self;
+        // Incidents were created in the order of their origins (files one after the other), so the
+        // sorted list can be read beside them; stable, since samples are kept in order.
+        if entries.is_sorted_by_key(|entry| entry.origin) {
+            noted.sort_by_key(|noted| noted.target);
+        } else {
+            noted.drain(..).for_each(|noted| touched.entry(noted.target).or_default().attach(noted));
+        }
+        let mut writer = Writer { plan: &plan, partitions: &partitions, noted: &noted, touched: &mut touched, line: Vec::new(), times: TimeText::default() };
         let mut entries = entries.iter();
         for chunk in memory {
             writer.chunk(&chunk, &mut entries, out)?;
@@ -143,6 +168,8 @@ const READ_BYTES: usize = 1 << 20;
 struct Writer<'a> {
     plan: &'a Plan,
     partitions: &'a Partitions,
+    /// Sorted by target; what is before the current incident is cut off.
+    noted: &'a [Noted],
     touched: &'a mut HashMap<Origin, Touch>,
     line: Vec<u8>,
     times: TimeText,
@@ -157,7 +184,7 @@ impl Writer<'_> {
             let Some(incident) = chunk.get(at..at + entry.len as usize) else { break };
             entries.next();
             at += entry.len as usize;
-            match self.touched.remove(&entry.origin) {
+            match self.touch(entry.origin) {
                 None => self.line.extend_from_slice(incident),
                 Some(touch) => {
                     self.line.extend_from_slice(incident.get(..entry.body as usize).unwrap_or_default());
@@ -175,8 +202,22 @@ impl Writer<'_> {
     }
 }
 
+impl Writer<'_> {
+    /// What happened to an incident.
+    fn touch(&mut self, origin: Origin) -> Option<Touch> {
+        let mut touch = if self.touched.is_empty() { None } else { self.touched.remove(&origin) };
+        while let Some((noted, rest)) = self.noted.split_first().filter(|(noted, _)| noted.target <= origin) {
+            if noted.target == origin {
+                touch.get_or_insert_default().attach(*noted);
+            }
+            self.noted = rest;
+        }
+        touch
+    }
+}
+
 impl Touch {
-    fn attach(&mut self, attach: &AttachOut) {
+    fn attach(&mut self, attach: Noted) {
         let found = self.attached.iter_mut().position(|known| known.rule == attach.rule);
         let number = found.unwrap_or_else(|| {
             let samples = Vec::with_capacity(1);
