@@ -1,18 +1,13 @@
 //! Conditions as filters and as classification, through the whole worker: guards that spare
 //! evaluations, and selections that shrink, change nothing of what the reference evaluator says.
 
-use std::sync::Arc;
-
-use catchment::config::load_text;
 use catchment::expr::value::Value;
 use catchment::ingest::output::TraceEnd;
-use catchment::ingest::plan::Plan;
-use catchment::ingest::plan::build::{Options, build};
 use proptest::prelude::*;
 
 use crate::expr_bench::{Plain, typed};
 use crate::expr_generate::{Dice, Node, condition, event, near};
-use crate::one_batch::run;
+use crate::one_batch::{plan_of, run};
 
 /// Cases without `PROPTEST_CASES`: each compiles a pipeline.
 const CASES: u32 = 60;
@@ -20,12 +15,6 @@ const CASES: u32 = 60;
 fn config() -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES);
     ProptestConfig { cases, max_shrink_iters: 500, failure_persistence: None, ..ProptestConfig::default() }
-}
-
-fn plan(text: &str) -> Arc<Plan> {
-    let (pipeline, mut diagnostics) = load_text("generated.yaml", text, std::path::Path::new("."));
-    let plan = pipeline.and_then(|pipeline| build(&pipeline, &Options::default(), &mut diagnostics));
-    Arc::new(plan.unwrap_or_else(|| panic!("{}\n{text}", diagnostics.plain())))
 }
 
 /// A condition that reads no table and no record: those have tests of their own.
@@ -69,7 +58,7 @@ proptest! {
         for (number, rule) in rules.iter().enumerate() {
             text.push_str(&format!("  - {{ type: T{number}, when: {} }}\n", serde_json::to_string(rule).unwrap()));
         }
-        let plan = plan(&text);
+        let plan = plan_of(&text);
         let messages: Vec<String> = events.iter().map(Node::json).collect();
         let output = run(&plan, &messages.iter().map(String::as_bytes).collect::<Vec<_>>());
         let trace = output.trace.as_ref().unwrap();
@@ -102,7 +91,7 @@ proptest! {
 /// Tables with a key beside rules: rules first, then the table, then the default.
 #[test]
 fn rules_come_before_the_table() {
-    let plan = plan(
+    let plan = plan_of(
         "name: p\nsource: { topics: [t], format: json }\nclassify:\n  rules: [ { type: Rule, when: \"n > 5\" } ]\n  key: kind\n  types: { a: Alpha, 7: Seven, 'true': Truth }\n  default: Other\n",
     );
     let cases = [

@@ -54,7 +54,7 @@ impl Node {
 }
 
 /// A JSON string; `style` 1 escapes what need not be escaped, 2 everything.
-fn token(content: &str, style: usize) -> String {
+pub fn token(content: &str, style: usize) -> String {
     let mut out = String::from("\"");
     for c in content.chars() {
         match c {

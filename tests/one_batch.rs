@@ -6,13 +6,21 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use catchment::cli::load::compile;
+use catchment::config::load_text;
 use catchment::ingest::batch::{Partitions, RawBatch};
 use catchment::ingest::decode::DecodeLimits;
 use catchment::ingest::output::{Output, TraceEnd};
 use catchment::ingest::plan::Plan;
-use catchment::ingest::plan::build::Options;
+use catchment::ingest::plan::build::{Options, build};
 use catchment::ingest::turnstile::Turnstile;
 use catchment::ingest::worker::{Shared, Worker};
+
+/// Compiles a pipeline from its text.
+pub fn plan_of(text: &str) -> Arc<Plan> {
+    let (pipeline, mut diagnostics) = load_text("test.yaml", text, Path::new("."));
+    let plan = pipeline.and_then(|pipeline| build(&pipeline, &Options::default(), &mut diagnostics));
+    Arc::new(plan.unwrap_or_else(|| panic!("{}\n{text}", diagnostics.plain())))
+}
 
 /// Compiles a pipeline of the project.
 pub fn plan(pipeline: &str) -> Arc<Plan> {
@@ -30,6 +38,15 @@ pub const START: i64 = 1_772_438_400_000_000;
 
 /// Runs messages as one batch, offsets from 0.
 pub fn run(plan: &Arc<Plan>, messages: &[&[u8]]) -> Output {
+    let mut batch = RawBatch::new(0, 0, Vec::new());
+    for (offset, message) in messages.iter().enumerate() {
+        assert!(batch.push(message, None, 0, offset as i64, START + offset as i64 * 1_000_000));
+    }
+    run_batch(plan, batch)
+}
+
+/// Runs a batch of the topic `one`.
+pub fn run_batch(plan: &Arc<Plan>, mut batch: RawBatch) -> Output {
     let mut partitions = Partitions::default();
     partitions.append("one");
     let shared = Shared {
@@ -43,10 +60,6 @@ pub fn run(plan: &Arc<Plan>, messages: &[&[u8]]) -> Output {
         trace: true,
         spare: Default::default(),
     };
-    let mut batch = RawBatch::new(0, 0, Vec::new());
-    for (offset, message) in messages.iter().enumerate() {
-        assert!(batch.push(message, None, 0, offset as i64, START + offset as i64 * 1_000_000));
-    }
     batch.seal();
     let output = Worker::new(Arc::new(shared)).process(batch, &Turnstile::new(plan)).unwrap();
     assert!(output.counts.adds_up(), "{}", output.counts.to_json(plan));

@@ -36,8 +36,21 @@ pub enum Answer {
     No,
 }
 
+/// What a panic tells may hold values of events, which belong into no log: say where it was,
+/// and no more. Whoever asks for a backtrace gets the whole.
+fn quiet_panics() {
+    if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
+        return;
+    }
+    std::panic::set_hook(Box::new(|info| {
+        let at = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
+        eprintln!("internal error{at}: this is a bug of catchment, please report it");
+    }));
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
+    quiet_panics();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

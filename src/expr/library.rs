@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::{Array, ArrayRef, new_null_array};
@@ -13,6 +14,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, Volatility};
 
+use super::bounds::bounded;
 use super::convert::convert;
 use super::function;
 use super::typed::{Op, Typed};
@@ -201,6 +203,7 @@ impl Library {
         let Some(args) = args.iter().zip(&self.arguments).map(|(arg, ty)| cast_argument(arg, ty)).collect::<Option<Vec<_>>>() else {
             return null();
         };
+        let args = bounded(self.udf.name(), &args, rows).unwrap_or(args);
         match self.invoke(args.clone(), rows) {
             Some(column) => column,
             None if rows <= 1 => null(),
@@ -243,7 +246,12 @@ impl Library {
             return_field: self.returns.clone(),
             config_options: self.config.clone(),
         };
-        let column = self.udf.invoke_with_args(call).and_then(|value| value.into_array(rows)).ok()?;
+        // Some functions panic where others fail, on a position at the end of the numbers, for example.
+        let invoked = catch_unwind(AssertUnwindSafe(|| self.udf.invoke_with_args(call).and_then(|value| value.into_array(rows))));
+        let column = invoked.ok()?.ok()?;
+        if column.len() != rows {
+            return None;
+        }
         let own = arrow_type(self.ty);
         let column = if *column.data_type() == own { column } else { cast_with_options(&column, &own, &CAST).ok()? };
         Some(finite(column))
@@ -251,7 +259,7 @@ impl Library {
 }
 
 // Functions of text that always have an answer; whoever is not listed may fail.
-const INFALLIBLE: [&str; 24] = [
+const INFALLIBLE: [&str; 23] = [
     "lower",
     "upper",
     "trim",
@@ -269,7 +277,6 @@ const INFALLIBLE: [&str; 24] = [
     "ends_with",
     "contains",
     "strpos",
-    "replace",
     "translate",
     "left",
     "right",

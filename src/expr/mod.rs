@@ -2,6 +2,7 @@
 //! and DataFusion physical expressions (batch by batch), held equal by property tests.
 
 pub mod ast;
+pub mod bounds;
 pub mod check;
 mod coerce;
 pub mod compile;
