@@ -11,7 +11,7 @@ use crate::one_batch::{POISON, START, assert_same_but, ends, run};
 
 const ROWS: usize = 8_192;
 /// Cases without `PROPTEST_CASES`: each is a batch of 8,192 rows.
-const CASES: u32 = 40;
+const CASES: u32 = 24;
 
 fn config() -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES);

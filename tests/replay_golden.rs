@@ -179,7 +179,7 @@ fn exploded_messages_and_dead_letters() {
 fn files_are_read_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let events = golden_model::events();
-    let whole: Vec<&str> = events.lines().filter(|line| !line.contains("\"ts\":null") && !line.contains("soon")).collect();
+    let whole: Vec<&str> = events.lines().collect();
     std::fs::write(dir.path().join("whole.ndjson"), whole.join("\n")).unwrap();
     for (name, part) in ["a", "b", "c"].iter().zip(whole.chunks(whole.len().div_ceil(3))) {
         std::fs::write(dir.path().join(format!("part-{name}.ndjson")), part.join("\n")).unwrap();
