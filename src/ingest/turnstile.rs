@@ -7,7 +7,7 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use super::decide::{BatchInput, Decided, Decider, Origin, RuleInput, Scope, WhereSource};
+use super::decide::{BatchInput, Decided, Decider, Origin, RuleInput, WhereSource};
 use super::plan::Plan;
 use super::scene::NO_TIME;
 use super::worker::Ended;
@@ -22,10 +22,8 @@ struct State {
     next: u64,
     ended: bool,
     decider: Decider,
-    /// Latest known time per partition, in microseconds: what a row without a time gets.
+    /// Latest known time per shard of the decider, in microseconds: what a row without a time gets.
     clocks: Vec<i64>,
-    /// All partitions go by one clock, as they do for the rules.
-    one_clock: bool,
 }
 
 /// Origins and times of the rows of a batch, in microseconds.
@@ -41,7 +39,7 @@ pub struct RowTimes<'a> {
 impl Turnstile {
     /// A turnstile whose first turn is that of batch 0.
     pub fn new(plan: &Plan) -> Turnstile {
-        let state = State { next: 0, ended: false, decider: Decider::new(plan.decide.clone()), clocks: Vec::new(), one_clock: plan.decide.scope == Scope::Process };
+        let state = State { next: 0, ended: false, decider: Decider::new(plan.decide.clone()), clocks: Vec::new() };
         Turnstile { state: Mutex::new(state), moved: Condvar::new() }
     }
 
@@ -124,13 +122,13 @@ impl Drop for Turn<'_> {
 }
 
 impl State {
-    /// A row without a time of arrival gets the latest one of its partition: the order
+    /// A row without a time of arrival gets the latest one of its shard: the order
     /// of rows decides, never a wall clock.
     fn fill_in(&mut self, times: &mut RowTimes<'_>) -> u64 {
         let mut unknown = 0;
         let rows = times.origins.iter().zip(times.occurred.iter_mut()).zip(times.created.iter_mut());
         for ((origin, occurred), created) in rows {
-            let number = if self.one_clock { 0 } else { origin.partition as usize };
+            let number = self.decider.shard_of(*origin);
             if self.clocks.len() <= number {
                 self.clocks.resize(number + 1, 0);
             }

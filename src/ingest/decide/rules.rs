@@ -73,8 +73,9 @@ impl Decider {
         live.map(|(at, shard)| (at as u16, shard.stats())).collect()
     }
 
+    /// Number of the shard in which a row is decided.
     #[inline]
-    fn shard_of(&self, origin: Origin) -> usize {
+    pub fn shard_of(&self, origin: Origin) -> usize {
         match self.spec.scope {
             Scope::Partition => self.spec.groups.get(origin.partition as usize).map_or(origin.partition as usize, |group| *group as usize),
             Scope::Process => 0,
