@@ -88,7 +88,7 @@ fn pipeline(dir: &Path, types: usize, expressions: bool) -> PathBuf {
             let _ = writeln!(yaml, "    f{}: \"{}\"", number + 1, field.replace('"', "\\\""));
         }
     }
-    yaml.push_str("sink: { topic: incidents, labels: none, raw: false }\n");
+    yaml.push_str("sink: { labels: none, raw: false }\n");
     let path = dir.join(format!("types-{types}-{expressions}"));
     std::fs::create_dir_all(&path).expect("a writable directory");
     std::fs::write(path.join("pipeline.yaml"), yaml).expect("a writable file");

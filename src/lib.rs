@@ -15,7 +15,8 @@
 //!
 //! Beside the way: [`config`] reads what the user wrote, [`expr`] is the language of expressions
 //! and its compiler to DataFusion, [`ingest::plan`] joins both into what workers run, [`load`]
-//! makes events whose answers are known, [`serve`] shows metrics, [`cli`] is what a person types.
+//! makes events whose answers are known, [`run`] wires rooms into a running member, [`serve`]
+//! shows metrics, [`cli`] is what a person types.
 //! `docs/architecture.md` tells the same at length, `docs/pipeline.md` what a pipeline may say.
 //!
 //! # Invariants
@@ -47,4 +48,5 @@ pub mod incident;
 pub mod ingest;
 pub mod kafka;
 pub mod load;
+pub mod run;
 pub mod serve;

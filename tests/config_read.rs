@@ -135,7 +135,7 @@ fn every_part_of_the_example() {
     assert_eq!((rules[2].matches[0].value.as_str(), rules[2].link_to), ("sender", LinkTo::Newest));
     assert!(rules[2].where_.is_some());
 
-    assert_eq!(p.sink, Sink { topic: "out".into(), labels: Labels::None, raw: false });
+    assert_eq!(p.sink, Sink { topic: Some("out".into()), labels: Labels::None, raw: false });
     assert_eq!(p.playbooks[0].mode, PlaybookMode::Run);
 
     let test = &p.tests[0];
@@ -177,7 +177,7 @@ fn short_forms() {
     assert_eq!(p.sources[0].name.value, "s", "one source takes the name of the pipeline");
     assert!(matches!(&p.tenant, Tenant::Word(word) if word == "default"));
     assert_eq!(p.clock, Clock { kind: ClockKind::Record, max_skew_ms: 300_000, late_max_ms: 3_600_000 });
-    assert_eq!(p.sink, Sink { topic: "out".into(), labels: Labels::Unmapped, raw: true });
+    assert_eq!(p.sink, Sink { topic: Some("out".into()), labels: Labels::Unmapped, raw: true });
     assert_eq!((p.filters.len(), p.preprocess.rules.len(), p.preprocess.mode), (1, 1, PreprocessMode::First));
     assert!(matches!(p.classify.default, ClassifyDefault::Type(_)));
     for (word, is_word) in [("acme", true), ("acme-eu", true), ("a.b", false), ("\"'x'\"", false), ("a || b", false), ("f(x)", false)] {

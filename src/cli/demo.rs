@@ -21,6 +21,7 @@ use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::Options;
 use crate::load::GeneratorSpec;
 use crate::load::drive::{DriveReport, DriveSpec, Latency, Live, drive};
+use crate::run::Names;
 use crate::serve::metrics::MetricsPort;
 
 /// The pipeline that is built in, for those who run the binary without the sources.
@@ -99,15 +100,9 @@ pub fn run(args: &DemoArgs) -> Result<Answer, Error> {
     let mut plan = plan;
     share_index(&mut plan, topics.len());
     let plan = Arc::new(plan);
-    let spec = DriveSpec {
-        plan: plan.clone(),
-        incidents_topic: format!("{}.{}", plan.name, pipeline.sink.topic),
-        dead_letters_topic: format!("{}.dead-letters", plan.name),
-        topics,
-        generate,
-        calm_share: 0.15,
-        workers,
-    };
+    let names = Names::of(&pipeline);
+    let spec =
+        DriveSpec { plan: plan.clone(), incidents_topic: names.incidents, dead_letters_topic: names.dead_letters, topics, generate, calm_share: 0.15, workers };
     let live = Arc::new(Live::default());
     *live.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Counts::new(&plan);
     let stop = Arc::new(AtomicBool::new(false));

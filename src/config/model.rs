@@ -225,8 +225,8 @@ pub struct MapSection {
 /// Where incidents go, and what of the event they carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sink {
-    /// The topic.
-    pub topic: String,
+    /// The topic as written; `None`: `<pipeline>.incidents`.
+    pub topic: Option<String>,
     /// Which attributes of the event become labels.
     pub labels: Labels,
     /// Whether the event itself is kept.

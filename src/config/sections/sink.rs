@@ -10,18 +10,14 @@ const LABELS: [(&str, Labels); 3] = [("unmapped", Labels::Unmapped), ("all", Lab
 
 /// A mapping, or just the topic.
 pub fn read_sink(node: Option<&Node>, out: &mut Diagnostics) -> Sink {
-    let mut sink = Sink { topic: "incidents".to_owned(), labels: Labels::Unmapped, raw: true };
+    let mut sink = Sink { topic: None, labels: Labels::Unmapped, raw: true };
     let Some(node) = node else { return sink };
     if !matches!(node.value, Value::Mapping(_)) {
-        if let Some(topic) = read_topic(node, "`sink`", out) {
-            sink.topic = topic;
-        }
+        sink.topic = read_topic(node, "`sink`", out);
         return sink;
     }
     let Some(mut fields) = Fields::open(node, "`sink`", out) else { return sink };
-    if let Some(topic) = fields.get("topic", out).and_then(|node| read_topic(node, "`topic`", out)) {
-        sink.topic = topic;
-    }
+    sink.topic = fields.get("topic", out).and_then(|node| read_topic(node, "`topic`", out));
     if let Some(labels) = fields.get("labels", out).and_then(|node| read::choice(node, "`labels`", &LABELS, out)) {
         sink.labels = labels;
     }

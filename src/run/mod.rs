@@ -1,0 +1,5 @@
+//! Wires rooms into a running member of a pipeline's fleet.
+
+pub mod names;
+
+pub use names::Names;
