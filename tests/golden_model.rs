@@ -297,12 +297,15 @@ fn expected(one: &Made, made: &[Made]) -> Value {
         put("closed", json!({ "rule": rule, "at": written(incident.created) }));
     }
     if !one.attached.is_empty() {
-        let all: Vec<(usize, i64)> = one.attached.iter().flat_map(|(_, rows)| rows.iter().skip(rows.len().saturating_sub(SAMPLES_MAX))).copied().collect();
+        // One order over all rules; an event that two rules attached stands there once.
+        let mut all: Vec<(i64, usize)> = one.attached.iter().flat_map(|(_, rows)| rows.iter().map(|(row, time)| (*time, *row))).collect();
+        all.sort();
+        all.dedup();
         let times = || one.attached.iter().flat_map(|(_, rows)| rows.iter().map(|(_, time)| *time));
         let samples: Vec<Value> = all
             .iter()
             .skip(all.len().saturating_sub(SAMPLES_MAX))
-            .map(|(row, time)| json!({ "topic": "events.ndjson", "partition": 0, "offset": row, "element": 0, "occurred": written(*time) }))
+            .map(|(time, row)| json!({ "topic": "events.ndjson", "partition": 0, "offset": row, "element": 0, "occurred": written(*time) }))
             .collect();
         let rules: Map<String, Value> = one.attached.iter().map(|(rule, rows)| ((*rule).to_owned(), json!(rows.len()))).collect();
         let count: usize = one.attached.iter().map(|(_, rows)| rows.len()).sum();

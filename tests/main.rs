@@ -25,6 +25,7 @@ mod expr_table;
 mod expr_totality;
 mod folder_bounds;
 mod golden_model;
+mod incident_attached;
 mod kafka_embedded;
 mod kafka_faults;
 mod ledger;

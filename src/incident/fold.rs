@@ -1,12 +1,14 @@
 //! What facts make of an incident: the part of its state that changes after creation.
 //!
 //! `fold` is a pure function. An incident keeps the *last* [`SAMPLES_MAX`] samples of
-//! what was attached, as many as one fact may carry: so the state does not depend on
-//! how attachments were cut into facts.
+//! what was attached, under one total order over all rules, and as many as one fact may
+//! carry: so what is known of attachments depends neither on the order of facts nor on how
+//! they were cut (only `version`, which counts facts, does).
 
 use super::encode::{push_integer, push_string};
 use super::id::IncidentId;
 use super::time_text::TimeText;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// Samples that a fact carries and an incident keeps (count).
@@ -14,9 +16,12 @@ pub const SAMPLES_MAX: usize = 20;
 /// Links that an incident keeps (count); further ones only raise the version.
 pub const LINKS_MAX: usize = 100;
 
-/// An event that was attached.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An event that was attached. Their order is that of the fields here: by time, and where
+/// times are equal by coordinates, so that no two different events are equal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sample {
+    /// When it occurred, in microseconds.
+    pub occurred: i64,
     /// Topic (`replay`: file).
     pub topic: Arc<str>,
     /// Kafka partition.
@@ -25,8 +30,6 @@ pub struct Sample {
     pub offset: i64,
     /// Number of the event in its message.
     pub element: u16,
-    /// When it occurred, in microseconds.
-    pub occurred: i64,
 }
 
 /// Something that happened to an incident after it was created.
@@ -42,7 +45,7 @@ pub enum Fact {
         first: i64,
         /// Latest `occurred`, in microseconds.
         last: i64,
-        /// The last of them, oldest first.
+        /// The last of them, in order.
         samples: Vec<Sample>,
     },
     /// It was linked with another incident by a rule.
@@ -63,9 +66,9 @@ pub struct Attached {
     pub first: i64,
     /// Latest `occurred`, in microseconds.
     pub last: i64,
-    /// Events per rule.
+    /// Events per rule, by name.
     pub rules: Vec<(Arc<str>, u64)>,
-    /// The last of them, oldest first.
+    /// The last of them, in order; an event that two rules attached stands here once.
     pub samples: Vec<Sample>,
 }
 
@@ -99,13 +102,13 @@ pub fn fold(mut state: State, fact: &Fact) -> State {
             attached.count += count;
             attached.first = attached.first.min(*first);
             attached.last = attached.last.max(*last);
-            match attached.rules.iter_mut().find(|(known, _)| known == rule) {
-                Some((_, sum)) => *sum += count,
-                None => attached.rules.push((rule.clone(), *count)),
+            match attached.rules.binary_search_by(|(known, _)| known.cmp(rule)) {
+                Ok(at) => attached.rules[at].1 += count,
+                Err(at) => attached.rules.insert(at, (rule.clone(), *count)),
             }
-            attached.samples.extend(samples.iter().cloned());
-            let surplus = attached.samples.len().saturating_sub(SAMPLES_MAX);
-            attached.samples.drain(..surplus);
+            for sample in samples {
+                keep_last(&mut attached.samples, sample, |known, new| known.cmp(new), Sample::clone);
+            }
         }
         Fact::Linked { rule, other } => {
             if state.linked.iter().any(|(known, id)| known == rule && id == other) {
@@ -118,6 +121,26 @@ pub fn fold(mut state: State, fact: &Fact) -> State {
     }
     state.version += 1;
     state
+}
+
+/// Puts a sample in its place among the last [`SAMPLES_MAX`] of them, which stand in order;
+/// nothing changes where it is older than they are, or among them already.
+pub fn keep_last<T, S>(last: &mut Vec<T>, sample: S, order: impl Fn(&T, &S) -> Ordering, owned: impl FnOnce(S) -> T) {
+    // Most come in order: their place is found from the end.
+    let mut at = last.len();
+    while let Some(before) = at.checked_sub(1) {
+        match order(&last[before], &sample) {
+            Ordering::Less => break,
+            Ordering::Equal => return,
+            Ordering::Greater => at = before,
+        }
+    }
+    if last.len() < SAMPLES_MAX {
+        last.insert(at, owned(sample));
+    } else if at > 0 {
+        last[..at].rotate_left(1);
+        last[at - 1] = owned(sample);
+    }
 }
 
 /// Appends the changing part as the end of an incident's JSON object: `,"status":…}`.

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::batch::Partitions;
-use super::folder::sample_of;
+use super::folder::samples_of;
 use super::output::{AttachOut, Output};
 use super::plan::Plan;
 use crate::incident::facts::{push_created_head, push_fact};
-use crate::incident::fold::{Fact, SAMPLES_MAX};
+use crate::incident::fold::Fact;
 use crate::incident::id::IncidentId;
 use crate::incident::time_text::TimeText;
 
@@ -40,7 +40,7 @@ pub fn push_facts(output: &Output, plan: &Plan, partitions: &Partitions, times: 
             count: attaches.len() as u64,
             first: times_of.clone().min().unwrap_or_default(),
             last: times_of.max().unwrap_or_default(),
-            samples: attaches.iter().skip(attaches.len().saturating_sub(SAMPLES_MAX)).map(|a| sample_of(a, partitions)).collect(),
+            samples: samples_of(attaches.iter().copied(), partitions),
         };
         push_fact(out, target, &fact, times);
         each(target, out.len());

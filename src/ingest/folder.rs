@@ -4,6 +4,7 @@
 //! without a name); what happens to them later is kept beside them. At the end they are
 //! written once, in order: untouched ones in whole runs, as they are.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::batch::Partitions;
 use super::decide::Origin;
 use super::output::{AttachOut, LinkOut, Output};
 use super::plan::Plan;
-use crate::incident::fold::{Fact, SAMPLES_MAX, Sample, State, fold, push_state};
+use crate::incident::fold::{Fact, Sample, State, fold, keep_last, push_state};
 use crate::incident::time_text::TimeText;
 
 /// Bytes of incidents kept in memory before they go to a file.
@@ -65,12 +66,10 @@ struct Touch {
 
 struct Attachments {
     rule: u16,
-    /// Where the oldest sample stands, once there are as many as are kept.
-    oldest: u16,
     count: u64,
     first: i64,
     last: i64,
-    /// A ring of the last samples: event and when it occurred.
+    /// The last samples, in order: event and when it occurred.
     samples: Vec<(Origin, i64)>,
 }
 
@@ -91,7 +90,7 @@ impl Folder {
         self.noted.extend(output.attaches.iter().map(|a| Noted { target: a.target, event: a.event, occurred: a.occurred, rule: a.rule }));
         if self.noted.len() > NOTED_MAX {
             for noted in self.noted.drain(..) {
-                self.touched.entry(noted.target).or_default().attach(noted);
+                self.touched.entry(noted.target).or_default().attach(noted, &self.partitions);
             }
         }
         for link in &output.links {
@@ -120,11 +119,11 @@ impl Folder {
     pub fn finish(self, out: &mut dyn Write) -> io::Result<()> {
         let Folder { plan, partitions, memory, file, entries, mut noted, mut touched, .. } = self;
         // Incidents were created in the order of their origins (files one after the other), so the
-        // sorted list can be read beside them; stable, since samples are kept in order.
+        // sorted list can be read beside them.
         if entries.is_sorted_by_key(|entry| entry.origin) {
             noted.sort_by_key(|noted| noted.target);
         } else {
-            noted.drain(..).for_each(|noted| touched.entry(noted.target).or_default().attach(noted));
+            noted.drain(..).for_each(|noted| touched.entry(noted.target).or_default().attach(noted, &partitions));
         }
         let mut writer = Writer { plan: &plan, partitions: &partitions, noted: &noted, touched: &mut touched, line: Vec::new(), times: TimeText::default() };
         let mut entries = entries.iter();
@@ -208,7 +207,7 @@ impl Writer<'_> {
         let mut touch = if self.touched.is_empty() { None } else { self.touched.remove(&origin) };
         while let Some((noted, rest)) = self.noted.split_first().filter(|(noted, _)| noted.target <= origin) {
             if noted.target == origin {
-                touch.get_or_insert_default().attach(*noted);
+                touch.get_or_insert_default().attach(*noted, self.partitions);
             }
             self.noted = rest;
         }
@@ -217,24 +216,18 @@ impl Writer<'_> {
 }
 
 impl Touch {
-    fn attach(&mut self, attach: Noted) {
+    fn attach(&mut self, attach: Noted, partitions: &Partitions) {
         let found = self.attached.iter_mut().position(|known| known.rule == attach.rule);
         let number = found.unwrap_or_else(|| {
             let samples = Vec::with_capacity(1);
-            self.attached.push(Attachments { rule: attach.rule, oldest: 0, count: 0, first: attach.occurred, last: attach.occurred, samples });
+            self.attached.push(Attachments { rule: attach.rule, count: 0, first: attach.occurred, last: attach.occurred, samples });
             self.attached.len() - 1
         });
         let one = &mut self.attached[number];
         one.count += 1;
         one.first = one.first.min(attach.occurred);
         one.last = one.last.max(attach.occurred);
-        let sample = (attach.event, attach.occurred);
-        if one.samples.len() < SAMPLES_MAX {
-            one.samples.push(sample);
-        } else {
-            one.samples[one.oldest as usize] = sample;
-            one.oldest = (one.oldest + 1) % SAMPLES_MAX as u16;
-        }
+        keep_last(&mut one.samples, (attach.event, attach.occurred), |known, new| sample_order(*known, *new, partitions), |sample| sample);
     }
 
     /// The state at the end: all attachments by one rule are one fact, and so are links.
@@ -242,8 +235,7 @@ impl Touch {
         let mut state = self.created.map(|state| *state).unwrap_or_default();
         let name = |rule: u16| plan.rules.get(rule as usize).map_or_else(|| Arc::from(""), |rule| rule.name.clone());
         for one in self.attached {
-            let (later, earlier) = one.samples.split_at((one.oldest as usize).min(one.samples.len()));
-            let samples = earlier.iter().chain(later).map(|(event, occurred)| sample(*event, *occurred, partitions)).collect();
+            let samples = one.samples.iter().map(|(event, occurred)| sample(*event, *occurred, partitions)).collect();
             state = fold(state, &Fact::Attached { rule: name(one.rule), count: one.count, first: one.first, last: one.last, samples });
         }
         for link in self.links {
@@ -258,7 +250,19 @@ fn sample(event: Origin, occurred: i64, partitions: &Partitions) -> Sample {
     Sample { topic: topic.into(), partition, offset: event.offset, element: event.element, occurred }
 }
 
-/// The sample that a fact carries for an attached event.
-pub fn sample_of(attach: &AttachOut, partitions: &Partitions) -> Sample {
-    sample(attach.event, attach.occurred, partitions)
+/// The order of [`Sample`]s, of events that are not written out yet.
+fn sample_order(one: (Origin, i64), other: (Origin, i64), partitions: &Partitions) -> Ordering {
+    let by_partition =
+        || if one.0.partition == other.0.partition { Ordering::Equal } else { partitions.name(one.0.partition).cmp(&partitions.name(other.0.partition)) };
+    let place = |event: Origin| (event.offset, event.element);
+    one.1.cmp(&other.1).then_with(by_partition).then_with(|| place(one.0).cmp(&place(other.0)))
+}
+
+/// The samples that a fact about these events carries.
+pub(super) fn samples_of<'a>(attaches: impl Iterator<Item = &'a AttachOut>, partitions: &Partitions) -> Vec<Sample> {
+    let mut last = Vec::new();
+    for attach in attaches {
+        keep_last(&mut last, (attach.event, attach.occurred), |known, new| sample_order(*known, *new, partitions), |sample| sample);
+    }
+    last.into_iter().map(|(event, occurred)| sample(event, occurred, partitions)).collect()
 }
