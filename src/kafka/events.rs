@@ -74,6 +74,12 @@ impl EventQueue {
         }
     }
 
+    /// True when the session was lost: what is revoked next is somebody else's already.
+    pub fn is_lost(&self) -> bool {
+        // SAFETY: the client is alive.
+        unsafe { sys::rd_kafka_assignment_lost(self.consumer.client().native_ptr()) != 0 }
+    }
+
     /// The next event, waiting up to `timeout` for it.
     #[inline]
     pub fn poll(&mut self, timeout: Duration) -> Option<Event<'_>> {

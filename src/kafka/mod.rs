@@ -11,9 +11,12 @@
 //! | `commit` | committing the offsets of completed batches |
 //! | `output` | the encoded records of one batch, as they travel to the producer thread |
 //! | `producer` | the producer thread: produce, all acks, then commit, in batch order |
+//! | `transact` | the transactional producer: outputs and positions become visible together |
 //! | `reports` | librdkafka's delivery reports as plain Rust values |
 //! | `acks` | counting the acks of the batches in flight |
 //! | `credit` | keeps a writer from outrunning its readers on the embedded broker |
+//! | `member` | a group member whose loop is its owner's thread |
+//! | `restore` | reads a partition to its high watermark, committed records only |
 //! | `partitioner` | key → partition, as every other Kafka client does it |
 //! | `feeder` | produces generated events quickly, for `demo` and `load` |
 //! | `reader` | reads topics from offset 0, for `demo`, audits and tests |
@@ -36,14 +39,17 @@ mod error;
 mod events;
 mod feeder;
 mod log;
+mod member;
 mod output;
 mod partitioner;
 mod producer;
 mod progress;
 mod reader;
 mod reports;
+mod restore;
 mod settings;
 mod topics;
+mod transact;
 
 pub use commit::Committer;
 pub use consumer::{Consumer, ConsumerSpec, Gaps, PAUSE_AFTER, SEND_WAIT};
@@ -52,10 +58,13 @@ pub use cutter::Cut;
 pub use embedded::{EmbeddedBroker, Request};
 pub use error::{Error, Fault};
 pub use feeder::{Fed, Feeder};
+pub use member::{Member, MemberEvent, Part};
 pub use output::{OutHeader, OutRecord, OutputBatch};
 pub use partitioner::{murmur2, partition_of};
 pub use producer::{Delivered, OutputTopic, Producer, ProducerSpec, ProducerTotals};
 pub use progress::Progress;
 pub use reader::{Record, TopicReader};
+pub use restore::{ReadToEnd, read_to_end, watermarks};
 pub use settings::{EMBEDDED_MESSAGE_BYTES_MAX, Settings, is_secret};
 pub use topics::{SourceTopic, SourceTopics, Start, discover};
+pub use transact::{Delivery, Membership, Transactor, TxnError};

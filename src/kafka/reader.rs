@@ -30,7 +30,11 @@ pub struct Record<'a> {
     pub timestamp_ms: Option<i64>,
 }
 
-impl Record<'_> {
+impl<'a> Record<'a> {
+    pub(super) fn of(fetched: &'a Fetched<'a>, topic: &'a str) -> Record<'a> {
+        Record { fetched, topic, partition: fetched.partition(), offset: fetched.offset(), timestamp_ms: fetched.timestamp_ms() }
+    }
+
     /// The value; empty for a tombstone.
     pub fn payload(&self) -> &[u8] {
         self.fetched.payload()

@@ -73,6 +73,12 @@ impl ReportQueue {
         }
     }
 
+    /// Events that wait to be served.
+    pub fn len(&self) -> usize {
+        // SAFETY: the queue is alive.
+        unsafe { sys::rd_kafka_queue_length(self.queue.as_ptr()) }
+    }
+
     /// The producer behind the queue.
     pub fn producer(&self) -> &BaseProducer<AckContext> {
         &self.producer

@@ -25,7 +25,10 @@ const FIXED: &[(&str, &str, &str)] = &[
     ("enable.auto.commit", "false", "offsets are committed only after their results are stored"),
     ("enable.auto.offset.store", "false", "offsets are committed only after their results are stored"),
     ("enable.partition.eof", "true", "the end of a partition tells that a source is drained"),
-    ("delivery.report.only.error", "false", "each batch waits for the acks of its records"),
+    ("delivery.report.only.error", "", "the way in which batches wait for their records rests on it"),
+    ("auto.offset.reset", "error", "the start is always explicit; a reset would skip records silently"),
+    ("isolation.level", "read_committed", "what was aborted never happened"),
+    ("partition.assignment.strategy", "cooperative-sticky", "partitions are handed over one by one, while the others go on"),
     ("acks", "all", "an offset may be committed only after all replicas stored the results"),
     ("request.required.acks", "all", "an offset may be committed only after all replicas stored the results"),
     ("enable.idempotence", "true", "records of one key must keep their order when a request is retried"),
@@ -60,10 +63,25 @@ impl Settings {
         settings.set("enable.auto.commit", "false", "offsets are committed only after their results are stored");
         settings.set("enable.auto.offset.store", "false", "offsets are committed only after their results are stored");
         settings.set("enable.partition.eof", "true", "the end of a partition tells that a source is drained");
+        settings.set("isolation.level", "read_committed", "what was aborted never happened; and committed offsets are asked for when they are stable");
         settings.set("allow.auto.create.topics", "false", "a typo must not create a topic");
         settings.set("queued.max.messages.kbytes", QUEUED_KBYTES_MAX, "bounds prefetched memory: 64 MiB");
         settings.set("queued.min.messages", "100000", "keep fetching well ahead of the poll thread");
         settings.set("fetch.queue.backoff.ms", "10", "the default stalls a full prefetch queue for a second");
+        settings
+    }
+
+    /// The same on real Kafka, as the static member `instance`: after a restart it gets its
+    /// partitions back at once, and nobody else's are touched.
+    pub fn member(bootstrap: &str, group: &str, instance: &str) -> Settings {
+        let mut settings = Settings::consumer(bootstrap, group);
+        settings.set("auto.offset.reset", "error", "the start is always explicit; a reset would skip records silently");
+        settings.set("group.instance.id", instance, "a static member: a restart within the session timeout is no rebalance");
+        settings.set("partition.assignment.strategy", "cooperative-sticky", "partitions are handed over one by one, while the others go on");
+        settings.set("session.timeout.ms", "10000", "how long the partitions of a dead member wait for it");
+        settings.set("heartbeat.interval.ms", "2000", "a fifth of the session");
+        settings.set("fetch.wait.max.ms", "20", "how long the broker may wait for more before it answers");
+        settings.set("topic.metadata.refresh.interval.ms", "30000", "new partitions are noticed within half a minute");
         settings
     }
 
@@ -76,6 +94,17 @@ impl Settings {
         settings.set("batch.size", "524288", "large message sets; an eighth of what a partition may hold unread");
         settings.set("queue.buffering.max.messages", "100000", "bounds the queue; a full queue is waited for");
         settings.set("queue.buffering.max.kbytes", "65536", "bounds the queue's memory: 64 MiB");
+        settings
+    }
+
+    /// The transactional producer `id` of results on real Kafka.
+    pub fn transactional(bootstrap: &str, id: &str) -> Settings {
+        let mut settings = Settings::producer(bootstrap);
+        settings.set("transactional.id", id, "a second producer of this id fences the first");
+        settings.set("transaction.timeout.ms", "10000", "how long the partitions of a dead member stay locked");
+        settings.set("message.timeout.ms", "10000", "a record that is not stored within its transaction's life never will be");
+        settings.set("retry.backoff.ms", "10", "the first transaction after another is refused for some milliseconds");
+        settings.set("delivery.report.only.error", "true", "the commit waits for all of them; only failures tell something");
         settings
     }
 

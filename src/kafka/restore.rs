@@ -1,0 +1,123 @@
+//! Reading one partition of a topic to its end, for restore: only what was committed,
+//! up to the high watermark of the moment at which reading began.
+//!
+//! The end is the high watermark, not the last stable offset: a transaction that is
+//! still open there must be waited for, or its records would be missed. Transaction
+//! markers and compaction leave gaps, so the end is reached when the broker says that
+//! there is nothing more before it (end of partition), not when an offset was seen.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::error::{Error, is_passing};
+use super::events::{Event, EventQueue};
+use super::log::Logging;
+use super::reader::Record;
+use super::settings::Settings;
+
+/// How long a broker may take to tell the ends of a partition.
+const WATERMARK_WAIT: Duration = Duration::from_secs(10);
+
+/// One wait for records.
+const POLL_WAIT: Duration = Duration::from_millis(100);
+
+/// How long nothing may come before reading gives up: above the broker's limit for
+/// transactions left open by a dead producer, and above a broker's restart.
+const QUIET_MAX: Duration = Duration::from_secs(90);
+
+/// What [`read_to_end`] has read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReadToEnd {
+    /// The first offset that was there, or asked for.
+    pub from: i64,
+    /// One past the last offset looked at: where the next read begins.
+    pub next: i64,
+    /// Records given to the callback.
+    pub records: u64,
+}
+
+/// Gives every committed record of a partition to `each`, from `from` (or the oldest that is
+/// left) to the high watermark. `settings`: [`Settings::reader`].
+///
+/// # Errors
+/// What the broker answers, what `each` returns, [`Error::Trimmed`] when `from` is no longer there.
+pub fn read_to_end<E: From<Error>>(
+    settings: &Settings,
+    topic: &str,
+    partition: i32,
+    from: Option<i64>,
+    mut each: impl FnMut(&Record<'_>) -> Result<(), E>,
+) -> Result<ReadToEnd, E> {
+    let (low, end) = watermarks(settings, topic, partition)?;
+    let start = match from {
+        Some(from) if from > end => return Err(Error::Trimmed { topic: topic.to_owned(), partition }.into()),
+        Some(from) if from >= low => from,
+        // Retention took the beginning: what is left is all that there is.
+        _ => low,
+    };
+    let mut done = ReadToEnd { from: start, next: start, records: 0 };
+    if start >= end {
+        return Ok(done);
+    }
+    let wrong = |error| Error::from_kafka("opening a reader", error);
+    let consumer: BaseConsumer<Logging> = settings.client_config().create_with_context(Logging).map_err(wrong)?;
+    let consumer = Arc::new(consumer);
+    let mut queue = EventQueue::new(Arc::clone(&consumer))?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(start)).map_err(wrong)?;
+    consumer.assign(&list).map_err(wrong)?;
+    let mut heard = Instant::now();
+    while done.next < end {
+        match queue.poll(POLL_WAIT) {
+            Some(Event::Message(fetched)) => {
+                heard = Instant::now();
+                if fetched.offset() >= end {
+                    break;
+                }
+                done.next = fetched.offset() + 1;
+                done.records += 1;
+                each(&Record::of(&fetched, topic))?;
+            }
+            Some(Event::End { offset, .. }) => {
+                // The end of what is stable; it moves on when open transactions end.
+                done.next = done.next.max(offset);
+            }
+            Some(Event::Failed { code: Code::AutoOffsetReset | Code::OffsetOutOfRange, .. }) => {
+                return Err(Error::Trimmed { topic: topic.to_owned(), partition }.into());
+            }
+            Some(Event::Failed { code, fatal, .. }) if fatal || !is_passing(code) => {
+                return Err(Error::Failed { action: "reading a topic to its end", code, fatal }.into());
+            }
+            _ => {}
+        }
+        if heard.elapsed() > QUIET_MAX {
+            return Err(Error::TimedOut { action: "reading a topic to its end", waited: QUIET_MAX }.into());
+        }
+    }
+    Ok(done)
+}
+
+/// Oldest offset, and the high watermark: one past the newest record, whether its transaction
+/// is committed, aborted or open. (A client that reads committed records only would be told
+/// the last stable offset instead, so this one does not.)
+///
+/// # Errors
+/// What the broker answers.
+pub fn watermarks(settings: &Settings, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+    let wrong = |error| Error::from_kafka("reading the ends of a partition", error);
+    let mut config = settings.client_config();
+    config.set("isolation.level", "read_uncommitted");
+    let consumer: BaseConsumer<Logging> = config.create_with_context(Logging).map_err(wrong)?;
+    let since = Instant::now();
+    loop {
+        match consumer.fetch_watermarks(topic, partition, WATERMARK_WAIT).map_err(wrong) {
+            Ok(ends) => return Ok(ends),
+            Err(error) if error.retryable() && since.elapsed() < WATERMARK_WAIT => std::thread::sleep(Duration::from_millis(100)),
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! One transactional producer, used by one thread: begin, produce, add the offsets
+//! of the input, commit or abort. All that ingest and the keeper write on real Kafka
+//! goes through here, so that outputs and positions become visible together.
+//!
+//! With [`Delivery::AtLeastOnce`] the same calls produce, wait for all acks, and then
+//! commit offsets: for clusters on which transactions are not allowed.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::bindings as sys;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::acks::AckContext;
+use super::error::{Error, is_passing};
+use super::log::Logging;
+use super::partitioner::partition_of;
+use super::producer::OutputTopic;
+use super::reports::ReportQueue;
+use super::settings::Settings;
+
+/// One wait inside a blocking call of librdkafka; between the waits delivery
+/// errors are served, without which a flush would wait for ever.
+const STEP: Duration = Duration::from_millis(200);
+
+/// How long a coordinator may be unreachable before a call gives up. Above the
+/// 30 s that a broker may hang, and above `transaction.timeout.ms`.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Records between two looks at the queue of delivery errors.
+const SERVE_EVERY: u32 = 1024;
+
+/// Wait for room in a full producer queue.
+const ROOM_WAIT: Duration = Duration::from_millis(5);
+
+/// What is promised about outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// Outputs, index and offsets in one transaction.
+    #[default]
+    ExactlyOnce,
+    /// Outputs first, offsets after their acks: a crash repeats some.
+    AtLeastOnce,
+}
+
+/// What went wrong with a transaction, by what has to happen now.
+#[derive(Debug, thiserror::Error)]
+pub enum TxnError {
+    /// Abort, and read again from the committed offsets.
+    #[error(transparent)]
+    Abort(Error),
+    /// This producer was fenced, or is broken: make a new one, then as [`TxnError::Abort`].
+    #[error(transparent)]
+    Fatal(Error),
+    /// The broker refuses: a person has to do something (authorisation, a topic that is
+    /// missing, a size limit). Abort; trying again at once does not help.
+    #[error(transparent)]
+    Refused(Error),
+}
+
+impl TxnError {
+    /// The error inside.
+    pub fn error(&self) -> &Error {
+        match self {
+            TxnError::Abort(error) | TxnError::Fatal(error) | TxnError::Refused(error) => error,
+        }
+    }
+
+    /// The same.
+    pub fn into_error(self) -> Error {
+        match self {
+            TxnError::Abort(error) | TxnError::Fatal(error) | TxnError::Refused(error) => error,
+        }
+    }
+
+    fn of(action: &'static str, code: Code, fatal: bool) -> TxnError {
+        let error = Error::Failed { action, code, fatal };
+        if fatal {
+            TxnError::Fatal(error)
+        } else if refuses(code) {
+            TxnError::Refused(error)
+        } else {
+            TxnError::Abort(error)
+        }
+    }
+}
+
+/// Answers that stay the same until a person changes something.
+fn refuses(code: Code) -> bool {
+    matches!(
+        code,
+        Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::SaslAuthenticationFailed
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::MessageSizeTooLarge
+            | Code::PolicyViolation
+    )
+}
+
+/// One transactional producer; one thread uses it.
+pub struct Transactor {
+    reports: ReportQueue,
+    topics: Vec<Target>,
+    delivery: Delivery,
+    open: bool,
+    since_served: u32,
+    /// First delivery error since `begin`.
+    failed: Option<Code>,
+    /// Offsets to commit after the acks, with [`Delivery::AtLeastOnce`].
+    later: Option<(Arc<BaseConsumer<Logging>>, TopicPartitionList)>,
+}
+
+struct Target {
+    topic: OutputTopic,
+    turn: i32,
+}
+
+/// The membership whose offsets a transaction moves.
+#[derive(Clone)]
+pub struct Membership(pub(super) Arc<BaseConsumer<Logging>>);
+
+impl Membership {
+    /// Who we are in the group right now; must be read immediately before it is used.
+    fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.0.group_metadata()
+    }
+}
+
+impl Transactor {
+    /// Starts a producer. With [`Delivery::ExactlyOnce`] `settings` must be
+    /// [`Settings::transactional`]: an older producer of the same id is fenced, and its
+    /// open transaction is resolved, before this returns.
+    ///
+    /// # Errors
+    /// Properties that librdkafka refuses, brokers that cannot be reached or refuse.
+    pub fn start(settings: &Settings, delivery: Delivery, topics: Vec<OutputTopic>) -> Result<Transactor, TxnError> {
+        let action = "starting the producer";
+        let producer: BaseProducer<AckContext> =
+            settings.client_config().create_with_context(AckContext).map_err(|error| TxnError::Refused(Error::from_kafka(action, error)))?;
+        let reports = ReportQueue::new(Arc::new(producer)).map_err(TxnError::Fatal)?;
+        let topics = topics.into_iter().map(|topic| Target { topic, turn: 0 }).collect();
+        let mut transactor = Transactor { reports, topics, delivery, open: false, since_served: 0, failed: None, later: None };
+        if delivery == Delivery::ExactlyOnce {
+            let native = transactor.native();
+            // SAFETY: the client is alive.
+            transactor.patiently("claiming the transactional id", |wait| unsafe { sys::rd_kafka_init_transactions(native, wait) })?;
+        }
+        Ok(transactor)
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// A producer that is fenced.
+    pub fn begin(&mut self) -> Result<(), TxnError> {
+        self.failed = None;
+        if self.delivery == Delivery::ExactlyOnce {
+            // SAFETY: the client is alive.
+            checked("beginning a transaction", unsafe { sys::rd_kafka_begin_transaction(self.native()) })?;
+        }
+        self.open = true;
+        Ok(())
+    }
+
+    /// True between `begin` and `commit` or `abort`.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Adds a record. Without `partition` it is that of the key (murmur2); records without a
+    /// key take turns. `timestamp_ms` 0 = now.
+    ///
+    /// # Errors
+    /// A full queue is waited for; anything else ends the transaction.
+    pub fn produce(
+        &mut self,
+        topic: u16,
+        partition: Option<i32>,
+        key: &[u8],
+        value: &[u8],
+        headers: &[(&str, &[u8])],
+        timestamp_ms: i64,
+    ) -> Result<(), TxnError> {
+        let unknown = || Error::TopicTable { topic: format!("number {topic}"), problem: "not declared for the producer" };
+        let target = self.topics.get_mut(topic as usize).ok_or_else(|| TxnError::Abort(unknown()))?;
+        let partitions = target.topic.partitions.max(1);
+        let partition = match partition {
+            Some(partition) => partition,
+            None if key.is_empty() => {
+                target.turn = (target.turn + 1) % partitions;
+                target.turn
+            }
+            None => partition_of(key, partitions),
+        };
+        let name = target.topic.name.clone();
+        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&name, 0).partition(partition).payload(value);
+        record.key = (!key.is_empty()).then_some(key);
+        record.timestamp = (timestamp_ms > 0).then_some(timestamp_ms);
+        record.headers = (!headers.is_empty()).then(|| {
+            let empty = OwnedHeaders::new_with_capacity(headers.len());
+            headers.iter().fold(empty, |all, (key, value)| all.insert(Header { key, value: Some(*value) }))
+        });
+        let since = Instant::now();
+        loop {
+            match self.reports.producer().send(record) {
+                Ok(()) => break,
+                Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
+                    if since.elapsed() > PATIENCE {
+                        return Err(TxnError::Abort(Error::TimedOut { action: "waiting for room in the producer's queue", waited: PATIENCE }));
+                    }
+                    self.serve(ROOM_WAIT)?;
+                    record = back;
+                }
+                Err((KafkaError::MessageProduction(code), _)) => return Err(TxnError::of("producing a record", code, code == Code::Fatal)),
+                Err((error, _)) => return Err(TxnError::Abort(Error::from_kafka("producing a record", error))),
+            }
+        }
+        self.since_served += 1;
+        if self.since_served >= SERVE_EVERY {
+            self.since_served = 0;
+            self.serve(Duration::ZERO)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the positions of the input: topic, partition, next offset to read. Checked by the
+    /// group's coordinator against the membership, so that a member that was replaced cannot commit.
+    ///
+    /// # Errors
+    /// A membership that is gone, a coordinator that refuses.
+    pub fn send_offsets(&mut self, member: &Membership, offsets: &[(&str, i32, i64)]) -> Result<(), TxnError> {
+        let action = "adding offsets to the transaction";
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (topic, partition, next) in offsets {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*next)).map_err(|error| TxnError::Abort(Error::from_kafka(action, error)))?;
+        }
+        if self.delivery == Delivery::AtLeastOnce {
+            self.later = Some((Arc::clone(&member.0), list));
+            return Ok(());
+        }
+        let gone = || TxnError::Abort(Error::Refused { action, reason: "the consumer is in no group".to_owned() });
+        let metadata = member.metadata().ok_or_else(gone)?;
+        let since = Instant::now();
+        loop {
+            let sent = self.reports.producer().send_offsets_to_transaction(&list, &metadata, STEP * 5);
+            match sent {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && !error.is_fatal() && since.elapsed() < PATIENCE => self.serve(Duration::ZERO)?,
+                Err(KafkaError::Transaction(error)) => return Err(TxnError::of(action, error.code(), error.is_fatal())),
+                Err(error) => return Err(TxnError::Abort(Error::from_kafka(action, error))),
+            }
+        }
+    }
+
+    /// Makes all of it visible. After an error nothing of it is, or it cannot be known
+    /// ([`TxnError::Fatal`]): ask for the committed offsets.
+    ///
+    /// # Errors
+    /// A record that was refused, a coordinator that refuses or stays away.
+    pub fn commit(&mut self) -> Result<(), TxnError> {
+        if self.delivery == Delivery::AtLeastOnce {
+            return self.commit_later();
+        }
+        let native = self.native();
+        // SAFETY: the client is alive.
+        let done = self.patiently("committing a transaction", |wait| unsafe { sys::rd_kafka_commit_transaction(native, wait) });
+        if let (Err(_), Some(code)) = (&done, self.failed) {
+            // The cause is worth more than "the transaction failed".
+            return Err(TxnError::of("storing a record", code, false));
+        }
+        done?;
+        self.open = false;
+        Ok(())
+    }
+
+    fn commit_later(&mut self) -> Result<(), TxnError> {
+        let since = Instant::now();
+        // SAFETY: the client is alive.
+        while unsafe { sys::rd_kafka_flush(self.native(), 20) } != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            self.serve(Duration::ZERO)?;
+            if since.elapsed() > PATIENCE {
+                return Err(TxnError::Abort(Error::TimedOut { action: "storing records", waited: PATIENCE }));
+            }
+        }
+        self.serve(Duration::ZERO)?;
+        if let Some(code) = self.failed {
+            return Err(TxnError::of("storing a record", code, false));
+        }
+        if let Some((consumer, list)) = self.later.take() {
+            let wrong = |error| match Error::from_kafka("committing offsets", error) {
+                Error::Failed { action, code, fatal } => TxnError::of(action, code, fatal),
+                other => TxnError::Abort(other),
+            };
+            consumer.commit(&list, CommitMode::Sync).map_err(wrong)?;
+        }
+        self.open = false;
+        Ok(())
+    }
+
+    /// Takes all of it back.
+    ///
+    /// # Errors
+    /// A producer that is fenced or cannot reach its coordinator: make a new one.
+    pub fn abort(&mut self) -> Result<(), TxnError> {
+        self.later = None;
+        if !std::mem::take(&mut self.open) {
+            return Ok(());
+        }
+        if self.delivery == Delivery::AtLeastOnce {
+            return Ok(());
+        }
+        let native = self.native();
+        let purge = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT;
+        // SAFETY: the client is alive.
+        unsafe { sys::rd_kafka_purge(native, purge) };
+        // SAFETY: as above.
+        let done = self.patiently("aborting a transaction", |wait| unsafe { sys::rd_kafka_abort_transaction(native, wait) });
+        done.map_err(|error| TxnError::Fatal(error.into_error()))
+    }
+
+    /// Serves delivery errors, waiting up to `wait` for one.
+    fn serve(&mut self, wait: Duration) -> Result<(), TxnError> {
+        let failed = &mut self.failed;
+        self.reports
+            .poll(wait, |_, failure| {
+                if let Some(code) = failure {
+                    failed.get_or_insert(code);
+                }
+            })
+            .map_err(TxnError::Fatal)
+    }
+
+    fn native(&self) -> *mut sys::rd_kafka_t {
+        self.reports.producer().client().native_ptr()
+    }
+
+    /// Repeats a call that may time out and be called again, serving delivery errors in between.
+    fn patiently(&mut self, action: &'static str, call: impl Fn(i32) -> *mut sys::rd_kafka_error_t) -> Result<(), TxnError> {
+        let since = Instant::now();
+        let wait = i32::try_from(STEP.as_millis()).unwrap_or(i32::MAX);
+        loop {
+            let error = TransactionError::of(call(wait));
+            let Some(error) = error else { return Ok(()) };
+            let passing = error.retriable() || is_passing(error.code());
+            if error.fatal() || error.requires_abort() || !passing {
+                return Err(TxnError::of(action, error.code(), error.fatal()));
+            }
+            if since.elapsed() > PATIENCE {
+                return Err(TxnError::Fatal(Error::TimedOut { action, waited: PATIENCE }));
+            }
+            // Failed deliveries keep the flush waiting until somebody has looked at them.
+            while self.has_reports() {
+                self.serve(Duration::ZERO)?;
+            }
+        }
+    }
+
+    fn has_reports(&self) -> bool {
+        self.reports.len() > 0
+    }
+}
+
+fn checked(action: &'static str, error: *mut sys::rd_kafka_error_t) -> Result<(), TxnError> {
+    match TransactionError::of(error) {
+        None => Ok(()),
+        Some(error) => Err(TxnError::of(action, error.code(), error.fatal())),
+    }
+}
+
+/// librdkafka's error object, destroyed with this value.
+struct TransactionError(NonNull<sys::rd_kafka_error_t>);
+
+impl TransactionError {
+    fn of(error: *mut sys::rd_kafka_error_t) -> Option<TransactionError> {
+        NonNull::new(error).map(TransactionError)
+    }
+
+    fn code(&self) -> Code {
+        // SAFETY: the object is alive until drop.
+        unsafe { sys::rd_kafka_error_code(self.0.as_ptr()) }.into()
+    }
+
+    fn fatal(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::rd_kafka_error_is_fatal(self.0.as_ptr()) != 0 }
+    }
+
+    fn retriable(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::rd_kafka_error_is_retriable(self.0.as_ptr()) != 0 }
+    }
+
+    fn requires_abort(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::rd_kafka_error_txn_requires_abort(self.0.as_ptr()) != 0 }
+    }
+}
+
+impl Drop for TransactionError {
+    fn drop(&mut self) {
+        // SAFETY: ours, destroyed once.
+        unsafe { sys::rd_kafka_error_destroy(self.0.as_ptr()) };
+    }
+}
