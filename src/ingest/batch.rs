@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::control::Control;
 use super::offsets::Offsets;
 
 /// Bytes of zero padding after the last message, so that SIMD loads may run over.
@@ -63,13 +64,17 @@ pub struct RawBatch {
     pub headers: Vec<Header>,
     /// The offsets this batch covers, as half-open intervals per partition.
     pub offsets: Offsets,
+    /// Since which rewind of the input; what is left of an earlier one is not written.
+    pub generation: u32,
+    /// Something to be done in the order of batches; then there are no messages.
+    pub control: Option<Control>,
 }
 
 impl RawBatch {
     /// An empty batch that reuses `arena`.
     pub fn new(seq: u64, source: u16, mut arena: Vec<u8>) -> RawBatch {
         arena.clear();
-        RawBatch { seq, source, arena, messages: Vec::new(), headers: Vec::new(), offsets: Offsets::default() }
+        RawBatch { seq, source, arena, messages: Vec::new(), headers: Vec::new(), offsets: Offsets::default(), generation: 0, control: None }
     }
 
     /// Copies one message in. Returns false, and copies nothing, when the arena

@@ -4,6 +4,7 @@ pub mod batch;
 pub mod classify;
 pub mod columns;
 pub mod conditions;
+pub mod control;
 pub mod dead_letter;
 pub mod decide;
 pub mod decode;

@@ -1,6 +1,7 @@
 //! What a worker hands on: incidents, attachments, links and dead letters of one
 //! batch, with its offsets and counts.
 
+use super::control::Acted;
 use super::decide::Origin;
 use super::ledger::Counts;
 use super::offsets::Offsets;
@@ -40,6 +41,10 @@ pub struct Output {
     pub arena: Option<Vec<u8>>,
     /// What became of each event, where that was asked for.
     pub trace: Option<Vec<Traced>>,
+    /// As in the batch.
+    pub generation: u32,
+    /// The control that this batch was.
+    pub control: Option<Acted>,
 }
 
 /// An incident created.

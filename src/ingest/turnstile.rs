@@ -7,6 +7,7 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard};
 
+use super::control::{Acted, Control};
 use super::decide::{BatchInput, Decided, Decider, Origin, RuleInput, WhereSource};
 use super::plan::Plan;
 use super::scene::NO_TIME;
@@ -71,7 +72,7 @@ pub struct Turn<'a> {
     used: bool,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
     /// Waits for the turn and decides. Returns how many rows had no time of their own.
     pub fn decide(
         mut self,
@@ -81,14 +82,7 @@ impl Turn<'_> {
         mut values: impl WhereSource,
         decided: &mut Decided,
     ) -> Result<u64, Ended> {
-        let mut state = self.turnstile.lock();
-        while state.next != self.seq {
-            if state.ended {
-                self.used = true;
-                return Err(Ended);
-            }
-            state = self.turnstile.moved.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
+        let mut state = self.wait()?;
         let unknown = state.fill_in(&mut times);
         let times_ms: Vec<i64> = times
             .occurred
@@ -105,11 +99,35 @@ impl Turn<'_> {
             .collect();
         let mut input = BatchInput { origins: times.origins, times_ms: &times_ms, rules, values: &mut values };
         state.decider.decide(&mut input, decided);
+        self.pass(state);
+        Ok(unknown)
+    }
+
+    /// Waits for the turn and carries out a control.
+    pub fn act(mut self, control: Control) -> Result<Acted, Ended> {
+        let mut state = self.wait()?;
+        let partitions = control.act.map(|act| act(&mut state.decider)).unwrap_or_default();
+        self.pass(state);
+        Ok(Acted { ticket: control.ticket, partitions })
+    }
+
+    fn wait(&mut self) -> Result<MutexGuard<'a, State>, Ended> {
+        let mut state = self.turnstile.lock();
+        while state.next != self.seq {
+            if state.ended {
+                self.used = true;
+                return Err(Ended);
+            }
+            state = self.turnstile.moved.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        Ok(state)
+    }
+
+    fn pass(&mut self, mut state: MutexGuard<'a, State>) {
         state.next += 1;
         self.used = true;
         drop(state);
         self.turnstile.moved.notify_all();
-        Ok(unknown)
     }
 }
 

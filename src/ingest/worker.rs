@@ -123,8 +123,13 @@ impl Worker {
         let turn = turnstile.ticket(batch.seq);
         let shared = self.shared.clone();
         let plan = &*shared.plan;
-        let RawBatch { seq, source: number, arena, messages, headers, offsets } = batch;
-        let mut output = Output { seq, source: number, offsets, counts: Counts::new(plan), trace: shared.trace.then(Vec::new), ..Output::default() };
+        let RawBatch { seq, source: number, arena, messages, headers, offsets, generation, control } = batch;
+        if let Some(control) = control {
+            let acted = turn.act(control)?;
+            return Ok(Output { seq, source: number, counts: Counts::new(plan), generation, control: Some(acted), ..Output::default() });
+        }
+        let mut output =
+            Output { seq, source: number, offsets, counts: Counts::new(plan), trace: shared.trace.then(Vec::new), generation, ..Output::default() };
         let Some(source) = plan.sources.get(number as usize) else { return Err(Ended) };
         let mut rows = self.rows[number as usize].take().unwrap_or_else(|| Rows::new(&source.shape));
         rows.clear();
