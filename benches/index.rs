@@ -339,15 +339,32 @@ fn operations(criterion: &mut Criterion, keys: u64) {
 /// one that links, over a tenth of the keys.
 fn decisions(criterion: &mut Criterion, keys: u64) {
     let keys = keys / 10;
-    let rule =
-        |action, matches| RuleSpec { name: "rule".into(), action, matches, has_where: false, within_ms: WITHIN_MS, link_to: LinkTo::Newest, shadow: false };
+    let rule = |action, matches| RuleSpec {
+        name: "rule".into(),
+        rule_key: 0,
+        action,
+        matches,
+        has_where: false,
+        within_ms: WITHIN_MS,
+        link_to: LinkTo::Newest,
+        shadow: false,
+    };
     let mut group = criterion.benchmark_group("decide");
     group.throughput(Throughput::Elements(ROWS as u64));
     for (name, rules) in [
         ("one dropping rule, one for repeats", vec![rule(Action::Drop, false), rule(Action::DropAndUpdate, true)]),
         ("and one that links", vec![rule(Action::Drop, false), rule(Action::DropAndUpdate, true), rule(Action::Link, true)]),
     ] {
-        let spec = DecideSpec { mode: Mode::First, rules, scope: Scope::Partition, groups: Vec::new(), late_max_ms: 0, index_bytes_max: 1 << 30 };
+        let spec = DecideSpec {
+            mode: Mode::First,
+            rules,
+            scope: Scope::Partition,
+            groups: Vec::new(),
+            where_key: 0,
+            at_least_once: false,
+            late_max_ms: 0,
+            index_bytes_max: 1 << 30,
+        };
         let mut decider = Decider::new(spec.clone());
         let mut decided = Decided::default();
         let mut stream = Stream { state: 7, fresh: 0, window: keys, repeats: 96 };

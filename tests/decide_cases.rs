@@ -10,11 +10,11 @@ use catchment::ingest::decide::{
 const CREATED: Verdict = Verdict::Create { close: None, linked: false };
 
 fn rule(action: Action, within_ms: i64) -> RuleSpec {
-    RuleSpec { name: "rule".into(), action, matches: within_ms >= 0, has_where: false, within_ms, link_to: LinkTo::Oldest, shadow: false }
+    RuleSpec { name: "rule".into(), rule_key: 0, action, matches: within_ms >= 0, has_where: false, within_ms, link_to: LinkTo::Oldest, shadow: false }
 }
 
 fn spec(mode: Mode, rules: Vec<RuleSpec>) -> DecideSpec {
-    DecideSpec { mode, rules, scope: Scope::Partition, groups: Vec::new(), late_max_ms: 100, index_bytes_max: 16 << 20 }
+    DecideSpec { mode, rules, scope: Scope::Partition, groups: Vec::new(), where_key: 0, at_least_once: false, late_max_ms: 100, index_bytes_max: 16 << 20 }
 }
 
 fn at(row: usize) -> Origin {
@@ -28,7 +28,7 @@ fn rows(decider: &mut Decider, first: usize, rows: &[(i64, u64)]) -> Decided {
     let mut input = |number: usize| RuleInput {
         holds: None,
         fingerprints: Some(
-            rows.iter().map(|(_, key)| if *key == 0 { 0 } else { printer.fingerprint(number as u16, [Some(&key.to_le_bytes()[..])]) }).collect(),
+            rows.iter().map(|(_, key)| if *key == 0 { 0 } else { printer.fingerprint(number as u64, [Some(&key.to_le_bytes()[..])]) }).collect(),
         ),
     };
     let inputs: Vec<RuleInput> = (0..rules).map(&mut input).collect();

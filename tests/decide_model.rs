@@ -14,6 +14,7 @@ fn rule_spec() -> impl Strategy<Value = RuleSpec> {
     (action, prop::bool::weighted(0.85), prop::bool::weighted(0.3), within, any::<bool>(), prop::bool::weighted(0.2)).prop_map(
         |(action, matches, has_where, within_ms, newest, shadow)| RuleSpec {
             name: "rule".into(),
+            rule_key: 0,
             action,
             matches,
             has_where: has_where && matches,
@@ -28,6 +29,8 @@ fn spec() -> impl Strategy<Value = DecideSpec> {
     (any::<bool>(), prop::collection::vec(rule_spec(), 1..5), any::<bool>(), prop::sample::select(vec![0i64, 5, 300, 3_000])).prop_map(
         |(first, rules, partition, late_max_ms)| DecideSpec {
             groups: Vec::new(),
+            where_key: 0,
+            at_least_once: false,
             mode: if first { Mode::First } else { Mode::All },
             rules,
             scope: if partition { Scope::Partition } else { Scope::Process },

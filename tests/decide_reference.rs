@@ -148,7 +148,7 @@ pub fn engine(spec: &DecideSpec, rows: &[Row], cuts: &[usize]) -> (Decided, Deci
         for (at, rule) in spec.rules.iter().enumerate() {
             let mut print = |row: &Row| match row.keys[at] {
                 0 => 0,
-                key => printer.fingerprint(at as u16, [Some(&[key][..])]),
+                key => printer.fingerprint(at as u64, [Some(&[key][..])]),
             };
             let always = part.iter().all(|row| row.holds[at]);
             inputs.push(RuleInput {

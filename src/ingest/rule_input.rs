@@ -102,15 +102,15 @@ pub fn rule_inputs(
     let source = scene.plan;
     let conditions = conditions(&source.rules, scene, mapped, fields, poison);
     let tenants = source.tenant.and_then(|output| mapped.star.get(output)).map(|column| Reader::Text(column.as_string_view()));
-    let rules = plan.rules.iter().zip(&source.rule_outputs).zip(&source.matches).enumerate();
+    let rules = plan.rules.iter().zip(&source.rule_outputs).zip(&source.matches).zip(&plan.decide.rules);
     rules
-        .map(|(number, ((rule, output), matches))| {
+        .map(|(((rule, output), matches), spec)| {
             let holds = output.and_then(|output| conditions.get(output)).map(|column| truths(column).unwrap_or_default());
             let fingerprints = (!matches.is_empty()).then(|| {
                 let mut readers: Vec<Reader<'_>> = matches.iter().filter_map(|value| reader(scene, mapped, fields, *value)).collect();
                 // Incidents of different tenants never meet.
                 readers.extend(tenants.clone());
-                fingerprints(&mut readers, scene, mapped, number as u16, rule.nulls, tenants.is_some(), printer)
+                fingerprints(&mut readers, scene, mapped, spec.rule_key, rule.nulls, tenants.is_some(), printer)
             });
             RuleInput { holds, fingerprints }
         })
@@ -162,7 +162,7 @@ fn fingerprints(
     readers: &mut [Reader<'_>],
     scene: &Scene<'_>,
     mapped: &Mapped,
-    rule: u16,
+    rule: u64,
     nulls: Nulls,
     tenant_last: bool,
     printer: &mut Fingerprinter,

@@ -17,8 +17,7 @@ use crate::expr::reference::{Row, array_value};
 use crate::expr::typed::{Record, Source};
 use crate::expr::value::{Type, Value};
 
-/// No time is known.
-pub const NO_TIME: i64 = i64::MIN;
+pub use super::decide::NO_TIME;
 
 /// A decoded batch and its surroundings.
 pub struct Scene<'a> {

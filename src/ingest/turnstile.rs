@@ -8,9 +8,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use super::control::{Acted, Control};
-use super::decide::{BatchInput, Decided, Decider, Origin, RuleInput, WhereSource};
+use super::decide::{BatchInput, Decided, Decider, RowTimes, RuleInput, WhereSource};
 use super::plan::Plan;
-use super::scene::NO_TIME;
 use super::worker::Ended;
 
 /// Gives out turns to decide, and holds what deciding remembers.
@@ -23,24 +22,12 @@ struct State {
     next: u64,
     ended: bool,
     decider: Decider,
-    /// Latest known time per shard of the decider, in microseconds: what a row without a time gets.
-    clocks: Vec<i64>,
-}
-
-/// Origins and times of the rows of a batch, in microseconds.
-pub struct RowTimes<'a> {
-    /// Where each row comes from.
-    pub origins: &'a [Origin],
-    /// When it occurred; unknown ones are filled in.
-    pub occurred: &'a mut [i64],
-    /// When it arrived; unknown ones are filled in.
-    pub created: &'a mut [i64],
 }
 
 impl Turnstile {
     /// A turnstile whose first turn is that of batch 0.
     pub fn new(plan: &Plan) -> Turnstile {
-        let state = State { next: 0, ended: false, decider: Decider::new(plan.decide.clone()), clocks: Vec::new() };
+        let state = State { next: 0, ended: false, decider: Decider::new(plan.decide.clone()) };
         Turnstile { state: Mutex::new(state), moved: Condvar::new() }
     }
 
@@ -83,7 +70,7 @@ impl<'a> Turn<'a> {
         decided: &mut Decided,
     ) -> Result<u64, Ended> {
         let mut state = self.wait()?;
-        let unknown = state.fill_in(&mut times);
+        let unknown = state.decider.fill_in(&mut times);
         let times_ms: Vec<i64> = times
             .occurred
             .iter()
@@ -136,30 +123,5 @@ impl Drop for Turn<'_> {
         if !self.used {
             self.turnstile.end();
         }
-    }
-}
-
-impl State {
-    /// A row without a time of arrival gets the latest one of its shard: the order
-    /// of rows decides, never a wall clock.
-    fn fill_in(&mut self, times: &mut RowTimes<'_>) -> u64 {
-        let mut unknown = 0;
-        let rows = times.origins.iter().zip(times.occurred.iter_mut()).zip(times.created.iter_mut());
-        for ((origin, occurred), created) in rows {
-            let number = self.decider.shard_of(*origin);
-            if self.clocks.len() <= number {
-                self.clocks.resize(number + 1, 0);
-            }
-            let clock = &mut self.clocks[number];
-            if *created == NO_TIME {
-                unknown += 1;
-                *created = if *occurred == NO_TIME { *clock } else { *occurred };
-            }
-            *clock = (*clock).max(*created);
-            if *occurred == NO_TIME {
-                *occurred = *created;
-            }
-        }
-        unknown
     }
 }

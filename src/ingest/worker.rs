@@ -259,7 +259,7 @@ impl Worker {
                 .collect(),
             places: &places,
         };
-        let row_times = super::turnstile::RowTimes { origins: &origins, occurred: &mut occurred, created: &mut created };
+        let row_times = super::decide::RowTimes { origins: &origins, occurred: &mut occurred, created: &mut created };
         output.counts.no_time += turn.decide(plan, row_times, &rules, values, &mut self.decided)?;
 
         // From here on other batches may decide.

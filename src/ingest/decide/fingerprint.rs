@@ -1,7 +1,7 @@
 //! Fingerprints: the match-field values of one row as one keyed 128-bit number.
 //!
 //! Keyed SipHash-1-3-128, so that whoever writes events cannot aim collisions at an
-//! index, over the rule's number and the values, each behind its length ("ab","c"
+//! index, over the rule's key and the values, each behind its length ("ab","c"
 //! differs from "a","bc"). A row is first laid out in whole words and hashed at once:
 //! words that are written and read alike need not wait for each other.
 
@@ -30,11 +30,11 @@ impl Fingerprinter {
         Fingerprinter { keyed: SipHasher13::new_with_key(&key), words: Vec::with_capacity(32) }
     }
 
-    /// Begins a row under a rule.
+    /// Begins a row under a rule, given by its [`rule_key`](super::rule_key).
     #[inline]
-    pub fn begin(&mut self, rule: u16) {
+    pub fn begin(&mut self, rule: u64) {
         self.words.clear();
-        self.words.push(u64::from(rule).to_le_bytes());
+        self.words.push(rule.to_le_bytes());
     }
 
     /// Adds the next match field. `None` is a NULL, which differs from every text (a rule
@@ -70,7 +70,7 @@ impl Fingerprinter {
 
     /// The fingerprint of one row.
     #[inline]
-    pub fn fingerprint<'v>(&mut self, rule: u16, values: impl IntoIterator<Item = Option<&'v [u8]>>) -> u128 {
+    pub fn fingerprint<'v>(&mut self, rule: u64, values: impl IntoIterator<Item = Option<&'v [u8]>>) -> u128 {
         self.begin(rule);
         for value in values {
             self.field(value);
@@ -101,7 +101,7 @@ impl std::fmt::Debug for Fingerprinter {
 mod tests {
     use super::*;
 
-    fn of(rule: u16, values: &[Option<&str>]) -> u128 {
+    fn of(rule: u64, values: &[Option<&str>]) -> u128 {
         Fingerprinter::new([7; 16]).fingerprint(rule, values.iter().map(|v| v.map(str::as_bytes)))
     }
 

@@ -69,6 +69,7 @@ mod entry;
 pub mod fingerprint;
 mod horizon;
 pub mod index;
+mod keys;
 mod marks;
 mod purse;
 mod rules;
@@ -81,6 +82,7 @@ use std::sync::Arc;
 
 pub use candidates::CANDIDATE_BYTES_MAX;
 pub use fingerprint::Fingerprinter;
+pub use keys::{rule_key, where_key};
 pub use rules::Decider;
 pub use shard::Stats;
 pub use verdict::{Attach, Decided, Link, Verdict};
@@ -88,6 +90,9 @@ pub use verdict::{Attach, Decided, Link, Verdict};
 /// Most incidents that one search asks `where` about (count). A condition that is never
 /// true over one hot key would otherwise cost the square of the events.
 pub const WHERE_TRIES_MAX: usize = 256;
+
+/// No time is known.
+pub const NO_TIME: i64 = i64::MIN;
 
 /// Where an incident comes from; its id is derived from this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,6 +152,8 @@ pub enum Scope {
 pub struct RuleSpec {
     /// For reports.
     pub name: Arc<str>,
+    /// Identifies the rule's index over restarts and changes of other rules, see [`rule_key()`].
+    pub rule_key: u64,
     /// What it does.
     pub action: Action,
     /// It compares with earlier incidents (`match`).
@@ -173,6 +180,11 @@ pub struct DecideSpec {
     /// With [`Scope::Partition`]: partitions that share a shard, as the shard's number by partition
     /// number (`replay`: files of one source). Empty: each partition has its own.
     pub groups: Vec<u16>,
+    /// Identifies what [`WhereSource::capture`] yields, see [`where_key()`].
+    pub where_key: u64,
+    /// Rows may come again after a crash although the index remembers them already
+    /// (no transactions): such a row is created again, and remembered once.
+    pub at_least_once: bool,
     /// How far behind the clock a row may be and still see everything within `within`,
     /// in milliseconds. A row may be `max_skew` ahead of its arrival and another
     /// `late_max` behind, so the caller passes the sum of both.
@@ -200,6 +212,16 @@ impl RuleInput {
     pub(crate) fn fingerprint(&self, row: usize) -> u128 {
         self.fingerprints.as_ref().and_then(|all| all.get(row).copied()).unwrap_or(0)
     }
+}
+
+/// Origins and times of the rows of a batch, in microseconds since the epoch.
+pub struct RowTimes<'a> {
+    /// Where each row comes from.
+    pub origins: &'a [Origin],
+    /// When it occurred; [`NO_TIME`] is filled in.
+    pub occurred: &'a mut [i64],
+    /// When it arrived; [`NO_TIME`] is filled in.
+    pub created: &'a mut [i64],
 }
 
 /// One batch, in offset order per partition.

@@ -2,7 +2,7 @@
 
 use super::shard::{Shard, Stats};
 use super::verdict::{Attach, Decided, Link, Verdict};
-use super::{Action, BatchInput, DecideSpec, Mode, Origin, RuleSpec, Scope};
+use super::{Action, BatchInput, DecideSpec, Mode, NO_TIME, Origin, RowTimes, RuleSpec, Scope};
 
 /// How many rows ahead of its decision what a row's lookups read first is fetched: far
 /// enough for memory to answer, near enough for the lines to be still in the cache.
@@ -43,16 +43,35 @@ impl Decider {
                 self.prefetch(input, row + PREFETCH_ENTRY_ROWS, Shard::prefetch_entry);
             }
             let at = self.shard_of(input.origins[row]);
-            if at >= self.shards.len() {
-                self.shards.resize_with(at + 1, || None);
-            }
-            let shard = self.shards[at].get_or_insert_with(|| Box::new(Shard::new(&self.spec)));
+            let shard = shard(&self.spec, &mut self.shards, at);
             let verdict = decide_row(&self.spec, shard, input, row, out);
             if matches!(verdict, Verdict::Create { .. }) {
                 shard.remember(&self.spec.rules, input, row);
             }
             out.verdicts.push(verdict);
         }
+    }
+
+    /// Gives rows without a time one: to arrival that of the event, or else the latest arrival
+    /// of the shard so far; to the event that of its arrival. The order of rows decides, never
+    /// a wall clock. Comes before [`Decider::decide`] for the same rows. Returns how many
+    /// had no time of arrival.
+    pub fn fill_in(&mut self, times: &mut RowTimes<'_>) -> u64 {
+        let mut unknown = 0;
+        let rows = times.origins.iter().zip(times.occurred.iter_mut()).zip(times.created.iter_mut());
+        for ((origin, occurred), created) in rows {
+            let at = self.shard_of(*origin);
+            let clock = &mut shard(&self.spec, &mut self.shards, at).row_clock;
+            if *created == NO_TIME {
+                unknown += 1;
+                *created = if *occurred == NO_TIME { *clock } else { *occurred };
+            }
+            *clock = (*clock).max(*created);
+            if *occurred == NO_TIME {
+                *occurred = *created;
+            }
+        }
+        unknown
     }
 
     /// Forgets all that a partition's shard remembers (the partition was revoked). With
@@ -91,6 +110,15 @@ impl Decider {
             }
         }
     }
+}
+
+/// The shard of a number, made if need be.
+#[inline]
+fn shard<'a>(spec: &DecideSpec, shards: &'a mut Vec<Option<Box<Shard>>>, at: usize) -> &'a mut Shard {
+    if at >= shards.len() {
+        shards.resize_with(at + 1, || None);
+    }
+    shards[at].get_or_insert_with(|| Box::new(Shard::new(spec)))
 }
 
 /// Decides one row and moves the shard's clock; remembers nothing.

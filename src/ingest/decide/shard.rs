@@ -26,6 +26,8 @@ pub struct Stats {
 /// State of one shard.
 pub struct Shard {
     clock: i64,
+    /// Latest time of arrival of a row (µs): what a row without a time gets.
+    pub row_clock: i64,
     indexes: Vec<Option<Index>>,
     candidates: Option<Candidates>,
 }
@@ -43,7 +45,8 @@ impl Shard {
             let only = (!rule.has_where).then_some(rule.link_to);
             Some(Index::new(rule.within_ms, spec.late_max_ms, only, purse))
         };
-        Shard { clock: i64::MIN, indexes: spec.rules.iter().map(index).collect(), candidates: asks.map(|horizon| Candidates::new(horizon, values_max)) }
+        let candidates = asks.map(|horizon| Candidates::new(horizon, values_max));
+        Shard { clock: i64::MIN, row_clock: 0, indexes: spec.rules.iter().map(index).collect(), candidates }
     }
 
     /// Moves the clock to a row's time, never back.

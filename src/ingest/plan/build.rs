@@ -125,6 +125,7 @@ impl Builder<'_> {
             other => DefaultPlan::from(other),
         };
         let reads_headers = sources.iter().any(reads_headers);
+        let where_key = sources.first().map_or(0, where_key);
         Some(Plan {
             name: pipeline.name.value.as_str().into(),
             version: pipeline.version.as_str().into(),
@@ -136,7 +137,7 @@ impl Builder<'_> {
             filters: pipeline.filters.iter().map(|f| FilterPlan { name: f.name.value.as_str().into(), shadow: f.mode == model::RuleMode::Shadow }).collect(),
             default,
             rules: rules.collect(),
-            decide: decide_spec(pipeline),
+            decide: decide_spec(pipeline, where_key),
             max_skew_us: pipeline.clock.max_skew_ms.saturating_mul(1000),
             late_max_us: pipeline.clock.late_max_ms.saturating_mul(1000),
             by_occurred: pipeline.clock.kind == model::ClockKind::Occurred,
@@ -531,10 +532,17 @@ fn written(pipeline: &Pipeline, parts: &Parts) -> Written {
     }
 }
 
-fn decide_spec(pipeline: &Pipeline) -> DecideSpec {
+/// What tells the layout of captured values: it is the same for all sources.
+fn where_key(source: &SourcePlan) -> u64 {
+    let fields = source.where_fields.iter().filter_map(|number| source.rule_fields.get(*number));
+    decide::where_key(fields.map(|field| (&*field.name, field.ty.name())))
+}
+
+fn decide_spec(pipeline: &Pipeline, where_key: u64) -> DecideSpec {
     let preprocess = &pipeline.preprocess;
     let rules = preprocess.rules.iter().map(|rule| decide::RuleSpec {
         name: rule.name.value.as_str().into(),
+        rule_key: decide::rule_key(&rule.name.value, rule.matches.iter().map(|field| field.value.as_str()), rule.nulls == model::Nulls::Match),
         action: match rule.action {
             model::Action::Drop => decide::Action::Drop,
             model::Action::DropAndUpdate => decide::Action::DropAndUpdate,
@@ -562,6 +570,8 @@ fn decide_spec(pipeline: &Pipeline) -> DecideSpec {
             model::Scope::Process => decide::Scope::Process,
         },
         groups: Vec::new(),
+        where_key,
+        at_least_once: false,
         late_max_ms: pipeline.clock.late_max_ms.saturating_add(pipeline.clock.max_skew_ms),
         index_bytes_max: limits::MemoryShares::of(limits::MEMORY_DEFAULT).index as usize,
     }
