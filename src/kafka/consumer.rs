@@ -11,6 +11,7 @@
 //! until the last [`Committer`] is dropped, so that what is in flight can
 //! still be committed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -24,13 +25,15 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::ingest::batch::RawBatch;
 
 use super::commit::Committer;
-use super::credit::{Credit, CreditReader, cost};
-use super::cutter::{Cut, Cutter, Incoming};
+use super::credit::Credit;
+use super::cutter::{Cut, Cutter};
 use super::error::{Error, is_passing};
-use super::events::{Event, EventQueue, Fetched};
+use super::events::{Event, EventQueue};
 use super::log::Logging;
 use super::progress::Progress;
 use super::settings::Settings;
+use super::steering::Steering;
+use super::taker::Taker;
 use super::topics::SourceTopics;
 
 /// How long one wait for a full channel may last before the consumer polls
@@ -83,6 +86,9 @@ pub struct ConsumerSpec {
     pub credit: Option<(Arc<Credit>, usize)>,
     /// Raised to end the thread.
     pub stop: Arc<AtomicBool>,
+    /// Who decides when a partition may be read and when it may go. `None`: partitions are
+    /// read from their committed offsets at once, and must not be taken away.
+    pub steering: Option<Box<dyn Steering>>,
 }
 
 /// A running poll thread.
@@ -125,9 +131,21 @@ impl Consumer {
             gaps: spec.gaps,
             credit,
             progress: Arc::clone(&progress),
+            reading: vec![false; topics.partitions().len()],
             topics,
         };
-        let mut poller = Poller { queue, taker, out, stop: spec.stop, paused: false };
+        let mut poller = Poller {
+            queue,
+            owned: vec![false; taker.reading.len()],
+            taker,
+            out,
+            stop: spec.stop,
+            paused: false,
+            next_seq: 0,
+            generation: 0,
+            steering: spec.steering,
+            deferred: VecDeque::new(),
+        };
         let thread = std::thread::Builder::new()
             .name("kafka-poll".to_owned())
             .spawn(move || poller.run())
@@ -159,31 +177,36 @@ impl Consumer {
     }
 }
 
-struct Poller {
-    queue: EventQueue,
-    taker: Taker,
+pub(super) struct Poller {
+    pub(super) queue: EventQueue,
+    pub(super) taker: Taker,
     out: Sender<RawBatch>,
     stop: Arc<AtomicBool>,
     paused: bool,
+    /// Number of the next batch handed on.
+    next_seq: u64,
+    /// What batches carry, see [`Command::Rewind`].
+    pub(super) generation: u32,
+    pub(super) steering: Option<Box<dyn Steering>>,
+    /// Per dense partition: the group gave it to us.
+    pub(super) owned: Vec<bool>,
+    /// Assignments that came while a full channel was waited for.
+    pub(super) deferred: VecDeque<Rebalance>,
 }
 
-/// The part of the poller that handles a message while the queue is borrowed.
-struct Taker {
-    topics: Arc<SourceTopics>,
-    cutter: Cutter,
-    /// Per dense partition: the offset that must come next; `None` = any.
-    expected: Vec<Option<i64>>,
-    /// librdkafka's topic handle of the last message and our index of it.
-    last_topic: Option<(usize, usize)>,
-    gaps: Gaps,
-    /// Per topic.
-    credit: Vec<Option<CreditReader>>,
-    progress: Arc<Progress>,
+/// What the group says about partitions.
+pub(super) enum Rebalance {
+    Assigned(Vec<(String, i32)>),
+    Revoked { partitions: Vec<(String, i32)>, lost: bool },
 }
 
 impl Poller {
     fn run(&mut self) -> Result<(), Error> {
         while !self.stop.load(Ordering::Relaxed) {
+            while let Some(rebalance) = self.deferred.pop_front() {
+                self.rebalance(rebalance)?;
+            }
+            self.obey()?;
             let now = Instant::now();
             // Age cuts a batch only when a worker waits for one. Under load batches fill up
             // instead, and the cost per event falls: what a flood needs.
@@ -203,6 +226,9 @@ impl Poller {
                     break;
                 }
                 self.hand_on()?;
+                if !self.deferred.is_empty() {
+                    break;
+                }
                 wait = Duration::ZERO;
             }
         }
@@ -210,9 +236,9 @@ impl Poller {
         self.hand_on()
     }
 
-    /// Serves one event; false when there was none.
+    /// Serves one event; false when there was none. Assignments are put aside.
     fn serve(&mut self, wait: Duration) -> Result<bool, Error> {
-        let Poller { queue, taker, .. } = self;
+        let Poller { queue, taker, deferred, .. } = self;
         match queue.poll(wait) {
             None => return Ok(false),
             Some(Event::Message(message)) => taker.take(&message)?,
@@ -222,30 +248,33 @@ impl Poller {
                     taker.progress.ended(number, offset);
                 }
             }
-            Some(Event::Assigned(partitions)) => self.assign(&partitions)?,
+            Some(Event::Assigned(partitions)) => deferred.push_back(Rebalance::Assigned(partitions)),
             Some(Event::Revoked(partitions)) => {
-                // The embedded broker has one member, so nobody can take anything from it.
-                // On real Kafka this is where the gate closes before the partitions go.
-                return Err(Error::Revoked { partitions: partitions.len() });
+                let lost = queue.is_lost();
+                deferred.push_back(Rebalance::Revoked { partitions, lost });
             }
             Some(Event::Failed { code, fatal, at }) => failed(code, fatal, at)?,
         }
         Ok(true)
     }
 
-    /// Sends what is sealed.
+    /// Sends what is sealed, until an assignment wants to be looked at.
     #[inline]
-    fn hand_on(&mut self) -> Result<(), Error> {
+    pub(super) fn hand_on(&mut self) -> Result<(), Error> {
         while let Some(batch) = self.taker.cutter.take() {
-            self.send(batch)?;
+            if !self.send(batch)? {
+                break;
+            }
         }
         Ok(())
     }
 
-    fn send(&mut self, mut batch: RawBatch) -> Result<(), Error> {
+    /// False when the batch was put back because there is an assignment to look at.
+    fn send(&mut self, mut batch: RawBatch) -> Result<bool, Error> {
         let messages = batch.messages.len();
         let mut waited = Duration::ZERO;
         loop {
+            (batch.seq, batch.generation) = (self.next_seq, self.generation);
             match self.out.send_timeout(batch, SEND_WAIT) {
                 Ok(()) => break,
                 Err(SendTimeoutError::Disconnected(_)) => return Err(Error::Downstream { who: "takes batches" }),
@@ -261,12 +290,37 @@ impl Poller {
             }
             // Its message, if it is one, goes into the open batch: at most one a second until the pause.
             self.serve(Duration::ZERO)?;
+            if !self.deferred.is_empty() {
+                self.taker.cutter.untake(batch);
+                return Ok(false);
+            }
         }
+        self.next_seq += 1;
         self.taker.progress.sent(messages);
         if self.paused {
             self.pause(false)?;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Sends all that is sealed while partitions wait to be given away: serves nothing. False when
+    /// the time is up.
+    pub(super) fn hand_on_until(&mut self, deadline: Instant) -> Result<bool, Error> {
+        while let Some(mut batch) = self.taker.cutter.take() {
+            let messages = batch.messages.len();
+            (batch.seq, batch.generation) = (self.next_seq, self.generation);
+            match self.out.send_deadline(batch, deadline) {
+                Ok(()) => {}
+                Err(SendTimeoutError::Disconnected(_)) => return Err(Error::Downstream { who: "takes batches" }),
+                Err(SendTimeoutError::Timeout(back)) => {
+                    self.taker.cutter.untake(back);
+                    return Ok(false);
+                }
+            }
+            self.next_seq += 1;
+            self.taker.progress.sent(messages);
+        }
+        Ok(true)
     }
 
     fn pause(&mut self, on: bool) -> Result<(), Error> {
@@ -282,8 +336,18 @@ impl Poller {
         Ok(())
     }
 
-    /// Takes partitions over: from the committed offset, or where the source says.
-    fn assign(&mut self, partitions: &[(String, i32)]) -> Result<(), Error> {
+    fn rebalance(&mut self, rebalance: Rebalance) -> Result<(), Error> {
+        match (rebalance, self.steering.is_some()) {
+            (Rebalance::Assigned(partitions), false) => self.assign_committed(&partitions),
+            (Rebalance::Assigned(partitions), true) => self.assigned(&partitions),
+            // The embedded broker has one member, so nobody can take anything from it.
+            (Rebalance::Revoked { partitions, .. }, false) => Err(Error::Revoked { partitions: partitions.len() }),
+            (Rebalance::Revoked { partitions, lost }, true) => self.revoked(&partitions, lost),
+        }
+    }
+
+    /// Takes partitions over without steering: from the committed offset, or where the source says.
+    fn assign_committed(&mut self, partitions: &[(String, i32)]) -> Result<(), Error> {
         let consumer = self.queue.consumer();
         let wrong = |error| Error::from_kafka("assigning partitions", error);
         let mut list = TopicPartitionList::with_capacity(partitions.len());
@@ -310,6 +374,9 @@ impl Poller {
             if let Some(expected) = taker.expected.get_mut(number as usize) {
                 *expected = known;
             }
+            if let Some(reading) = taker.reading.get_mut(number as usize) {
+                *reading = true;
+            }
             taker.progress.starts_at(number, known.unwrap_or(0));
             list.add_partition_offset(topic, partition, offset).map_err(wrong)?;
         }
@@ -318,62 +385,6 @@ impl Poller {
         done.map_err(wrong)?;
         self.taker.progress.set_assigned();
         tracing::info!(partitions = list.count(), "assigned");
-        Ok(())
-    }
-}
-
-impl Taker {
-    #[inline]
-    fn take(&mut self, message: &Fetched<'_>) -> Result<(), Error> {
-        let index = match self.last_topic {
-            Some((id, index)) if id == message.topic_id() => Some(index),
-            _ => self.topics.index(message.topic_name()),
-        };
-        let number = index.and_then(|index| self.topics.number(index, message.partition()));
-        let (Some(index), Some(number)) = (index, number) else {
-            return Err(Error::TopicTable { topic: message.topic_name().to_owned(), problem: "read without being assigned" });
-        };
-        self.last_topic = Some((message.topic_id(), index));
-        let offset = message.offset();
-        self.check_gap(message, number)?;
-        let Some(topic) = self.topics.topics().get(index) else { return Ok(()) };
-        let credit = self.credit.get(index).and_then(Option::as_ref);
-        // Headers are parsed on demand, so they are looked at only where somebody needs them.
-        let header_bytes = if topic.headers || credit.is_some() { message.header_bytes() } else { 0 };
-        let (payload, key) = (message.payload(), message.key());
-        let incoming = Incoming {
-            payload,
-            key,
-            partition: number,
-            offset,
-            timestamp_us: message.timestamp_ms().map_or(i64::MIN, |millis| millis.saturating_mul(1000)),
-            header_bytes: if topic.headers { header_bytes } else { 0 },
-        };
-        let added = self.cutter.add(topic.source, &incoming, |batch| {
-            message.headers(|name, value| batch.push_header(name, value));
-        });
-        if !added {
-            return Err(Error::TopicTable { topic: topic.name.clone(), problem: "of no known source, or its record exceeds 4 GiB" });
-        }
-        let key_len = key.map_or(0, <[u8]>::len);
-        if let Some(credit) = credit {
-            credit.give(message.partition(), cost(key_len, payload.len(), header_bytes));
-        }
-        self.progress.read(number, offset, payload.len() + key_len);
-        Ok(())
-    }
-
-    #[inline]
-    fn check_gap(&mut self, message: &Fetched<'_>, number: u16) -> Result<(), Error> {
-        let Some(slot) = self.expected.get_mut(number as usize) else { return Ok(()) };
-        let found = message.offset();
-        if let Some(expected) = *slot
-            && found != expected
-            && (self.gaps == Gaps::Forbidden || found < expected)
-        {
-            return Err(Error::Gap { topic: message.topic_name().to_owned(), partition: message.partition(), expected, found });
-        }
-        *slot = Some(found + 1);
         Ok(())
     }
 }

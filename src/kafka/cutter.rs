@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 
 use crate::ingest::batch::{ARENA_PADDING, RawBatch};
+use crate::ingest::control::Control;
 
 /// An arena that grew beyond this multiple of the byte limit (one huge message)
 /// is not kept: recycled, it would hold its memory for ever.
@@ -44,7 +45,6 @@ pub(super) struct Cutter {
     cut: Cut,
     open: Vec<Option<Open>>,
     sealed: VecDeque<RawBatch>,
-    next_seq: u64,
     arenas: Receiver<Vec<u8>>,
 }
 
@@ -52,7 +52,7 @@ impl Cutter {
     /// A cutter for `sources` sources, which takes used arenas from `arenas`.
     pub fn new(cut: Cut, sources: usize, arenas: Receiver<Vec<u8>>) -> Cutter {
         let open = (0..sources).map(|_| None).collect();
-        Cutter { cut, open, sealed: VecDeque::new(), next_seq: 0, arenas }
+        Cutter { cut, open, sealed: VecDeque::new(), arenas }
     }
 
     /// Copies a message in; `add_headers` may add its headers to the batch.
@@ -113,19 +113,35 @@ impl Cutter {
         self.open.iter().flatten().map(due).min()
     }
 
-    /// The oldest complete batch.
+    /// The oldest complete batch. Its number is given when it is handed on: what is forgotten leaves no gap.
     pub fn take(&mut self) -> Option<RawBatch> {
         self.sealed.pop_front()
     }
 
-    /// Numbers the batch: the order of cutting is the order of deciding.
     fn seal(&mut self, source: usize) {
         if let Some(Open { mut batch, .. }) = self.open.get_mut(source).and_then(Option::take) {
-            batch.seq = self.next_seq;
-            self.next_seq += 1;
             batch.seal();
             self.sealed.push_back(batch);
         }
+    }
+
+    /// Seals everything, and puts a control behind it.
+    pub fn add_control(&mut self, control: Control) {
+        self.cut_all();
+        let mut batch = RawBatch::new(0, 0, Vec::new());
+        batch.control = Some(control);
+        self.sealed.push_back(batch);
+    }
+
+    /// Forgets all messages that were not taken yet; controls stay.
+    pub fn forget_messages(&mut self) {
+        self.open.iter_mut().for_each(|open| *open = None);
+        self.sealed.retain(|batch| batch.control.is_some());
+    }
+
+    /// Gives back what was taken last and could not be handed on.
+    pub fn untake(&mut self, batch: RawBatch) {
+        self.sealed.push_front(batch);
     }
 }
 
@@ -153,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn cuts_by_rows_and_numbers_over_sources() {
+    fn cuts_by_rows() {
         let (mut cutter, _give) = cutter(1 << 20, 2);
         add(&mut cutter, 1, 0, b"a");
         add(&mut cutter, 0, 0, b"b");
         add(&mut cutter, 0, 1, b"c");
         add(&mut cutter, 1, 1, b"d");
         let (first, second) = (cutter.take().unwrap(), cutter.take().unwrap());
-        assert_eq!((first.seq, first.source, second.seq, second.source), (0, 0, 1, 1));
+        assert_eq!((first.source, second.source), (0, 1));
         assert_eq!(first.messages.len(), 2);
         assert_eq!(&first.arena[first.messages[1].range()], b"c");
         assert_eq!(first.arena.len(), 4 + ARENA_PADDING);

@@ -7,6 +7,8 @@
 //! | `events` | librdkafka's consumer queue as plain Rust values |
 //! | `cutter` | copies messages into the open batches and decides when one is complete |
 //! | `consumer` | the poll thread: events in, sealed batches out, backpressure |
+//! | `taker` | what is done with one record |
+//! | `steering`, `steered` | partitions that come and go: who decides, and how the poll thread obeys |
 //! | `progress` | what the poll thread has done so far, for other threads to read |
 //! | `commit` | committing the offsets of completed batches |
 //! | `output` | the encoded records of one batch, as they travel to the producer thread |
@@ -48,6 +50,9 @@ mod reader;
 mod reports;
 mod restore;
 mod settings;
+mod steered;
+mod steering;
+mod taker;
 mod topics;
 mod transact;
 
@@ -66,5 +71,6 @@ pub use progress::Progress;
 pub use reader::{Record, TopicReader};
 pub use restore::{ReadToEnd, read_to_end, watermarks};
 pub use settings::{EMBEDDED_MESSAGE_BYTES_MAX, Settings, is_secret};
+pub use steering::{Command, Steering};
 pub use topics::{SourceTopic, SourceTopics, Start, discover};
 pub use transact::{Delivery, Membership, Transactor, TxnError};

@@ -162,6 +162,7 @@ pub fn drive(spec: DriveSpec, live: Arc<Live>, stop: Arc<AtomicBool>) -> Result<
             gaps: Gaps::Forbidden,
             credit: Some((credit.clone(), 0)),
             stop: consumer_stop.clone(),
+            steering: None,
         },
         batches,
         arenas,

@@ -1,0 +1,136 @@
+//! The poll thread under steering: partitions that the group gives are read only when
+//! the owner is ready for them, and go only when nothing of them is in flight.
+
+use std::time::{Duration, Instant};
+
+use super::consumer::Poller;
+use super::error::Error;
+use super::member::{assign, unassign};
+use super::steering::Command;
+use super::topics::Start;
+
+/// How long what was read before a revocation may take to be handed on. What is not is read
+/// again by the next owner. Far below the time after which the group gives up on a member.
+const HAND_ON_WAIT: Duration = Duration::from_secs(15);
+
+impl Poller {
+    /// The group gave partitions: the owner prepares them.
+    pub(super) fn assigned(&mut self, partitions: &[(String, i32)]) -> Result<(), Error> {
+        let mut given = Vec::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            match self.taker.topics.number_of(topic, *partition) {
+                Some(number) => given.push(number),
+                None => {
+                    if let Some(steering) = &mut self.steering {
+                        steering.unknown(topic, *partition);
+                    }
+                }
+            }
+        }
+        for number in &given {
+            set(&mut self.owned, *number, true);
+        }
+        // An answer is due at once; reading begins later.
+        assign(self.queue.consumer(), &[])?;
+        self.taker.progress.set_assigned();
+        tracing::info!(partitions = given.len(), "given by the group");
+        if let Some(steering) = &mut self.steering {
+            steering.assigned(&given);
+        }
+        Ok(())
+    }
+
+    /// The group takes partitions.
+    pub(super) fn revoked(&mut self, partitions: &[(String, i32)], lost: bool) -> Result<(), Error> {
+        let numbers: Vec<u16> = partitions.iter().filter_map(|(topic, partition)| self.taker.topics.number_of(topic, *partition)).collect();
+        tracing::info!(partitions = numbers.len(), lost, "taken by the group");
+        let began = Instant::now();
+        let control = self.steering.as_mut().and_then(|steering| steering.revoking(&numbers, lost));
+        let mut handed_on = false;
+        if let Some(control) = control {
+            self.taker.cutter.add_control(control);
+            handed_on = self.hand_on_until(began + HAND_ON_WAIT)?;
+        }
+        if let Some(steering) = &mut self.steering {
+            steering.settle(&numbers, handed_on);
+        }
+        if !handed_on {
+            self.taker.cutter.forget_messages();
+        }
+        for number in &numbers {
+            set(&mut self.owned, *number, false);
+        }
+        self.stop_reading(|number| numbers.contains(&number))?;
+        tracing::info!(partitions = numbers.len(), handed_on, waited = ?began.elapsed(), "given back");
+        Ok(())
+    }
+
+    /// Does what the owner wants.
+    pub(super) fn obey(&mut self) -> Result<(), Error> {
+        while let Some(command) = self.steering.as_mut().and_then(|steering| steering.next()) {
+            match command {
+                Command::Start(partitions) => self.start(&partitions)?,
+                Command::Through(control) => self.taker.cutter.add_control(control),
+                Command::Rewind { generation, then } => {
+                    self.taker.cutter.forget_messages();
+                    self.stop_reading(|_| true)?;
+                    self.generation = generation;
+                    self.taker.cutter.add_control(then);
+                }
+            }
+            self.hand_on()?;
+            if !self.deferred.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, partitions: &[(u16, i64)]) -> Result<(), Error> {
+        let mut list = Vec::with_capacity(partitions.len());
+        let table = self.taker.topics.partitions().clone();
+        for (number, offset) in partitions {
+            let at = *number as usize;
+            if !get(&self.owned, *number) || get(&self.taker.reading, *number) {
+                continue;
+            }
+            set(&mut self.taker.reading, *number, true);
+            if let Some(expected) = self.taker.expected.get_mut(at) {
+                *expected = Some(*offset);
+            }
+            self.taker.progress.starts_at(*number, *offset);
+            let (topic, partition) = table.name(*number);
+            list.push((topic, partition, Start::Offset(*offset)));
+        }
+        self.taker.last_topic = None;
+        if !list.is_empty() {
+            assign(self.queue.consumer(), &list)?;
+            tracing::info!(partitions = list.len(), "reading");
+        }
+        Ok(())
+    }
+
+    fn stop_reading(&mut self, which: impl Fn(u16) -> bool) -> Result<(), Error> {
+        let table = self.taker.topics.partitions().clone();
+        let mut list = Vec::new();
+        for (at, reading) in self.taker.reading.iter_mut().enumerate() {
+            let Ok(number) = u16::try_from(at) else { break };
+            if which(number) && std::mem::take(reading) {
+                list.push(table.name(number));
+            }
+        }
+        self.taker.last_topic = None;
+        // Also an empty list is an answer, where one is due.
+        unassign(self.queue.consumer(), &list)
+    }
+}
+
+fn get(flags: &[bool], number: u16) -> bool {
+    flags.get(number as usize).copied().unwrap_or(false)
+}
+
+fn set(flags: &mut [bool], number: u16, on: bool) {
+    if let Some(flag) = flags.get_mut(number as usize) {
+        *flag = on;
+    }
+}
