@@ -18,6 +18,17 @@ pub enum Fault {
     Programmer,
 }
 
+/// Why no broker lets us in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// None can be reached.
+    Down,
+    /// Name or password are wrong.
+    Login,
+    /// Encryption could not be agreed on.
+    Tls,
+}
+
 /// A Kafka error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -45,6 +56,24 @@ pub enum Error {
         /// What was being done.
         action: &'static str,
         /// librdkafka's text.
+        reason: String,
+    },
+    /// A broker answered with a code, and said more than its code.
+    #[error("{action} failed: {reason}")]
+    Answered {
+        /// What was being done.
+        action: &'static str,
+        /// librdkafka's code.
+        code: Code,
+        /// The broker's words.
+        reason: String,
+    },
+    /// No broker lets us in.
+    #[error("cannot reach the brokers: {reason}")]
+    Unreachable {
+        /// What kind of reason.
+        kind: Refusal,
+        /// librdkafka's words.
         reason: String,
     },
     /// The topic is not there.
@@ -183,12 +212,13 @@ impl Error {
         match self {
             Error::Property { .. }
             | Error::Refused { .. }
+            | Error::Unreachable { .. }
             | Error::NoSuchTopic { .. }
             | Error::TooManyPartitions
             | Error::Revoked { .. }
             | Error::TimedOut { .. }
             | Error::Stopped { .. } => Fault::Environment,
-            Error::Failed { code, .. } | Error::Undelivered { code, .. } | Error::Unfed { code, .. } => fault_of(*code),
+            Error::Failed { code, .. } | Error::Answered { code, .. } | Error::Undelivered { code, .. } | Error::Unfed { code, .. } => fault_of(*code),
             Error::Gap { .. } | Error::Trimmed { .. } => Fault::Broker,
             Error::TopicTable { .. }
             | Error::NoCredit { .. }
@@ -203,7 +233,8 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Error::Failed { code, fatal, .. } => !fatal && is_passing(*code),
-            Error::TimedOut { .. } => true,
+            Error::Answered { code, .. } => is_passing(*code),
+            Error::TimedOut { .. } | Error::Unreachable { kind: Refusal::Down, .. } => true,
             _ => false,
         }
     }

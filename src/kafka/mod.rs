@@ -22,6 +22,8 @@
 //! | `partitioner` | key → partition, as every other Kafka client does it |
 //! | `feeder` | produces generated events quickly, for `demo` and `load` |
 //! | `reader` | reads topics from offset 0, for `demo`, audits and tests |
+//! | `admin`, `admin/` | what a cluster says about itself and its topics; making topics |
+//! | `group` | consumer groups, seen from outside: members, assignments, committed offsets |
 //! | `embedded` | the in-process broker |
 //! | `error` | whose fault, and is it worth trying again |
 //!
@@ -32,6 +34,7 @@
 //! a callback, which is where the rebalance gate belongs.
 
 mod acks;
+mod admin;
 mod commit;
 mod consumer;
 mod credit;
@@ -40,6 +43,7 @@ mod embedded;
 mod error;
 mod events;
 mod feeder;
+mod group;
 mod log;
 mod member;
 mod output;
@@ -56,13 +60,15 @@ mod taker;
 mod topics;
 mod transact;
 
+pub use admin::{Admin, At, Cluster, ConfigValue, NewTopic, Topic, TopicId, has_patterns, source_topics};
 pub use commit::Committer;
 pub use consumer::{Consumer, ConsumerSpec, Gaps, PAUSE_AFTER, SEND_WAIT};
 pub use credit::{CREDIT_BYTES, CREDIT_WAIT_MAX, Credit, CreditReader, CreditTopic, CreditWriter, RECORD_OVERHEAD, cost};
 pub use cutter::Cut;
 pub use embedded::{EmbeddedBroker, Request};
-pub use error::{Error, Fault};
+pub use error::{Error, Fault, Refusal};
 pub use feeder::{Fed, Feeder};
+pub use group::{Group, GroupMember, GroupState};
 pub use member::{Member, MemberEvent, Part};
 pub use output::{OutHeader, OutRecord, OutputBatch};
 pub use partitioner::{murmur2, partition_of};

@@ -116,6 +116,13 @@ impl Settings {
         settings
     }
 
+    /// A client that only asks about the cluster and makes topics.
+    pub fn admin(bootstrap: &str) -> Settings {
+        let mut settings = Settings::new(bootstrap);
+        settings.set("allow.auto.create.topics", "false", "asking about a topic must not create it");
+        settings
+    }
+
     /// A reader of whole topics: assigned by hand, never committing.
     pub fn reader(bootstrap: &str) -> Settings {
         let group = format!("catchment-reader-{}", std::process::id());
@@ -211,6 +218,7 @@ mod tests {
             Settings::producer("localhost:1").embedded(),
             Settings::feeder("localhost:1"),
             Settings::reader("localhost:1").embedded(),
+            Settings::admin("localhost:1"),
         ] {
             settings.client_config().create_native_config().unwrap();
         }
