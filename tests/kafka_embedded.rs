@@ -45,7 +45,7 @@ impl Stage {
             .unwrap()
             .into_iter()
             .zip(0..)
-            .map(|((name, partitions), source)| SourceTopic { name, partitions, source, headers: false, start: Start::Offset(0) })
+            .map(|((name, partitions), source)| SourceTopic { name, partitions, source, headers: false, start: Start::Offset(0), identity: None })
             .collect();
         let topics = Arc::new(SourceTopics::new(sources).unwrap());
         Stage { broker, credit, topics, stop: Arc::new(AtomicBool::new(false)), properties: BTreeMap::new() }
@@ -53,6 +53,7 @@ impl Stage {
 
     pub(crate) fn consumer(&self, cut: Cut, out: Sender<RawBatch>, arenas: Receiver<Vec<u8>>) -> Consumer {
         let spec = ConsumerSpec {
+            steering: None,
             settings: Settings::consumer(self.broker.bootstrap(), "catchment").embedded(),
             topics: Arc::clone(&self.topics),
             cut,

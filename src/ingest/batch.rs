@@ -4,6 +4,7 @@
 //! that says what became of it. Nothing downstream keeps a second account.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::control::Control;
 use super::offsets::Offsets;
@@ -158,6 +159,8 @@ impl RawBatch {
 #[derive(Debug, Default, Clone)]
 pub struct Partitions {
     names: Vec<(String, i32)>,
+    /// What stands for the topic in incident ids, where it is not its name.
+    identities: Vec<Option<Arc<str>>>,
 }
 
 impl Partitions {
@@ -177,6 +180,21 @@ impl Partitions {
         let at = u16::try_from(self.names.len()).ok()?;
         self.names.push((topic.to_owned(), 0));
         Some(at)
+    }
+
+    /// Gives the topic of a partition an identity of its own for incident ids.
+    pub fn identify(&mut self, number: u16, identity: &str) {
+        let at = number as usize;
+        if self.identities.len() <= at {
+            self.identities.resize(at + 1, None);
+        }
+        self.identities[at] = Some(identity.into());
+    }
+
+    /// What stands for the topic in incident ids: Kafka's topic id where there is one (a topic
+    /// that is deleted and made again yields other incidents), else its name.
+    pub fn identity(&self, number: u16) -> &str {
+        self.identities.get(number as usize).and_then(Option::as_deref).unwrap_or_else(|| self.name(number).0)
     }
 
     /// Topic and Kafka partition of a dense number.

@@ -69,6 +69,11 @@ impl Pool {
         self.batches = None;
     }
 
+    /// The turnstile, which holds the indexes.
+    pub fn turnstile(&self) -> Arc<Turnstile> {
+        self.turnstile.clone()
+    }
+
     /// Sizes and horizons of the indexes.
     pub fn index_stats(&self) -> Vec<(u16, super::decide::Stats)> {
         self.turnstile.stats()

@@ -445,8 +445,8 @@ fn id_of(ids: &mut HashMap<Box<str>, Vec<Option<IdPrefix>>>, shared: &Shared, te
         ids.insert(tenant.into(), Vec::new());
     }
     let make = || {
-        let (topic, partition) = shared.partitions.name(origin.partition);
-        IdPrefix::new(tenant, &shared.plan.name, &shared.cluster, topic, partition)
+        let (_, partition) = shared.partitions.name(origin.partition);
+        IdPrefix::new(tenant, &shared.plan.name, &shared.cluster, shared.partitions.identity(origin.partition), partition)
     };
     let Some(prefixes) = ids.get_mut(tenant) else { return make().id(origin.offset, origin.element) };
     let number = origin.partition as usize;

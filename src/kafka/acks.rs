@@ -104,7 +104,7 @@ impl ProducerContext for AckContext {
 }
 
 /// Microseconds since the epoch.
-pub(super) fn now_us() -> i64 {
+pub fn now_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

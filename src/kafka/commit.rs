@@ -11,6 +11,7 @@ use crate::ingest::offsets::Offsets;
 
 use super::error::Error;
 use super::log::Logging;
+use super::transact::Membership;
 
 /// Attempts of one commit: a coordinator that moves is found again within a few.
 const ATTEMPTS: u32 = 5;
@@ -29,6 +30,11 @@ pub struct Committer {
 impl Committer {
     pub(super) fn new(consumer: Arc<BaseConsumer<Logging>>, partitions: Arc<Partitions>) -> Committer {
         Committer { consumer, partitions }
+    }
+
+    /// The member itself.
+    pub(super) fn membership(&self) -> Membership {
+        Membership(Arc::clone(&self.consumer))
     }
 
     /// Commits the ends of these intervals and waits for the broker's answer.

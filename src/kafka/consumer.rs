@@ -35,6 +35,7 @@ use super::settings::Settings;
 use super::steering::Steering;
 use super::taker::Taker;
 use super::topics::SourceTopics;
+use super::transact::Membership;
 
 /// How long one wait for a full channel may last before the consumer polls
 /// again: far below `max.poll.interval.ms` (5 minutes) and any session timeout.
@@ -151,6 +152,11 @@ impl Consumer {
             .spawn(move || poller.run())
             .map_err(|_| Error::Thread { name: "poll", problem: "could not be started" })?;
         Ok(Consumer { thread, committer, progress })
+    }
+
+    /// For transactions that move this member's offsets.
+    pub fn membership(&self) -> Membership {
+        self.committer.membership()
     }
 
     /// Commits for this group member; give it to the producer thread.

@@ -60,6 +60,7 @@ mod taker;
 mod topics;
 mod transact;
 
+pub use acks::now_us;
 pub use admin::{Admin, At, Cluster, ConfigValue, NewTopic, Topic, TopicId, has_patterns, source_topics};
 pub use commit::Committer;
 pub use consumer::{Consumer, ConsumerSpec, Gaps, PAUSE_AFTER, SEND_WAIT};

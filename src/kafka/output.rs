@@ -11,6 +11,8 @@ pub struct OutRecord {
     pub topic: u16,
     /// The key; an empty range = no key (partitions then take turns).
     pub key: Range<u32>,
+    /// The Kafka partition; `None`: that of the key.
+    pub partition: Option<i32>,
     /// The value.
     pub value: Range<u32>,
     /// Index range in [`OutputBatch::headers`].
@@ -67,8 +69,15 @@ impl OutputBatch {
         let key = self.append(key);
         let value = self.append(value);
         let headers = self.headers.len() as u32;
-        self.records.push(OutRecord { topic, key, value, headers: headers..headers, timestamp_ms, origin_us });
+        self.records.push(OutRecord { topic, key, partition: None, value, headers: headers..headers, timestamp_ms, origin_us });
         true
+    }
+
+    /// Gives the record pushed last a partition of its own.
+    pub fn set_partition(&mut self, partition: i32) {
+        if let Some(record) = self.records.last_mut() {
+            record.partition = Some(partition);
+        }
     }
 
     /// Adds a header to the record pushed last.

@@ -260,7 +260,9 @@ impl Worker {
         let key = batch.slice(&record.key).ok_or_else(bad)?;
         let value = batch.slice(&record.value).ok_or_else(bad)?;
         let headers = batch.headers_of(record).ok_or_else(bad)?;
-        let partition = if key.is_empty() {
+        let partition = if let Some(partition) = record.partition {
+            partition
+        } else if key.is_empty() {
             target.turn = (target.turn + 1) % target.topic.partitions;
             target.turn
         } else {

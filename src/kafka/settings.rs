@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
@@ -97,15 +98,28 @@ impl Settings {
         settings
     }
 
-    /// The transactional producer `id` of results on real Kafka.
-    pub fn transactional(bootstrap: &str, id: &str) -> Settings {
+    /// The transactional producer `id` of results on real Kafka, whose transactions live `timeout` at most.
+    pub fn transactional(bootstrap: &str, id: &str, timeout: Duration) -> Settings {
         let mut settings = Settings::producer(bootstrap);
         settings.set("transactional.id", id, "a second producer of this id fences the first");
-        settings.set("transaction.timeout.ms", "10000", "how long the partitions of a dead member stay locked");
-        settings.set("message.timeout.ms", "10000", "a record that is not stored within its transaction's life never will be");
+        let millis = timeout.as_millis().to_string();
+        settings.set("transaction.timeout.ms", &millis, "how long the partitions of a dead member stay locked");
+        settings.set("message.timeout.ms", &millis, "a record that is not stored within its transaction's life never will be");
         settings.set("retry.backoff.ms", "10", "the first transaction after another is refused for some milliseconds");
-        settings.set("delivery.report.only.error", "true", "the commit waits for all of them; only failures tell something");
-        settings
+        settings.only_failures()
+    }
+
+    /// A producer that flushes instead of counting acks.
+    pub fn only_failures(mut self) -> Settings {
+        self.set("delivery.report.only.error", "true", "the flush waits for all of them; only failures tell something");
+        self
+    }
+
+    /// Largest record, which is also the largest message set: what the topics take.
+    pub fn message_bytes(mut self, bytes: usize) -> Settings {
+        // librdkafka knows no limit below 1,000 bytes.
+        self.set("message.max.bytes", &bytes.max(1000).to_string(), "the smallest `max.message.bytes` of the topics that are written");
+        self
     }
 
     /// The producer of generated events on the embedded broker: throughput before latency.

@@ -51,6 +51,8 @@ pub struct SourceTopic {
     pub headers: bool,
     /// Where to begin without a committed offset.
     pub start: Start,
+    /// What stands for the topic in incident ids: Kafka's id of it; `None`: its name.
+    pub identity: Option<String>,
 }
 
 /// The topics of a consumer. Immutable; cheap to clone behind an `Arc`.
@@ -80,7 +82,10 @@ impl SourceTopics {
             }
             first.push(u16::try_from(partitions.len()).map_err(|_| Error::TooManyPartitions)?);
             for partition in 0..topic.partitions {
-                partitions.number(&topic.name, partition).ok_or(Error::TooManyPartitions)?;
+                let number = partitions.number(&topic.name, partition).ok_or(Error::TooManyPartitions)?;
+                if let Some(identity) = &topic.identity {
+                    partitions.identify(number, identity);
+                }
             }
         }
         Ok(SourceTopics { topics, first, partitions: Arc::new(partitions) })
@@ -154,7 +159,7 @@ mod tests {
     use super::*;
 
     fn topic(name: &str, partitions: i32, source: u16) -> SourceTopic {
-        SourceTopic { name: name.into(), partitions, source, headers: false, start: Start::Offset(0) }
+        SourceTopic { name: name.into(), partitions, source, headers: false, start: Start::Offset(0), identity: None }
     }
 
     #[test]

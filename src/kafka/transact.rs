@@ -19,6 +19,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::acks::AckContext;
 use super::error::{Error, is_passing};
 use super::log::Logging;
+use super::output::OutputBatch;
 use super::partitioner::partition_of;
 use super::producer::OutputTopic;
 use super::reports::ReportQueue;
@@ -121,7 +122,8 @@ pub struct Transactor {
 }
 
 struct Target {
-    topic: OutputTopic,
+    name: Arc<str>,
+    partitions: i32,
     turn: i32,
 }
 
@@ -130,6 +132,27 @@ struct Target {
 pub struct Membership(pub(super) Arc<BaseConsumer<Logging>>);
 
 impl Membership {
+    /// As `Member::committed`.
+    ///
+    /// # Errors
+    /// What the broker answered, or that it did not in time.
+    pub fn committed(&self, parts: &[(&str, i32)], timeout: Duration) -> Result<Vec<Option<i64>>, Error> {
+        super::member::committed(&self.0, parts, timeout)
+    }
+
+    /// Commits positions outside of any transaction: for a start that was chosen and must not change.
+    ///
+    /// # Errors
+    /// What the broker answered.
+    pub fn commit(&self, offsets: &[(&str, i32, i64)]) -> Result<(), Error> {
+        let wrong = |error| Error::from_kafka("committing the first offsets", error);
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (topic, partition, next) in offsets {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*next)).map_err(wrong)?;
+        }
+        self.0.commit(&list, CommitMode::Sync).map_err(wrong)
+    }
+
     /// Who we are in the group right now; must be read immediately before it is used.
     fn metadata(&self) -> Option<ConsumerGroupMetadata> {
         self.0.group_metadata()
@@ -148,7 +171,7 @@ impl Transactor {
         let producer: BaseProducer<AckContext> =
             settings.client_config().create_with_context(AckContext).map_err(|error| TxnError::Refused(Error::from_kafka(action, error)))?;
         let reports = ReportQueue::new(Arc::new(producer)).map_err(TxnError::Fatal)?;
-        let topics = topics.into_iter().map(|topic| Target { topic, turn: 0 }).collect();
+        let topics = topics.into_iter().map(|topic| Target { name: topic.name.into(), partitions: topic.partitions, turn: 0 }).collect();
         let mut transactor = Transactor { reports, topics, delivery, open: false, since_served: 0, failed: None, later: None };
         if delivery == Delivery::ExactlyOnce {
             let native = transactor.native();
@@ -193,7 +216,8 @@ impl Transactor {
     ) -> Result<(), TxnError> {
         let unknown = || Error::TopicTable { topic: format!("number {topic}"), problem: "not declared for the producer" };
         let target = self.topics.get_mut(topic as usize).ok_or_else(|| TxnError::Abort(unknown()))?;
-        let partitions = target.topic.partitions.max(1);
+        let name = Arc::clone(&target.name);
+        let partitions = target.partitions.max(1);
         let partition = match partition {
             Some(partition) => partition,
             None if key.is_empty() => {
@@ -202,7 +226,6 @@ impl Transactor {
             }
             None => partition_of(key, partitions),
         };
-        let name = target.topic.name.clone();
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&name, 0).partition(partition).payload(value);
         record.key = (!key.is_empty()).then_some(key);
         record.timestamp = (timestamp_ms > 0).then_some(timestamp_ms);
@@ -231,6 +254,18 @@ impl Transactor {
             self.serve(Duration::ZERO)?;
         }
         Ok(())
+    }
+
+    /// Adds a record of a batch, by its number.
+    ///
+    /// # Errors
+    /// As [`Transactor::produce`]; a range outside the batch's bytes.
+    pub fn produce_from(&mut self, batch: &OutputBatch, number: usize) -> Result<(), TxnError> {
+        let bad = || TxnError::Abort(Error::BadRange { seq: batch.seq, record: number });
+        let record = batch.records.get(number).ok_or_else(bad)?;
+        let (key, value) = (batch.slice(&record.key).ok_or_else(bad)?, batch.slice(&record.value).ok_or_else(bad)?);
+        let headers = batch.headers_of(record).ok_or_else(bad)?;
+        self.produce(record.topic, record.partition, key, value, &headers, record.timestamp_ms)
     }
 
     /// Adds the positions of the input: topic, partition, next offset to read. Checked by the

@@ -130,6 +130,7 @@ pub fn drive(spec: DriveSpec, live: Arc<Live>, stop: Arc<AtomicBool>) -> Result<
         source: *source,
         headers: plan.reads_headers,
         start: Start::Offset(0),
+        identity: None,
     });
     let topics = Arc::new(SourceTopics::new(topics.collect())?);
     let shared = Arc::new(Shared {

@@ -1,5 +1,10 @@
 //! Wires rooms into a running member of a pipeline's fleet.
 
+pub mod failpoint;
+pub mod health;
+pub mod lock;
 pub mod names;
+pub mod signals;
+pub mod supervise;
 
 pub use names::Names;
