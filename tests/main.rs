@@ -33,6 +33,7 @@ mod load_generator;
 mod one_batch;
 mod panther;
 mod poison;
+mod real;
 mod record_attributes;
 mod replay_golden;
 mod replay_run;
