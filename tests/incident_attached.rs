@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use catchment::incident::fold::{Fact, SAMPLES_MAX, Sample, State, fold};
+use catchment::incident::state::{Attachment, Change, SAMPLES_MAX, Sample, State};
 use proptest::prelude::*;
 
 /// An attached event: when, topic, partition, offset, element; and by which rule.
@@ -15,16 +15,28 @@ fn sample(event: &Event) -> Sample {
 }
 
 /// The facts of a transaction: one per rule.
-fn facts(events: &[Event]) -> Vec<Fact> {
+fn facts(events: &[Event]) -> Vec<Change> {
     let rules: BTreeSet<u8> = events.iter().map(|event| event.5).collect();
     let of_rule = |rule: u8| {
         let own: Vec<&Event> = events.iter().filter(|event| event.5 == rule).collect();
         let mut samples: Vec<Sample> = own.iter().map(|event| sample(event)).collect::<BTreeSet<_>>().into_iter().collect();
         samples.drain(..samples.len().saturating_sub(SAMPLES_MAX));
         let times = || own.iter().map(|event| event.0);
-        Fact::Attached { rule: Arc::from(format!("r{rule}")), count: own.len() as u64, first: times().min().unwrap(), last: times().max().unwrap(), samples }
+        Change::Attached(Attachment {
+            rule: Arc::from(format!("r{rule}")),
+            count: own.len() as u64,
+            first: times().min().unwrap(),
+            last: times().max().unwrap(),
+            samples,
+        })
     };
     rules.into_iter().map(of_rule).collect()
+}
+
+fn folded(changes: &[Change]) -> State {
+    let mut state = State::default();
+    assert!(changes.iter().all(|change| state.apply(change)));
+    state
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -34,8 +46,8 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #[test]
     fn neither_order_nor_cuts_matter(events in prop::collection::vec(event(), 1..120), cuts in prop::collection::vec(1..20usize, 1..30), turn in any::<prop::sample::Index>()) {
-        let whole = facts(&events).iter().fold(State::default(), fold);
-        let mut cut: Vec<Fact> = Vec::new();
+        let whole = folded(&facts(&events));
+        let mut cut: Vec<Change> = Vec::new();
         let mut rest = &events[..];
         for size in cuts.iter().cycle() {
             let (head, tail) = rest.split_at((*size).min(rest.len()));
@@ -47,7 +59,7 @@ proptest! {
         }
         let place = turn.index(cut.len());
         cut.rotate_left(place);
-        let pieces = cut.iter().fold(State::default(), fold);
+        let pieces = folded(&cut);
         prop_assert_eq!(&whole.attached, &pieces.attached);
         prop_assert_eq!(pieces.version, 1 + cut.len() as u64);
         let mut plain: Vec<Sample> = events.iter().map(sample).collect::<BTreeSet<_>>().into_iter().collect();

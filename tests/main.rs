@@ -26,6 +26,8 @@ mod expr_totality;
 mod folder_bounds;
 mod golden_model;
 mod incident_attached;
+mod incident_fold;
+mod incident_split;
 mod kafka_embedded;
 mod kafka_faults;
 mod ledger;

@@ -20,7 +20,7 @@ fn must_escape(byte: u8) -> bool {
 /// "has a byte less than / equal to" tricks; false positives behind a hit do no harm,
 /// because the caller then looks byte by byte).
 #[inline(always)]
-fn word_must_escape(word: u64) -> bool {
+pub(super) fn word_must_escape(word: u64) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let below_space = word.wrapping_sub(ONES * 0x20) & !word;

@@ -1,16 +1,18 @@
-//! Facts as JSON lines: what ingest writes to the `incidents` topic.
+//! Facts as JSON: what ingest, people and programs write to the `incidents` topic.
 //!
 //! `{"fact":"created","fact_id":…,"incident":{…}}`, `{"fact":"attached","fact_id":…,"id":…,…}`,
-//! `{"fact":"linked","fact_id":…,"id":…,"other":…,"rule":…}`. A fact's id is derived from what
-//! it says, so that a repeated fact is known as one.
+//! `{"fact":"linked","fact_id":…,"id":…,"other":…,"rule":…}`; and from people `set`, `close` and
+//! `reopen`. The id of a fact of ingest is derived from what it says, so that a repeated fact is
+//! known as one. `fact` reads them back.
 
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::encode::{push_integer, push_string};
-use super::fold::{Fact, push_samples};
-use super::id::IncidentId;
+use super::fact::{Fact, What};
+use super::id::{FactId, IncidentId};
+use super::state::{Attachment, push_samples};
 use super::time_text::TimeText;
 
 const KEY: [u8; 16] = *b"catchment fact 1";
@@ -23,49 +25,97 @@ pub fn push_created_head(out: &mut Vec<u8>, id: IncidentId) {
     out.extend_from_slice(b"\",\"incident\":");
 }
 
-/// Appends a fact about the incident `id`, as one JSON object.
-pub fn push_fact(out: &mut Vec<u8>, id: IncidentId, fact: &Fact, times: &mut TimeText) {
-    match fact {
-        Fact::Attached { rule, count, first, last, samples } => {
-            let mut hasher = SipHasher13::new_with_key(&KEY);
-            hasher.write(b"attached");
-            hasher.write(&id.0.to_le_bytes());
-            hasher.write(rule.as_bytes());
-            for sample in samples {
-                hasher.write(sample.topic.as_bytes());
-                hasher.write(&sample.partition.to_le_bytes());
-                hasher.write(&sample.offset.to_le_bytes());
-                hasher.write(&sample.element.to_le_bytes());
-            }
-            push_head(out, "attached", IncidentId(hasher.finish128().as_u128()), id);
-            out.extend_from_slice(b",\"rule\":");
-            push_string(out, rule);
-            out.extend_from_slice(b",\"count\":");
-            push_integer(out, *count as i64);
-            out.extend_from_slice(b",\"first\":");
-            times.push(out, *first);
-            out.extend_from_slice(b",\"last\":");
-            times.push(out, *last);
-            out.extend_from_slice(b",\"samples\":");
-            push_samples(out, samples, times);
-        }
-        Fact::Linked { rule, other } => {
-            let mut hasher = SipHasher13::new_with_key(&KEY);
-            hasher.write(b"linked");
-            hasher.write(&id.0.to_le_bytes());
-            hasher.write(&other.0.to_le_bytes());
-            hasher.write(rule.as_bytes());
-            push_head(out, "linked", IncidentId(hasher.finish128().as_u128()), id);
-            out.extend_from_slice(b",\"other\":\"");
-            out.extend_from_slice(&other.hex());
-            out.extend_from_slice(b"\",\"rule\":");
-            push_string(out, rule);
-        }
+/// Appends an `attached` fact.
+pub fn push_attached_fact(out: &mut Vec<u8>, id: IncidentId, fact: &Attachment, times: &mut TimeText) {
+    let mut hasher = SipHasher13::new_with_key(&KEY);
+    hasher.write(b"attached");
+    hasher.write(&id.0.to_le_bytes());
+    hasher.write(fact.rule.as_bytes());
+    for sample in &fact.samples {
+        hasher.write(sample.topic.as_bytes());
+        hasher.write(&sample.partition.to_le_bytes());
+        hasher.write(&sample.offset.to_le_bytes());
+        hasher.write(&sample.element.to_le_bytes());
     }
+    push_head(out, "attached", FactId(hasher.finish128().as_u128()), id);
+    out.extend_from_slice(b",\"rule\":");
+    push_string(out, &fact.rule);
+    out.extend_from_slice(b",\"count\":");
+    push_integer(out, fact.count as i64);
+    out.extend_from_slice(b",\"first\":");
+    times.push(out, fact.first);
+    out.extend_from_slice(b",\"last\":");
+    times.push(out, fact.last);
+    out.extend_from_slice(b",\"samples\":");
+    push_samples(out, &fact.samples, times);
     out.push(b'}');
 }
 
-fn push_head(out: &mut Vec<u8>, kind: &str, fact_id: IncidentId, id: IncidentId) {
+/// Appends a fact of a person or a program: `set`, `close` or `reopen`. Nothing for facts that
+/// only ingest may write.
+pub fn push_edit(out: &mut Vec<u8>, fact: &Fact, times: &mut TimeText) {
+    let start = out.len();
+    push_head(out, fact.what.kind(), fact.id, fact.about);
+    match &fact.what {
+        What::Created(_) | What::Attached(_) | What::Linked { .. } => return out.truncate(start),
+        What::Reopen => {}
+        What::Close { reason, notes } => {
+            for (key, token) in [("reason", reason), ("notes", notes)] {
+                if let Some(token) = token {
+                    push_key(out, key);
+                    out.extend_from_slice(token.as_bytes());
+                }
+            }
+        }
+        What::Set(fields) => {
+            push_key(out, "fields");
+            out.push(b'{');
+            for (number, (name, token)) in fields.iter().enumerate() {
+                if number > 0 {
+                    out.push(b',');
+                }
+                push_string(out, name);
+                out.push(b':');
+                out.extend_from_slice(token.as_bytes());
+            }
+            out.push(b'}');
+        }
+    }
+    if let Some(version) = fact.if_version {
+        push_key(out, "if_version");
+        out.extend_from_slice(itoa::Buffer::new().format(version).as_bytes());
+    }
+    if let Some(actor) = &fact.actor {
+        push_key(out, "actor");
+        push_string(out, actor);
+    }
+    push_key(out, "at");
+    times.push(out, fact.at);
+    out.push(b'}');
+}
+
+fn push_key(out: &mut Vec<u8>, key: &str) {
+    out.push(b',');
+    push_string(out, key);
+    out.push(b':');
+}
+
+/// Appends a `linked` fact.
+pub fn push_linked_fact(out: &mut Vec<u8>, id: IncidentId, rule: &str, other: IncidentId) {
+    let mut hasher = SipHasher13::new_with_key(&KEY);
+    hasher.write(b"linked");
+    hasher.write(&id.0.to_le_bytes());
+    hasher.write(&other.0.to_le_bytes());
+    hasher.write(rule.as_bytes());
+    push_head(out, "linked", FactId(hasher.finish128().as_u128()), id);
+    out.extend_from_slice(b",\"other\":\"");
+    out.extend_from_slice(&other.hex());
+    out.extend_from_slice(b"\",\"rule\":");
+    push_string(out, rule);
+    out.push(b'}');
+}
+
+fn push_head(out: &mut Vec<u8>, kind: &str, fact_id: FactId, id: IncidentId) {
     out.extend_from_slice(b"{\"fact\":\"");
     out.extend_from_slice(kind.as_bytes());
     out.extend_from_slice(b"\",\"fact_id\":\"");

@@ -1,219 +1,274 @@
-//! What facts make of an incident: the part of its state that changes after creation.
+//! What a fact makes of an incident: `fold(incident, fact) -> (incident, effect)`, a pure
+//! function. The keeper applies it in the order of the topic; nobody else assigns versions.
 //!
-//! `fold` is a pure function. An incident keeps the *last* [`SAMPLES_MAX`] samples of
-//! what was attached, under one total order over all rules, and as many as one fact may
-//! carry: so what is known of attachments depends neither on the order of facts nor on how
-//! they were cut (only `version`, which counts facts, does).
+//! - `created` makes version 1, each effective fact after it one more. A second `created` of one
+//!   id, and a fact that the incident remembers, change nothing.
+//! - A fact about an incident that is not there (its `created` was lost to retention, or it never
+//!   existed) is kept out: without a body there is nothing to show, and a state made up of
+//!   attachments alone would turn up as an incident that nobody created.
+//! - Edits may be refused: a newer version than the author saw, a field that is not theirs to set,
+//!   a size. That is an outcome, not an error: the incident says so in `last_rejected`, and its
+//!   version stays.
 
+use super::body;
 use super::encode::{push_integer, push_string};
-use super::id::IncidentId;
+use super::fact::{Fact, What};
+use super::record::{Incident, Outcome, Updated};
+use super::split::{integer, text};
+use super::state::{Change, Closed, Closer};
 use super::time_text::TimeText;
-use std::cmp::Ordering;
-use std::sync::Arc;
+use crate::config::limits::NAME_MAX;
 
-/// Samples that a fact carries and an incident keeps (count).
-pub const SAMPLES_MAX: usize = 20;
-/// Links that an incident keeps (count); further ones only raise the version.
-pub const LINKS_MAX: usize = 100;
+/// Fields that one `set` may name (count): more than any form has.
+pub const SET_FIELDS_MAX: usize = 100;
+/// Bytes of one value of a `set`: a long text, or a list of a few hundred entries.
+pub const SET_VALUE_BYTES_MAX: usize = 32 << 10;
+/// Bytes of a reason for closing: a word from a list, or a sentence.
+pub const REASON_BYTES_MAX: usize = 1 << 10;
+/// Bytes of the notes at closing: a page.
+pub const NOTES_BYTES_MAX: usize = 16 << 10;
+/// Bytes kept free in a record for its key and headers, and for saying that a fact was refused.
+const RECORD_BYTES_RESERVED: usize = 4 << 10;
 
-/// An event that was attached. Their order is that of the fields here: by time, and where
-/// times are equal by coordinates, so that no two different events are equal.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Sample {
-    /// When it occurred, in microseconds.
-    pub occurred: i64,
-    /// Topic (`replay`: file).
-    pub topic: Arc<str>,
-    /// Kafka partition.
-    pub partition: i32,
-    /// Offset (`replay`: line).
-    pub offset: i64,
-    /// Number of the event in its message.
-    pub element: u16,
+/// Members that a `set` may not touch: they say where an incident came from, or are kept by the keeper.
+pub const SYSTEM_FIELDS: [&str; 18] = [
+    "id",
+    "created",
+    "occurred",
+    "source",
+    "tenant",
+    "pipeline",
+    "pipeline_version",
+    "labels",
+    "raw",
+    "raw_truncated",
+    "_errors",
+    "status",
+    "version",
+    "closed",
+    "attached",
+    "linked",
+    "updated",
+    "last_rejected",
+];
+
+/// Why an edit was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is a newer version than the one that the author saw.
+    IfVersion,
+    /// The field is filled by Catchment itself.
+    SystemField,
+    /// That is no name of a field.
+    FieldName,
+    /// A severity that is not 0, 0.5, 1, 2, 3 or 4; a type that is not a text.
+    FieldValue,
+    /// More fields, longer texts, or a larger incident than is allowed.
+    TooLarge,
 }
 
-/// Something that happened to an incident after it was created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fact {
-    /// Events were attached by a rule.
-    Attached {
-        /// The rule.
-        rule: Arc<str>,
-        /// How many.
-        count: u64,
-        /// Earliest `occurred`, in microseconds.
-        first: i64,
-        /// Latest `occurred`, in microseconds.
-        last: i64,
-        /// The last of them, in order.
-        samples: Vec<Sample>,
-    },
-    /// It was linked with another incident by a rule.
-    Linked {
-        /// The rule.
-        rule: Arc<str>,
-        /// The other one.
-        other: IncidentId,
-    },
-}
-
-/// What was attached to an incident.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Attached {
-    /// How many events.
-    pub count: u64,
-    /// Earliest `occurred`, in microseconds.
-    pub first: i64,
-    /// Latest `occurred`, in microseconds.
-    pub last: i64,
-    /// Events per rule, by name.
-    pub rules: Vec<(Arc<str>, u64)>,
-    /// The last of them, in order; an event that two rules attached stands here once.
-    pub samples: Vec<Sample>,
-}
-
-/// The changing part of an incident.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
-    /// 1 at creation; each effective fact adds 1.
-    pub version: u64,
-    /// The rule that closed it.
-    pub closed_by: Option<Arc<str>>,
-    /// When it was closed, in microseconds.
-    pub closed_at: i64,
-    /// What was attached.
-    pub attached: Option<Attached>,
-    /// Other incidents, with the rule that linked them.
-    pub linked: Vec<(Arc<str>, IncidentId)>,
-}
-
-impl Default for State {
-    fn default() -> State {
-        State { version: 1, closed_by: None, closed_at: 0, attached: None, linked: Vec::new() }
-    }
-}
-
-/// The state after a fact.
-pub fn fold(mut state: State, fact: &Fact) -> State {
-    match fact {
-        Fact::Attached { count: 0, .. } => return state,
-        Fact::Attached { rule, count, first, last, samples } => {
-            let attached = state.attached.get_or_insert_with(|| Attached { first: *first, last: *last, ..Attached::default() });
-            attached.count += count;
-            attached.first = attached.first.min(*first);
-            attached.last = attached.last.max(*last);
-            match attached.rules.binary_search_by(|(known, _)| known.cmp(rule)) {
-                Ok(at) => attached.rules[at].1 += count,
-                Err(at) => attached.rules.insert(at, (rule.clone(), *count)),
-            }
-            for sample in samples {
-                keep_last(&mut attached.samples, sample, |known, new| known.cmp(new), Sample::clone);
-            }
-        }
-        Fact::Linked { rule, other } => {
-            if state.linked.iter().any(|(known, id)| known == rule && id == other) {
-                return state;
-            }
-            if state.linked.len() < LINKS_MAX {
-                state.linked.push((rule.clone(), *other));
-            }
+impl Refusal {
+    /// As in `last_rejected`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Refusal::IfVersion => "if_version",
+            Refusal::SystemField => "system_field",
+            Refusal::FieldName => "field_name",
+            Refusal::FieldValue => "field_value",
+            Refusal::TooLarge => "too_large",
         }
     }
-    state.version += 1;
-    state
 }
 
-/// Puts a sample in its place among the last [`SAMPLES_MAX`] of them, which stand in order;
-/// nothing changes where it is older than they are, or among them already.
-pub fn keep_last<T, S>(last: &mut Vec<T>, sample: S, order: impl Fn(&T, &S) -> Ordering, owned: impl FnOnce(S) -> T) {
-    // Most come in order: their place is found from the end.
-    let mut at = last.len();
-    while let Some(before) = at.checked_sub(1) {
-        match order(&last[before], &sample) {
-            Ordering::Less => break,
-            Ordering::Equal => return,
-            Ordering::Greater => at = before,
-        }
+/// What a fact did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The incident is there now, in version 1.
+    Created,
+    /// It has a new version.
+    Applied,
+    /// An edit asked for what was so already; the incident remembers the fact.
+    Unchanged,
+    /// An edit was refused; the incident remembers the fact, and says why.
+    Rejected(Refusal),
+    /// Nothing: known already.
+    Repeated,
+    /// Nothing: no such incident.
+    Unknown,
+    /// Nothing: the incident would no longer fit into a record, even without its event.
+    TooLarge,
+}
+
+impl Effect {
+    /// True where the incident has to be written.
+    pub fn writes(self) -> bool {
+        matches!(self, Effect::Created | Effect::Applied | Effect::Unchanged | Effect::Rejected(_))
     }
-    if last.len() < SAMPLES_MAX {
-        last.insert(at, owned(sample));
-    } else if at > 0 {
-        last[..at].rotate_left(1);
-        last[at - 1] = owned(sample);
+
+    /// For metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Effect::Created => "created",
+            Effect::Applied => "applied",
+            Effect::Unchanged => "unchanged",
+            Effect::Rejected(_) => "rejected",
+            Effect::Repeated => "repeated",
+            Effect::Unknown => "unknown_incident",
+            Effect::TooLarge => "too_large",
+        }
     }
 }
 
-/// Appends the changing part as the end of an incident's JSON object: `,"status":…}`.
-pub fn push_state(out: &mut Vec<u8>, state: &State, times: &mut TimeText) {
-    out.extend_from_slice(if state.closed_by.is_some() { b",\"status\":\"closed\",\"version\":" } else { b",\"status\":\"open\",\"version\":" });
-    push_integer(out, state.version as i64);
-    if let Some(rule) = &state.closed_by {
-        out.extend_from_slice(b",\"closed\":{\"rule\":");
-        push_string(out, rule);
-        out.extend_from_slice(b",\"at\":");
-        times.push(out, state.closed_at);
-        out.push(b'}');
+/// The incident after a fact, and what the fact did. No record is larger than
+/// `record_bytes_max`, key and headers included.
+pub fn fold(held: Option<Incident>, fact: &Fact, record_bytes_max: usize) -> (Option<Incident>, Effect) {
+    let Some(held) = held else {
+        return match &fact.what {
+            What::Created(incident) => create(incident, fact, record_bytes_max),
+            _ => (None, Effect::Unknown),
+        };
+    };
+    if matches!(fact.what, What::Created(_)) || held.noted(fact.id).is_some() {
+        return (Some(held), Effect::Repeated);
     }
-    if let Some(attached) = &state.attached {
-        out.extend_from_slice(b",\"attached\":");
-        push_attached(out, attached, times);
+    let (incident, effect) = match &fact.what {
+        What::Created(_) => (held, Effect::Repeated),
+        What::Attached(attachment) => by_rule(held, &Change::Attached(attachment.clone()), &attachment.rule, fact, record_bytes_max),
+        What::Linked { rule, other } => by_rule(held, &Change::Linked { rule: rule.clone(), other: *other }, rule, fact, record_bytes_max),
+        What::Set(_) | What::Close { .. } | What::Reopen => edit(held, fact, record_bytes_max),
+    };
+    (Some(incident), effect)
+}
+
+fn create(incident: &Incident, fact: &Fact, record_bytes_max: usize) -> (Option<Incident>, Effect) {
+    let mut incident = incident.clone();
+    incident.state.version = 1;
+    let actor = match incident.state.closed.as_ref().map(|closed| &closed.by) {
+        Some(Closer::Rule(rule)) => format!("rule:{rule}").into(),
+        _ => "ingest".into(),
+    };
+    incident.updated = Some(Updated { actor, at: fact.at, fact: fact.id });
+    match fits(&mut incident, record_bytes_max) {
+        true => (Some(incident), Effect::Created),
+        false => (None, Effect::TooLarge),
     }
-    if !state.linked.is_empty() {
-        out.extend_from_slice(b",\"linked\":[");
-        for (number, (rule, id)) in state.linked.iter().enumerate() {
-            if number > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(b"{\"id\":\"");
-            out.extend_from_slice(&id.hex());
-            out.extend_from_slice(b"\",\"rule\":");
-            push_string(out, rule);
-            out.push(b'}');
+}
+
+/// What a rule did cannot be refused; only an incident that has no more room does not learn of it.
+fn by_rule(held: Incident, change: &Change, rule: &str, fact: &Fact, record_bytes_max: usize) -> (Incident, Effect) {
+    let mut new = held.clone();
+    if !new.state.apply(change) {
+        return (held, Effect::Repeated);
+    }
+    new.updated = Some(Updated { actor: format!("rule:{rule}").into(), at: fact.at, fact: fact.id });
+    new.note(fact.id, Outcome::Applied);
+    match fits(&mut new, record_bytes_max) {
+        true => (new, Effect::Applied),
+        false => (held, Effect::TooLarge),
+    }
+}
+
+fn edit(mut held: Incident, fact: &Fact, record_bytes_max: usize) -> (Incident, Effect) {
+    let refused = match (fact.if_version, &fact.what) {
+        (Some(seen), _) if seen != held.state.version => Some(Refusal::IfVersion),
+        (_, What::Set(fields)) => refusal(fields),
+        (_, What::Close { reason, notes }) => {
+            let over = |text: &Option<Box<str>>, max| text.as_ref().is_some_and(|text| text.len() > max);
+            (over(reason, REASON_BYTES_MAX) || over(notes, NOTES_BYTES_MAX)).then_some(Refusal::TooLarge)
         }
-        out.push(b']');
+        _ => None,
+    };
+    if let Some(why) = refused {
+        return reject(held, fact, why);
     }
+    let mut new = held.clone();
+    let changed = match &fact.what {
+        What::Set(fields) => {
+            let body = body::set(&new.body, fields);
+            let changed = body.is_some();
+            new.body = body.unwrap_or(new.body);
+            new.state.version = new.state.version.saturating_add(u64::from(changed));
+            changed
+        }
+        What::Close { reason, notes } => {
+            let by = Closer::Actor(fact.actor.clone().unwrap_or_else(|| "unknown".into()));
+            new.state.apply(&Change::Closed(Closed { by, at: fact.at, reason: reason.clone(), notes: notes.clone() }))
+        }
+        _ => new.state.apply(&Change::Reopened),
+    };
+    if !changed {
+        held.note(fact.id, Outcome::Unchanged);
+        return (held, Effect::Unchanged);
+    }
+    let actor = fact.actor.clone().unwrap_or_else(|| "unknown".into());
+    new.updated = Some(Updated { actor, at: fact.at, fact: fact.id });
+    new.note(fact.id, Outcome::Applied);
+    match fits(&mut new, record_bytes_max) {
+        true => (new, Effect::Applied),
+        false => reject(held, fact, Refusal::TooLarge),
+    }
+}
+
+fn refusal(fields: &[(Box<str>, Box<str>)]) -> Option<Refusal> {
+    if fields.len() > SET_FIELDS_MAX {
+        return Some(Refusal::TooLarge);
+    }
+    fields.iter().find_map(|(name, token)| {
+        if SYSTEM_FIELDS.contains(&&**name) {
+            return Some(Refusal::SystemField);
+        }
+        let mut chars = name.chars();
+        let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+        if !first || name.len() > NAME_MAX || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Some(Refusal::FieldName);
+        }
+        let legal = match &**name {
+            "severity" => ["0", "0.5", "1", "2", "3", "4"].contains(&&**token),
+            "type" => text(token).is_some_and(|name| !name.is_empty() && name.len() <= NAME_MAX),
+            _ => true,
+        };
+        if !legal {
+            return Some(Refusal::FieldValue);
+        }
+        (token.len() > SET_VALUE_BYTES_MAX).then_some(Refusal::TooLarge)
+    })
+}
+
+fn reject(mut held: Incident, fact: &Fact, why: Refusal) -> (Incident, Effect) {
+    let mut out = b"{\"fact\":\"".to_vec();
+    out.extend_from_slice(&fact.id.hex());
+    out.extend_from_slice(b"\",\"kind\":");
+    push_string(&mut out, fact.what.kind());
+    out.extend_from_slice(b",\"reason\":");
+    push_string(&mut out, why.name());
+    if let Some(seen) = fact.if_version {
+        out.extend_from_slice(b",\"if_version\":");
+        out.extend_from_slice(itoa::Buffer::new().format(seen).as_bytes());
+    }
+    out.extend_from_slice(b",\"version\":");
+    push_integer(&mut out, i64::try_from(held.state.version).unwrap_or(i64::MAX));
+    out.extend_from_slice(b",\"actor\":");
+    push_string(&mut out, fact.actor.as_deref().unwrap_or("unknown"));
+    out.extend_from_slice(b",\"at\":");
+    TimeText::default().push(&mut out, fact.at);
     out.push(b'}');
+    held.last_rejected = String::from_utf8(out).ok().map(String::into_boxed_str);
+    held.note(fact.id, Outcome::Rejected);
+    (held, Effect::Rejected(why))
 }
 
-fn push_attached(out: &mut Vec<u8>, attached: &Attached, times: &mut TimeText) {
-    out.extend_from_slice(b"{\"count\":");
-    push_integer(out, attached.count as i64);
-    out.extend_from_slice(b",\"first\":");
-    times.push(out, attached.first);
-    out.extend_from_slice(b",\"last\":");
-    times.push(out, attached.last);
-    out.extend_from_slice(b",\"rules\":{");
-    for (number, (rule, count)) in attached.rules.iter().enumerate() {
-        if number > 0 {
-            out.push(b',');
-        }
-        push_string(out, rule);
-        out.push(b':');
-        push_integer(out, *count as i64);
+/// Makes sure that an incident fits into a record, at the cost of its copy of the event.
+fn fits(incident: &mut Incident, record_bytes_max: usize) -> bool {
+    let max = record_bytes_max.saturating_sub(RECORD_BYTES_RESERVED);
+    // Nearly all are far below: what the changing part can take at most is cheap to tell.
+    if incident.bytes_max() <= max {
+        return true;
     }
-    out.extend_from_slice(b"},\"samples\":");
-    push_samples(out, &attached.samples, times);
-    out.push(b'}');
+    incident.to_json().len() <= max || (incident.drop_raw() && incident.to_json().len() <= max)
 }
 
-/// Appends samples as a JSON array.
-pub fn push_samples(out: &mut Vec<u8>, samples: &[Sample], times: &mut TimeText) {
-    out.push(b'[');
-    for (number, sample) in samples.iter().enumerate() {
-        if number > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(b"{\"topic\":");
-        push_string(out, &sample.topic);
-        out.extend_from_slice(b",\"partition\":");
-        push_integer(out, i64::from(sample.partition));
-        out.extend_from_slice(b",\"offset\":");
-        push_integer(out, sample.offset);
-        out.extend_from_slice(b",\"element\":");
-        push_integer(out, i64::from(sample.element));
-        out.extend_from_slice(b",\"occurred\":");
-        times.push(out, sample.occurred);
-        out.push(b'}');
-    }
-    out.push(b']');
+/// Reads the version that a refusal names: the `version` of `last_rejected`.
+pub fn rejected_version(last_rejected: &str) -> Option<u64> {
+    let members = super::split::members(last_rejected)?;
+    super::split::find(&members, "version").and_then(integer)
 }

@@ -1,4 +1,4 @@
-//! Incident ids: a hash of where the original event came from, so that a replay
+//! Ids of incidents and of facts. An incident's is a hash of where the original event came from, so that a replay
 //! yields the same incident and a recreated topic does not.
 
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -40,20 +40,57 @@ impl IdPrefix {
 }
 
 impl IncidentId {
-    /// The 32 hex digits.
+    /// Reads 32 hex digits; `None` for anything else.
+    pub fn parse(text: &str) -> Option<IncidentId> {
+        parse(text).map(IncidentId)
+    }
+
+    /// The 32 hex digits, in lower case.
     pub fn hex(self) -> [u8; 32] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 32];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
-            pair[0] = DIGITS[(byte >> 4) as usize];
-            pair[1] = DIGITS[(byte & 15) as usize];
-        }
-        text
+        hex(self.0)
     }
 }
 
 impl std::fmt::Display for IncidentId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(std::str::from_utf8(&self.hex()).unwrap_or_default())
+        write!(f, "{:032x}", self.0)
     }
+}
+
+/// The id of a fact, 128 bits, written as 32 hex digits: derived from what the fact says, or
+/// random where a person says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FactId(pub u128);
+
+impl FactId {
+    /// Reads 32 hex digits; `None` for anything else.
+    pub fn parse(text: &str) -> Option<FactId> {
+        parse(text).map(FactId)
+    }
+
+    /// The 32 hex digits, in lower case.
+    pub fn hex(self) -> [u8; 32] {
+        hex(self.0)
+    }
+}
+
+impl std::fmt::Display for FactId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+fn parse(text: &str) -> Option<u128> {
+    let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if digits { u128::from_str_radix(text, 16).ok() } else { None }
+}
+
+fn hex(id: u128) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(id.to_be_bytes()) {
+        pair[0] = DIGITS[(byte >> 4) as usize];
+        pair[1] = DIGITS[(byte & 15) as usize];
+    }
+    text
 }

@@ -3,6 +3,11 @@
 
 use crate::expr::value::{civil, push_time};
 
+/// Reads what [`TimeText`] writes, and any other RFC 3339: microseconds since the epoch.
+pub fn read_time(text: &str) -> Option<i64> {
+    chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
+}
+
 /// Writes times as RFC 3339 strings in UTC.
 #[derive(Debug, Clone)]
 pub struct TimeText {
@@ -99,6 +104,7 @@ mod tests {
                 let mut out = Vec::new();
                 fast.push(&mut out, micros);
                 assert_eq!(String::from_utf8_lossy(&out), format!("\"{slow}\""));
+                assert_eq!(read_time(&slow), Some(micros.clamp(-62_167_219_200_000_000, 253_402_300_799_999_999)));
             }
         }
     }

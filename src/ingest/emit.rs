@@ -87,7 +87,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// Appends the incident of a place, all but the closing part with its state
-    /// ([`crate::incident::fold::push_state`]). Times in microseconds.
+    /// ([`crate::incident::state::push_state`]). Times in microseconds.
     pub fn push_body(&mut self, out: &mut Vec<u8>, place: usize, id: IncidentId, occurred: i64, created: i64, raw: bool) {
         let code = self.mapped.types[place] as usize;
         if self.layouts[code].is_none() {

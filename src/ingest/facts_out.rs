@@ -6,9 +6,9 @@ use super::batch::Partitions;
 use super::folder::samples_of;
 use super::output::{AttachOut, Output};
 use super::plan::Plan;
-use crate::incident::facts::{push_created_head, push_fact};
-use crate::incident::fold::Fact;
+use crate::incident::facts::{push_attached_fact, push_created_head, push_linked_fact};
 use crate::incident::id::IncidentId;
+use crate::incident::state::Attachment;
 use crate::incident::time_text::TimeText;
 
 /// Appends every fact of an output: `out` gets the JSON, `each` the incident that it is
@@ -35,18 +35,18 @@ pub fn push_facts(output: &Output, plan: &Plan, partitions: &Partitions, times: 
     }
     for (target, rule, attaches) in groups {
         let times_of = attaches.iter().map(|a| a.occurred);
-        let fact = Fact::Attached {
+        let fact = Attachment {
             rule: name(rule),
             count: attaches.len() as u64,
             first: times_of.clone().min().unwrap_or_default(),
             last: times_of.max().unwrap_or_default(),
             samples: samples_of(attaches.iter().copied(), partitions),
         };
-        push_fact(out, target, &fact, times);
+        push_attached_fact(out, target, &fact, times);
         each(target, out.len());
     }
     for link in &output.links {
-        push_fact(out, link.target_id, &Fact::Linked { rule: name(link.rule), other: link.other }, times);
+        push_linked_fact(out, link.target_id, &name(link.rule), link.other);
         each(link.target_id, out.len());
     }
 }

@@ -15,7 +15,7 @@ use super::batch::Partitions;
 use super::decide::Origin;
 use super::output::{AttachOut, LinkOut, Output};
 use super::plan::Plan;
-use crate::incident::fold::{Fact, Sample, State, fold, keep_last, push_state};
+use crate::incident::state::{Attachment, Change, Sample, State, keep_last, push_state};
 use crate::incident::time_text::TimeText;
 
 /// Bytes of incidents kept in memory before they go to a file.
@@ -236,10 +236,10 @@ impl Touch {
         let name = |rule: u16| plan.rules.get(rule as usize).map_or_else(|| Arc::from(""), |rule| rule.name.clone());
         for one in self.attached {
             let samples = one.samples.iter().map(|(event, occurred)| sample(*event, *occurred, partitions)).collect();
-            state = fold(state, &Fact::Attached { rule: name(one.rule), count: one.count, first: one.first, last: one.last, samples });
+            state.apply(&Change::Attached(Attachment { rule: name(one.rule), count: one.count, first: one.first, last: one.last, samples }));
         }
         for link in self.links {
-            state = fold(state, &Fact::Linked { rule: name(link.rule), other: link.other });
+            state.apply(&Change::Linked { rule: name(link.rule), other: link.other });
         }
         state
     }

@@ -6,8 +6,8 @@ use super::decide::Origin;
 use super::ledger::Counts;
 use super::offsets::Offsets;
 use super::scene::Scene;
-use crate::incident::fold::State;
 use crate::incident::id::IncidentId;
+use crate::incident::state::State;
 
 /// Bytes kept free for the changing part of an incident when its size is checked.
 pub const STATE_BYTES_RESERVED: usize = 16 * 1024;

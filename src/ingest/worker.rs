@@ -27,8 +27,8 @@ use super::rule_input::{WhereValues, field_columns, rule_inputs};
 use super::scene::{NO_TIME, Scene};
 use super::turnstile::{Turn, Turnstile};
 use crate::config::model::Labels;
-use crate::incident::fold::{State, push_state};
 use crate::incident::id::IdPrefix;
+use crate::incident::state::{Closed, State, push_state};
 use crate::incident::time_text::TimeText;
 
 /// Tenants whose id prefixes a worker keeps (count); beyond that they are made anew.
@@ -320,10 +320,10 @@ impl Worker {
                     let id = id_of(&mut self.ids, shared, tenant, at);
                     let mut state = None;
                     if close.is_some() || *linked {
-                        let mut own = State { closed_at: created[number], ..State::default() };
+                        let mut own = State::default();
                         if let Some(rule) = close {
                             output.counts.closed[*rule as usize] += 1;
-                            own.closed_by = plan.rules.get(*rule as usize).map(|rule| rule.name.clone());
+                            own.closed = plan.rules.get(*rule as usize).map(|rule| Box::new(Closed::by_rule(rule.name.clone(), created[number])));
                         }
                         while let Some(link) = links.next_if(|link| link.row as usize <= number) {
                             output.counts.linked[link.rule as usize] += 1;

@@ -13,7 +13,7 @@ use crate::config::source_map::Spanned;
 use super::is_identifier;
 
 /// Fields that Catchment fills itself, with where their value comes from.
-pub const RESERVED_FIELDS: [(&str, &str); 15] = [
+pub const RESERVED_FIELDS: [(&str, &str); 18] = [
     ("id", "the id is derived from where the event stood in its topic"),
     ("type", "the type comes from `classify`"),
     ("created", "it is the time at which the incident was made"),
@@ -28,6 +28,9 @@ pub const RESERVED_FIELDS: [(&str, &str); 15] = [
     ("attached", "rules with `drop_and_update` fill it"),
     ("linked", "rules with `link` fill it"),
     ("closed", "rules with `close` fill it"),
+    ("updated", "the keeper says there who made the newest version"),
+    ("last_rejected", "the keeper says there which edit it refused"),
+    ("raw_truncated", "it says that an incident was too large to keep its event"),
     ("_errors", "expressions that yield no value are listed there"),
 ];
 
