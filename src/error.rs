@@ -81,6 +81,6 @@ impl From<crate::kafka::Error> for Error {
             crate::kafka::Fault::Programmer => Fault::Bug,
             _ => Fault::Environment,
         };
-        Error { fault, retry: error.retryable(), message: error.to_string(), hint: None }
+        Error { fault, retry: error.retryable(), message: error.to_string(), hint: error.hint().map(str::to_owned) }
     }
 }

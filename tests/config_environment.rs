@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use catchment::config::Diagnostics;
-use catchment::config::environment::{Environment, load_text};
+use catchment::config::environment::{Delivery, Environment, Topics, Transaction, load_text};
 
 fn read(text: &str, dir: &Path) -> (Environment, Diagnostics) {
     let (environment, out) = load_text("catchment.yaml", text, dir);
@@ -24,9 +24,13 @@ security:
   username: catchment
   password: { file: password }
   ca: ca.pem
+instance: node-1
+topics: { partitions: 12, replication: 3 }
+delivery: exactly_once
+transaction: { linger: 5ms, bytes: 1MiB, rows: 5000, timeout: 30s }
 state_dir: state
 limits: { memory: 512MiB, workers: 4, message_bytes: 1MiB }
-listen: { metrics: 127.0.0.1:9464 }
+listen: { metrics: 127.0.0.1:9464, api: '[::1]:9465' }
 kafka: { fetch.min.bytes: 65536, socket.keepalive.enable: true, client.rack: eu-1a, ssl.key.password: { file: password } }
 ";
     let (environment, out) = read(text, dir.path());
@@ -34,6 +38,10 @@ kafka: { fetch.min.bytes: 65536, socket.keepalive.enable: true, client.rack: eu-
     assert_eq!(environment.bootstrap().as_deref(), Some("kafka-1:9092,kafka-2:9092"));
     assert_eq!(environment.state_dir, dir.path().join("state"));
     assert_eq!((environment.limits.memory, environment.limits.workers), (512 << 20, Some(4)));
+    assert_eq!((environment.instance.as_str(), environment.topics), ("node-1", Topics { partitions: 12, replication: 3 }));
+    assert_eq!(environment.delivery, Delivery::ExactlyOnce);
+    assert_eq!(environment.transaction, Transaction { linger_ms: 5, bytes: 1 << 20, rows: 5_000, timeout_ms: 30_000 });
+    assert_eq!(environment.listen.api, "[::1]:9465".parse().ok());
     let shares = environment.limits.shares();
     assert_eq!(shares.fetch + shares.batches + shares.index + shares.candidates + shares.output, 512 << 20);
     let properties: Vec<(String, String)> = environment.client_properties().into_iter().collect();
@@ -59,10 +67,15 @@ fn mistakes() {
 brokers: [kafka, 'a:0', 'b:9092,c:9093', :9092]
 security: { protocol: ssl, mechanism: plain, certificate: nowhere.pem }
 limits: { memory: 10MiB, workers: 0, message_bytes: 1GiB, memroy: 1GiB }
-listen: { metrics: 9464, api: 1.2.3.4:80 }
+listen: { metrics: 9464, api: 1.2.3.4:80, web: 127.0.0.1:80 }
 kafka: { bootstrap.servers: x, a: [b], sasl.oauthbearer.client.secret: { env: CATCHMENT_TEST_UNSET } }
 workers: 3
 classify: {}
+instance: node 1
+topics: { partitions: 0, replication_factor: 3 }
+delivery: once
+transaction: { linger: 20, bytes: 1KiB, rows: many, timeout: 1s }
+partitions: 4
 ";
     let (environment, out) = read(text, Path::new("/nonexistent"));
     assert_eq!(environment.brokers, ["b:9092", "c:9093"]);
@@ -79,14 +92,39 @@ classify: {}
         "4:53: error[bad-value]: `message_bytes` must be from 1B to 64MiB",
         "4:59: error[unknown-key]: unknown key `memroy` (did you mean `memory`?)",
         "5:20: error[bad-value]: `9464` is not an address to listen on (did you mean 127.0.0.1:9464?)",
-        "5:26: error[not-built-yet]: `api` is not built yet (serving the API, web pages and SQL comes with a later step)",
+        "5:31: warning[open-port]: whoever reaches this port can reload the pipeline: it knows no users yet (listen on 127.0.0.1, or let a firewall or proxy guard the port)",
+        "5:43: error[not-built-yet]: `web` is not built yet (web pages and SQL come with a later step)",
         "6:10: error[unknown-key]: `bootstrap.servers` cannot be set under `kafka` (write it as `brokers`)",
         "6:36: error[wrong-type]: `a` must be text, a number, true or false, not a list",
         "6:79: error[secret]: the environment variable CATCHMENT_TEST_UNSET is not set",
         "7:1: error[unknown-key]: `workers` is not a key here (it stands under `limits`: limits: { workers: 4 })",
         "8:1: error[unknown-key]: `classify` is not a key here (it belongs in a pipeline.yaml)",
+        "9:11: error[bad-value]: `node 1` cannot be the name of an instance (names have letters, digits, `.`, `_` and `-`, and are at most 100 long)",
+        "10:23: error[bad-value]: `partitions` must be a whole number from 1 to 10000",
+        "10:26: error[unknown-key]: `replication_factor` is not a key here (the key is `replication`)",
+        "11:11: error[bad-value]: `delivery` must be `exactly_once` or `at_least_once`, not `once`",
+        "12:24: error[bad-value]: `linger` must be a duration, and `20` is not: a unit is missing after 20 (write numbers with w, d, h, m, s or ms: 90s, 5m, 1h30m, 7d; did you mean 20ms?)",
+        "12:35: error[bad-value]: `bytes` must be from 64KiB to 256MiB",
+        "12:47: error[wrong-type]: `rows` must be a whole number, not text",
+        "12:62: error[bad-value]: `timeout` must be at least 2s",
+        "13:1: error[unknown-key]: `partitions` is not a key here (it stands under `topics`: topics: { partitions: 6 })",
     ];
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn transactions_end_in_time() {
+    let (environment, out) = read("transaction: { linger: 8s }", Path::new("."));
+    assert_eq!(
+        out.plain(),
+        "catchment.yaml:1:16: error[bad-value]: `linger` (8s) is more than half of `timeout` (10s) (a transaction that is not committed in time is aborted by the brokers)\n"
+    );
+    assert_eq!(environment.transaction.timeout_ms, 10_000);
+    let (environment, out) = read("delivery: at_least_once\ntransaction: { linger: 0ms }", Path::new("."));
+    assert!(!out.has_errors() && out.plain().contains("warning[repeats]"), "{}", out.plain());
+    assert_eq!((environment.delivery, environment.transaction.linger_ms), (Delivery::AtLeastOnce, 0));
+    let (_, out) = read("kafka: { group.instance.id: x, transaction.timeout.ms: 5 }", Path::new("."));
+    assert!(out.plain().contains("write it as `instance`") && out.plain().contains("transaction: { timeout"), "{}", out.plain());
 }
 
 #[test]
@@ -118,6 +156,6 @@ fn a_missing_file_says_what_it_is_for() {
     assert!(environment.is_none());
     assert_eq!(
         out.plain(),
-        "error[missing-file]: /nonexistent/catchment.yaml does not exist (this is the environment file: brokers, security, state_dir, limits, listen, kafka)\n"
+        "error[missing-file]: /nonexistent/catchment.yaml does not exist (this is the environment file: brokers, security, instance, topics, delivery, transaction, state_dir, limits, listen, kafka)\n"
     );
 }

@@ -10,6 +10,7 @@ pub mod coverage;
 pub mod dead_letters;
 pub mod demo;
 pub mod diff;
+pub mod environment;
 pub mod explain;
 pub mod explain_sql;
 pub mod generate;

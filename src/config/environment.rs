@@ -9,14 +9,17 @@
 //!   username: catchment
 //!   password: { env: KAFKA_PASSWORD }   # or { file: /run/secrets/kafka }
 //!   ca: /etc/ssl/kafka-ca.pem           # also: certificate, key, key_password
+//! instance: node-1                      # unique among the members; default: the host's name
+//! topics: { partitions: 6, replication: 3 }
+//! delivery: exactly_once                # or at_least_once
+//! transaction: { linger: 20ms, bytes: 4MiB, rows: 20000, timeout: 10s }
 //! state_dir: /var/lib/catchment
 //! limits: { memory: 1GiB, workers: 4, message_bytes: 64MiB }
-//! listen: { metrics: 127.0.0.1:9464 }
+//! listen: { metrics: 127.0.0.1:9464, api: 127.0.0.1:9465 }
 //! kafka: { fetch.min.bytes: 65536 }     # any librdkafka property
 //! ```
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,7 +32,13 @@ use super::source_map::{SourceMap, Spanned};
 use super::units;
 use super::yaml;
 
+mod delivery;
+mod fleet;
+mod listen;
 pub mod security;
+pub use delivery::{Delivery, Transaction};
+pub use fleet::Topics;
+pub use listen::Listen;
 use security::{Secret, Security};
 
 /// Everything that the environment file says; [`Environment::default`] if there is none.
@@ -41,6 +50,14 @@ pub struct Environment {
     pub brokers: Vec<String>,
     /// How to reach them.
     pub security: Security,
+    /// What tells this member from others: in its transactional ids and its static member id.
+    pub instance: String,
+    /// How the topics that the pipeline writes are made.
+    pub topics: Topics,
+    /// What a crash may cost.
+    pub delivery: Delivery,
+    /// When a transaction is cut.
+    pub transaction: Transaction,
     /// Where state is cached on local disk.
     pub state_dir: PathBuf,
     /// What may be used up.
@@ -69,19 +86,16 @@ impl Limits {
     }
 }
 
-/// Where to listen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Listen {
-    /// Prometheus metrics; `None`: not at all.
-    pub metrics: Option<SocketAddr>,
-}
-
 impl Default for Environment {
     fn default() -> Environment {
         Environment {
             files: Arc::new(SourceMap::default()),
             brokers: Vec::new(),
             security: Security::default(),
+            instance: fleet::host_name(),
+            topics: Topics::default(),
+            delivery: Delivery::default(),
+            transaction: Transaction::default(),
             state_dir: PathBuf::from("state"),
             limits: Limits { memory: MEMORY_DEFAULT, workers: None, message_bytes: MESSAGE_BYTES_DEFAULT },
             listen: Listen::default(),
@@ -106,7 +120,11 @@ impl Environment {
 }
 
 const ELSEWHERE: &str = "it belongs in a pipeline.yaml";
-const NOTES: [Note; 5] = [
+const NOTES: [Note; 9] = [
+    Note::Elsewhere("partitions", "it stands under `topics`: topics: { partitions: 6 }"),
+    Note::Elsewhere("replication", "it stands under `topics`: topics: { replication: 3 }"),
+    Note::Elsewhere("linger", "it stands under `transaction`: transaction: { linger: 20ms }"),
+    Note::Elsewhere("bootstrap", "the key is `brokers`"),
     Note::Elsewhere("memory", "it stands under `limits`: limits: { memory: 1GiB }"),
     Note::Elsewhere("workers", "it stands under `limits`: limits: { workers: 4 }"),
     Note::Elsewhere("sources", ELSEWHERE),
@@ -122,7 +140,7 @@ pub fn load(path: &Path) -> (Option<Environment>, Diagnostics) {
     if !path.is_file() {
         out.push(
             Diagnostic::error("missing-file", format!("{} does not exist", path.display()))
-                .hint("this is the environment file: brokers, security, state_dir, limits, listen, kafka"),
+                .hint("this is the environment file: brokers, security, instance, topics, delivery, transaction, state_dir, limits, listen, kafka"),
         );
         return (None, out);
     }
@@ -148,6 +166,18 @@ fn read_environment(node: &Node, dir: &Path, out: &mut Diagnostics) -> Option<En
     if let Some(node) = top.get("security", out) {
         environment.security = security::read_security(node, dir, out);
     }
+    if let Some(instance) = top.get("instance", out).and_then(|node| fleet::read_instance(node, out)) {
+        environment.instance = instance;
+    }
+    if let Some(node) = top.get("topics", out) {
+        environment.topics = fleet::read_topics(node, out);
+    }
+    if let Some(node) = top.get("delivery", out) {
+        environment.delivery = delivery::read_delivery(node, out);
+    }
+    if let Some(node) = top.get("transaction", out) {
+        environment.transaction = delivery::read_transaction(node, out);
+    }
     if let Some(node) = top.get("state_dir", out)
         && let Some(text) = read::text(node, "`state_dir`", out)
     {
@@ -157,7 +187,7 @@ fn read_environment(node: &Node, dir: &Path, out: &mut Diagnostics) -> Option<En
         read_limits(node, &mut environment.limits, out);
     }
     if let Some(node) = top.get("listen", out) {
-        environment.listen = read_listen(node, out);
+        environment.listen = listen::read_listen(node, out);
     }
     if let Some(node) = top.get("kafka", out) {
         environment.kafka = read_kafka(node, dir, out);
@@ -172,12 +202,9 @@ fn read_brokers(node: &Node, out: &mut Diagnostics) -> Vec<String> {
     for node in read::one_or_many(node) {
         let Some(text) = read::text(node, "a broker", out) else { continue };
         for broker in text.value.split(',').map(str::trim) {
-            let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
-            match port {
-                Some(port) if port.parse::<u16>().is_ok_and(|port| port > 0) => brokers.push(broker.to_owned()),
-                _ => {
-                    let host = broker.split(':').next().filter(|host| !host.is_empty()).unwrap_or("kafka");
-                    let hint = format!("a broker is host:port, for example: {host}:9092");
+            match check_broker(broker) {
+                Ok(()) => brokers.push(broker.to_owned()),
+                Err(hint) => {
                     let message = format!("`{}` is not a broker", shortened(broker));
                     out.push(Diagnostic::error("bad-value", message).at(text.span).hint(hint));
                 }
@@ -185,6 +212,16 @@ fn read_brokers(node: &Node, out: &mut Diagnostics) -> Vec<String> {
         }
     }
     brokers
+}
+
+/// Whether a text is `host:port`; else what to write.
+pub fn check_broker(broker: &str) -> Result<(), String> {
+    let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+    if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        return Ok(());
+    }
+    let host = broker.split(':').next().filter(|host| !host.is_empty()).unwrap_or("kafka");
+    Err(format!("a broker is host:port, for example: {host}:9092"))
 }
 
 fn read_limits(node: &Node, limits: &mut Limits, out: &mut Diagnostics) {
@@ -216,46 +253,16 @@ fn read_limits(node: &Node, limits: &mut Limits, out: &mut Diagnostics) {
     fields.close(&[], out);
 }
 
-fn read_listen(node: &Node, out: &mut Diagnostics) -> Listen {
-    let mut listen = Listen::default();
-    let Some(mut fields) = Fields::open(node, "`listen`", out) else { return listen };
-    if let Some(node) = fields.get("metrics", out)
-        && let Some(text) = read::text(node, "`metrics`", out)
-    {
-        match text.value.parse::<SocketAddr>() {
-            Ok(address) => {
-                if !address.ip().is_loopback() {
-                    out.push(
-                        Diagnostic::warning("open-port", "metrics can be read from the network without authentication")
-                            .at(text.span)
-                            .hint("listen on 127.0.0.1, or let a firewall or proxy guard the port"),
-                    );
-                }
-                listen.metrics = Some(address);
-            }
-            Err(_) => {
-                let hint = match text.value.parse::<u16>() {
-                    Ok(port) => format!("did you mean 127.0.0.1:{port}?"),
-                    Err(_) => "an address and a port, for example: 127.0.0.1:9464".to_owned(),
-                };
-                let message = format!("`{}` is not an address to listen on", shortened(&text.value));
-                out.push(Diagnostic::error("bad-value", message).at(text.span).hint(hint));
-            }
-        }
-    }
-    let serve = "serving the API, web pages and SQL comes with a later step";
-    let notes = [Note::Later("api", serve), Note::Later("web", serve), Note::Later("sql", serve), Note::Later("postgres", serve)];
-    fields.close(&notes, out);
-    listen
-}
-
 /// Properties that have a key of their own, or that Catchment decides.
-const PROPERTIES_ELSEWHERE: [(&str, &str); 5] = [
+const PROPERTIES_ELSEWHERE: [(&str, &str); 8] = [
     ("bootstrap.servers", "write it as `brokers`"),
     ("metadata.broker.list", "write it as `brokers`"),
     ("security.protocol", "write it as security: { protocol: … }"),
     ("group.id", "it is derived from the name of the pipeline"),
-    ("transactional.id", "it is derived from the name of the pipeline"),
+    ("transactional.id", "it is derived from the name of the pipeline and `instance`"),
+    ("group.instance.id", "write it as `instance`"),
+    ("transaction.timeout.ms", "write it as transaction: { timeout: … }"),
+    ("allow.auto.create.topics", "topics are made by `catchment topics --create`, never by the way"),
 ];
 
 fn read_kafka(node: &Node, dir: &Path, out: &mut Diagnostics) -> Vec<(Spanned<String>, Secret)> {

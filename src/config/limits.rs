@@ -81,6 +81,38 @@ pub const MESSAGE_BYTES_DEFAULT: u64 = 64 << 20;
 /// Worker threads that may be asked for.
 pub const WORKERS_MAX: u64 = 256;
 
+/// Bytes of an instance's name. It is part of the transactional id and of the static member id.
+pub const INSTANCE_NAME_MAX: usize = 100;
+/// Partitions of `incidents` and `incident-state` when nothing is said: six members may keep
+/// incidents, and six divides by 1, 2 and 3.
+pub const PARTITIONS_DEFAULT: i32 = 6;
+/// Partitions that may be asked for. Brokers take more, but open files and elections grow with them.
+pub const PARTITIONS_MAX: u64 = 10_000;
+/// Copies of a partition that may be asked for. More than five nobody has.
+pub const REPLICATION_MAX: u64 = 9;
+/// Milliseconds after its first event at which a transaction is cut, by default: what latency
+/// at low load mostly consists of.
+pub const TRANSACTION_LINGER_MS_DEFAULT: u64 = 20;
+/// Longest linger in milliseconds: beyond that incidents come late for nothing.
+pub const TRANSACTION_LINGER_MS_MAX: u64 = 10_000;
+/// Bytes of results at which a transaction is cut, by default.
+pub const TRANSACTION_BYTES_DEFAULT: u64 = 4 << 20;
+/// The least that may be asked for, in bytes.
+pub const TRANSACTION_BYTES_MIN: u64 = 64 << 10;
+/// The most, in bytes: all of it waits in memory for its commit.
+pub const TRANSACTION_BYTES_MAX: u64 = 256 << 20;
+/// Events at which a transaction is cut, by default.
+pub const TRANSACTION_ROWS_DEFAULT: u64 = 20_000;
+/// The most events that may be asked for: what an abort reads and decides again.
+pub const TRANSACTION_ROWS_MAX: u64 = 1_000_000;
+/// Milliseconds after which brokers abort the transaction of a member that is gone, by default:
+/// so long its partitions' readers wait.
+pub const TRANSACTION_TIMEOUT_MS_DEFAULT: u64 = 10_000;
+/// The least, in milliseconds: a leader election takes seconds.
+pub const TRANSACTION_TIMEOUT_MS_MIN: u64 = 2_000;
+/// The most, in milliseconds: brokers refuse more (`transaction.max.timeout.ms`, 15 minutes).
+pub const TRANSACTION_TIMEOUT_MS_MAX: u64 = 900_000;
+
 /// How the memory of the environment file is divided, in bytes. The shares add up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryShares {

@@ -255,8 +255,13 @@ pub fn whole_number(node: &Node, what: &str, least: u64, most: u64, out: &mut Di
 
 /// A duration in milliseconds, at most `most`.
 pub fn duration_ms(node: &Node, what: &str, most: i64, out: &mut Diagnostics) -> Option<i64> {
+    duration_in(node, what, most, "s", out)
+}
+
+/// The same where a number without a unit most likely means `usual`.
+pub fn duration_in(node: &Node, what: &str, most: i64, usual: &str, out: &mut Diagnostics) -> Option<i64> {
     let hint = "write numbers with w, d, h, m, s or ms: 90s, 5m, 1h30m, 7d";
-    let ms = unit(node, what, "a duration", hint, "s", units::parse_duration_ms, out)?;
+    let ms = unit(node, what, "a duration", hint, usual, units::parse_duration_ms, out)?;
     if ms > most {
         let message = format!("{what} is longer than {}", units::format_duration_ms(most));
         out.push(Diagnostic::error("bad-value", message).at(node.span));

@@ -229,6 +229,24 @@ impl Error {
         }
     }
 
+    /// What a person may do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::Unreachable { kind: Refusal::Down, .. } => Some("are the brokers running, and are `brokers` (or --brokers) and `security.protocol` right?"),
+            Error::Unreachable { kind: Refusal::Login, .. } => Some("look at `security` in catchment.yaml: mechanism, username, password"),
+            Error::Unreachable { kind: Refusal::Tls, .. } => Some("look at `security` in catchment.yaml: protocol, ca, certificate, key"),
+            Error::NoSuchTopic { .. } => Some("`catchment topics PIPELINE` tells what must exist; with --create it makes what the pipeline writes"),
+            Error::Failed { code, .. } | Error::Answered { code, .. } => match code {
+                Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::TransactionalIdAuthorizationFailed => Some("`catchment topics PIPELINE` prints the permissions (ACLs) that are needed"),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// True when the same call may succeed a little later.
     pub fn retryable(&self) -> bool {
         match self {
