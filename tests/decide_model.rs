@@ -25,25 +25,30 @@ fn rule_spec() -> impl Strategy<Value = RuleSpec> {
     )
 }
 
-fn spec() -> impl Strategy<Value = DecideSpec> {
+/// Any pipeline.
+pub fn spec() -> impl Strategy<Value = DecideSpec> {
     (any::<bool>(), prop::collection::vec(rule_spec(), 1..5), any::<bool>(), prop::sample::select(vec![0i64, 5, 300, 3_000])).prop_map(
-        |(first, rules, partition, late_max_ms)| DecideSpec {
-            groups: Vec::new(),
-            where_key: 0,
-            at_least_once: false,
-            mode: if first { Mode::First } else { Mode::All },
-            rules,
-            scope: if partition { Scope::Partition } else { Scope::Process },
-            late_max_ms,
-            index_bytes_max: 64 << 20,
+        |(first, mut rules, partition, late_max_ms)| {
+            rules.iter_mut().zip(1..).for_each(|(rule, key)| rule.rule_key = key);
+            DecideSpec {
+                groups: Vec::new(),
+                where_key: 0,
+                at_least_once: false,
+                mode: if first { Mode::First } else { Mode::All },
+                rules,
+                scope: if partition { Scope::Partition } else { Scope::Process },
+                late_max_ms,
+                index_bytes_max: 64 << 20,
+            }
         },
     )
 }
 
 /// Per row: partition, step of time, lateness, `when` bits, keys, value.
-type Seed = (u8, i64, i64, u8, [u8; 5], u8);
+pub type Seed = (u8, i64, i64, u8, [u8; 5], u8);
 
-fn seeds(rows: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Seed>> {
+/// Any stream.
+pub fn seeds(rows: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Seed>> {
     let step = prop_oneof![6 => 0i64..3, 3 => 0i64..60, 1 => 0i64..2_000, 1 => prop::sample::select(vec![50_000i64, 10_000_000])];
     let late = prop_oneof![5 => Just(0i64), 3 => 0i64..200, 1 => 0i64..5_000, 1 => 0i64..20_000];
     let key = || prop_oneof![1 => Just(0u8), 6 => 1u8..4, 2 => 1u8..40];
@@ -51,7 +56,8 @@ fn seeds(rows: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Seed>> {
     prop::collection::vec((0u8..3, step, late, when, [key(), key(), key(), key(), key()], 0u8..4), rows)
 }
 
-fn rows(seeds: &[Seed], rules: usize, start: i64) -> Vec<Row> {
+/// The rows of a stream.
+pub fn rows(seeds: &[Seed], rules: usize, start: i64) -> Vec<Row> {
     let (mut now, mut offset) = (start, 0i64);
     let mut rows = Vec::new();
     for (partition, step, late, when, keys, value) in seeds {
@@ -71,7 +77,7 @@ fn rows(seeds: &[Seed], rules: usize, start: i64) -> Vec<Row> {
 }
 
 /// Cases per property; `PROPTEST_CASES` overrides.
-fn config() -> ProptestConfig {
+pub fn config() -> ProptestConfig {
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = 400;
@@ -109,7 +115,7 @@ proptest! {
 }
 
 /// Every row has a verdict, and every target is an earlier created incident that matches.
-fn check_targets(spec: &DecideSpec, rows: &[Row], got: &Decided) -> Result<(), TestCaseError> {
+pub fn check_targets(spec: &DecideSpec, rows: &[Row], got: &Decided) -> Result<(), TestCaseError> {
     prop_assert_eq!(got.verdicts.len(), rows.len());
     let targets = got.attaches.iter().map(|a| (a.row, a.rule, a.target)).chain(got.links.iter().map(|l| (l.row, l.rule, l.target)));
     for (row, rule, target) in targets {

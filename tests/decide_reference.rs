@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use catchment::ingest::decide::{
-    Action, Attach, BatchInput, DecideSpec, Decided, Decider, Fingerprinter, Link, LinkTo, Mode, Origin, RuleInput, Scope, Verdict, WhereSource,
+    Action, Attach, BatchInput, DecideSpec, Decided, Decider, Fingerprinter, Link, LinkTo, Mode, Notes, Origin, RuleInput, Scope, Verdict, WhereSource,
 };
 
 /// One row of a generated stream.
@@ -135,7 +135,6 @@ impl WhereSource for Values<'_> {
 
 /// Decides the rows with the engine, cut into batches of the given sizes (repeated).
 pub fn engine(spec: &DecideSpec, rows: &[Row], cuts: &[usize]) -> (Decided, Decider) {
-    let mut printer = Fingerprinter::new(*b"a key for a test");
     let mut decider = Decider::new(spec.clone());
     let mut whole = Decided { shadow: vec![0; spec.rules.len()], ..Decided::default() };
     let mut out = Decided::default();
@@ -143,32 +142,46 @@ pub fn engine(spec: &DecideSpec, rows: &[Row], cuts: &[usize]) -> (Decided, Deci
     while from < rows.len() {
         let to = rows.len().min(from + cuts[cut % cuts.len()].max(1));
         cut += 1;
-        let part = &rows[from..to];
-        let mut inputs = Vec::new();
-        for (at, rule) in spec.rules.iter().enumerate() {
-            let mut print = |row: &Row| match row.keys[at] {
-                0 => 0,
-                key => printer.fingerprint(at as u64, [Some(&[key][..])]),
-            };
-            let always = part.iter().all(|row| row.holds[at]);
-            inputs.push(RuleInput {
-                holds: (!always).then(|| part.iter().map(|row| row.holds[at]).collect()),
-                fingerprints: rule.matches.then(|| part.iter().map(&mut print).collect()),
-            });
-        }
-        let origins: Vec<Origin> = part.iter().map(|row| row.origin).collect();
-        let times_ms: Vec<i64> = part.iter().map(|row| row.time).collect();
-        let mut values = Values(part);
-        decider.decide(&mut BatchInput { origins: &origins, times_ms: &times_ms, rules: &inputs, values: &mut values }, &mut out);
-        whole.verdicts.extend(&out.verdicts);
-        whole.attaches.extend(out.attaches.iter().map(|a| Attach { row: a.row + from as u32, ..*a }));
-        whole.links.extend(out.links.iter().map(|l| Link { row: l.row + from as u32, ..*l }));
-        whole.late += out.late;
-        whole.where_unknown += out.where_unknown;
-        for (sum, add) in whole.shadow.iter_mut().zip(&out.shadow) {
-            *sum += add;
-        }
+        batch(&mut decider, &rows[from..to], &mut out, None);
+        append(&mut whole, &out, from as u32);
         from = to;
     }
     (whole, decider)
+}
+
+/// Decides one batch; with a number and notes, so that it can be undone.
+pub fn batch(decider: &mut Decider, part: &[Row], out: &mut Decided, noted: Option<(u64, &mut Notes)>) {
+    let mut printer = Fingerprinter::new(*b"a key for a test");
+    let mut inputs = Vec::new();
+    for (at, rule) in decider.spec().rules.iter().enumerate() {
+        let mut print = |row: &Row| match row.keys[at] {
+            0 => 0,
+            key => printer.fingerprint(rule.rule_key, [Some(&[key][..])]),
+        };
+        let always = part.iter().all(|row| row.holds[at]);
+        inputs.push(RuleInput {
+            holds: (!always).then(|| part.iter().map(|row| row.holds[at]).collect()),
+            fingerprints: rule.matches.then(|| part.iter().map(&mut print).collect()),
+        });
+    }
+    let origins: Vec<Origin> = part.iter().map(|row| row.origin).collect();
+    let times_ms: Vec<i64> = part.iter().map(|row| row.time).collect();
+    let mut values = Values(part);
+    let mut input = BatchInput { origins: &origins, times_ms: &times_ms, rules: &inputs, values: &mut values };
+    match noted {
+        None => decider.decide(&mut input, out),
+        Some((seq, notes)) => decider.decide_noted(seq, &mut input, out, notes),
+    }
+}
+
+/// Appends the decisions of a batch whose first row has this number.
+pub fn append(whole: &mut Decided, out: &Decided, from: u32) {
+    whole.verdicts.extend(&out.verdicts);
+    whole.attaches.extend(out.attaches.iter().map(|a| Attach { row: a.row + from, ..*a }));
+    whole.links.extend(out.links.iter().map(|l| Link { row: l.row + from, ..*l }));
+    whole.late += out.late;
+    whole.where_unknown += out.where_unknown;
+    for (sum, add) in whole.shadow.iter_mut().zip(&out.shadow) {
+        *sum += add;
+    }
 }

@@ -89,6 +89,11 @@ pub struct Candidates {
     /// Clock at which expired chunks are looked for again.
     look_at: i64,
     chunks_begun: u64,
+    clock: i64,
+    /// What expires after this clock, that of the last commit, is held. `i64::MAX`: nothing is.
+    held: i64,
+    /// Something went since `take_lost` that undoing would need.
+    lost: bool,
     logs: Vec<(u16, VecDeque<Chunk>)>,
 }
 
@@ -96,16 +101,55 @@ impl Candidates {
     /// Keeps values for `reach` ms behind the clock, in at most `bytes_max` bytes.
     pub fn new(reach: i64, bytes_max: usize) -> Candidates {
         let reach = reach.clamp(0, TIME_MAX_MS);
-        Candidates { reach, bytes_max, bytes: 0, look_at: i64::MIN, chunks_begun: 0, logs: Vec::new() }
+        Candidates { reach, bytes_max, bytes: 0, look_at: i64::MIN, chunks_begun: 0, clock: i64::MIN, held: i64::MAX, lost: false, logs: Vec::new() }
     }
 
     /// Moves the clock; now and then forgets what is beyond the horizon.
     #[inline]
     pub fn advance(&mut self, clock: i64) {
+        self.clock = clock;
         if clock >= self.look_at {
             self.look_at = clock.saturating_add(self.reach / EXPIRIES + 1);
-            self.expire(clock.saturating_sub(self.reach));
+            self.expire(clock.min(self.held).saturating_sub(self.reach));
         }
+    }
+
+    /// From now on, what has not expired stays until a commit.
+    pub fn hold(&mut self) {
+        if self.held == i64::MAX {
+            self.held = self.clock;
+        }
+    }
+
+    /// All up to this clock is committed.
+    pub fn commit(&mut self, clock: i64) {
+        if self.held != i64::MAX {
+            self.held = self.held.max(clock);
+        }
+    }
+
+    /// Moves the clock back to that of the last commit; what was kept since was taken back.
+    pub fn rewind_clock(&mut self, clock: i64) {
+        (self.clock, self.look_at) = (clock, i64::MIN);
+    }
+
+    /// Whether something went since the last call that taking back would need.
+    pub fn take_lost(&mut self) -> bool {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// Undoes the last `insert` of a partition.
+    pub fn take_back(&mut self, origin: Origin) -> bool {
+        let Ok(at) = self.logs.binary_search_by_key(&origin.partition, |log| log.0) else { return false };
+        let log = &mut self.logs[at].1;
+        let Some(chunk) = log.back_mut() else { return false };
+        let Some(mark) = chunk.marks.pop_if(|mark| mark.place() == (origin.offset, origin.element)) else { return false };
+        let start = chunk.marks.last().map_or(0, |mark| mark.end);
+        chunk.values.truncate(start.min(mark.end) as usize);
+        if chunk.marks.is_empty() {
+            self.bytes -= log.pop_back().map_or(0, |chunk| chunk.bytes());
+        }
+        true
     }
 
     fn expire(&mut self, horizon: i64) {
@@ -118,9 +162,10 @@ impl Candidates {
 
     /// Keeps the values of a created incident, whose origin lies behind all others of its
     /// partition. If it does not, the partition was rewound: what lies behind is forgotten.
-    pub fn insert(&mut self, origin: Origin, time: i64, values: &[u8]) {
+    /// False if they are not kept.
+    pub fn insert(&mut self, origin: Origin, time: i64, values: &[u8]) -> bool {
         if values.len() > CANDIDATE_BYTES_MAX {
-            return;
+            return false;
         }
         let at = match self.logs.binary_search_by_key(&origin.partition, |log| log.0) {
             Ok(at) => at,
@@ -137,31 +182,51 @@ impl Candidates {
                 self.chunks_begun += 1;
                 self.bytes += size_of::<Chunk>();
             }
-            let Some(chunk) = log.back_mut() else { return };
+            let Some(chunk) = log.back_mut() else { return false };
             let (marks, bytes) = chunk.capacities(values.len());
             let more = (marks - chunk.marks.capacity()) * size_of::<Mark>() + bytes - chunk.values.capacity();
             if self.bytes + more <= self.bytes_max {
                 chunk.push(origin, time, values);
                 self.bytes += more;
-                return;
+                return true;
             }
             let fresh = chunk.marks.is_empty() && self.bytes == size_of::<Chunk>();
+            self.lost = true;
+            if self.held < self.clock {
+                self.held = self.clock;
+                self.expire(self.clock.saturating_sub(self.reach));
+                continue;
+            }
             self.forget_oldest();
             if fresh {
-                return;
+                return false;
             }
         }
+    }
+
+    /// Whether an incident is not behind all others of its partition.
+    pub fn is_behind(&self, origin: Origin) -> bool {
+        let log = self.logs.binary_search_by_key(&origin.partition, |log| log.0).ok().and_then(|at| self.logs.get(at));
+        let last = log.and_then(|log| log.1.back()?.marks.last());
+        last.is_some_and(|last| last.place() >= (origin.offset, origin.element))
+    }
+
+    /// Whether an incident of this time can still be asked for.
+    pub fn wants(&self, time: i64) -> bool {
+        time >= self.clock.saturating_sub(self.reach)
     }
 
     /// Forgets the incidents of a partition from a place on.
     fn rewind(&mut self, at: usize, place: (i64, u16)) {
         let log = &mut self.logs[at].1;
         while log.back().is_some_and(|chunk| chunk.first() >= place) {
+            self.lost = true;
             self.bytes -= log.pop_back().map_or(0, |chunk| chunk.bytes());
         }
         if let Some(chunk) = log.back_mut()
             && chunk.marks.last().is_some_and(|last| last.place() >= place)
         {
+            self.lost = true;
             let keep = chunk.marks.partition_point(|mark| mark.place() < place);
             chunk.marks.truncate(keep);
             chunk.values.truncate(chunk.marks.last().map_or(0, |mark| mark.end as usize));

@@ -92,6 +92,15 @@ impl Block {
         });
     }
 
+    /// Drops the last member.
+    fn pop(&mut self) {
+        if let Some(gone) = self.members.pop()
+            && (gone.time == self.earliest || gone.time == self.latest)
+        {
+            self.retain(|_| true);
+        }
+    }
+
     fn find(&self, window: Window, link_to: LinkTo, accept: &mut impl FnMut(Origin) -> Option<bool>) -> Search {
         if self.latest < window.from || self.earliest > window.to {
             return Search::Next;
@@ -112,6 +121,20 @@ impl Block {
         };
         found.unwrap_or(Search::Next)
     }
+}
+
+/// What is left of a chain.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rest {
+    /// Nothing.
+    None,
+    /// One incident.
+    One(Member),
+    /// More; their newest time.
+    Many {
+        /// In ms.
+        newest: i64,
+    },
 }
 
 /// How far a search has come.
@@ -226,6 +249,35 @@ impl Chains {
             Chain::Long(blocks) => blocks.back_mut()?,
         };
         block.members.last_mut().filter(|member| member.time == time)
+    }
+
+    /// Gives the last member's place back to the one that had it.
+    pub fn replace_last(&mut self, number: u32, old: Member) -> bool {
+        let last = self.last_at(number, old.time);
+        last.map(|last| *last = old).is_some()
+    }
+
+    /// Takes the last member out and says what is left. `None`: there is no such chain.
+    pub fn pop(&mut self, number: u32, purse: &mut Purse) -> Option<Rest> {
+        let blocks = match self.slot(number)? {
+            Chain::Free(_) => return None,
+            Chain::Short(block) => {
+                block.pop();
+                std::slice::from_ref(block)
+            }
+            Chain::Long(blocks) => {
+                let last = blocks.back_mut()?;
+                last.pop();
+                if last.members.is_empty() && blocks.len() > 1 {
+                    purse.give(blocks.pop_back().map_or(0, |block| block.bytes()));
+                }
+                &*blocks.make_contiguous()
+            }
+        };
+        Some(match blocks {
+            [Block { members, .. }] if members.len() < 2 => members.first().map_or(Rest::None, |member| Rest::One(*member)),
+            _ => Rest::Many { newest: blocks.iter().map(|block| block.latest).max()? },
+        })
     }
 
     /// The first (by `link_to`) member inside the window for which `accept` says `Some(true)`;

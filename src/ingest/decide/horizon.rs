@@ -1,7 +1,14 @@
 //! The time of one index: its clock, how far back it reaches, and what was given up early.
+//!
+//! An index whose batches may be undone must not lose what was live at the last commit, though
+//! the clock has moved since. So the floor below which slots are free can be *held* at that
+//! of the commit; `live_from`, which decides, is never held.
 
 use super::chain::Window;
-use super::slices::{Live, REACH_MAX_MS, Slices, TIME_MAX_MS};
+use super::slices::{HELD_MAX, Live, REACH_MAX_MS, SLICES, Slices, TIME_MAX_MS};
+
+/// Nothing is held.
+const FREE: i64 = i64::MAX;
 
 /// Clock and horizon of an index. All times in ms.
 #[derive(Debug)]
@@ -16,10 +23,16 @@ pub(super) struct Horizon {
     given_up: i64,
     /// Times before this are not live: the later of both.
     pub live_from: i64,
+    /// Times before this may be forgotten: `live_from`, or what is held if that is earlier.
+    pub kept_from: i64,
+    /// [`FREE`], or `live_from` as of the last commit.
+    held: i64,
+    /// Something went since `take_lost` that undoing would need.
+    lost: bool,
     clock: i64,
     /// How time is cut.
     pub slices: Slices,
-    /// From the slice of `live_from` to that of the clock, as of when the clock's slice turned.
+    /// From the slice of `kept_from` to that of the clock, as of when the clock's slice turned.
     /// The first may be over by now; only `live_from` is exact.
     pub live: Live,
     /// The clock at which its slice turns.
@@ -37,6 +50,9 @@ impl Horizon {
             from: i64::MIN,
             given_up: i64::MIN,
             live_from: i64::MIN,
+            kept_from: i64::MIN,
+            held: FREE,
+            lost: false,
             clock: i64::MIN,
             slices: Slices::new(reach),
             live: Live::new(0, 0),
@@ -50,24 +66,77 @@ impl Horizon {
         if clock <= self.clock {
             return;
         }
-        self.clock = clock.clamp(-TIME_MAX_MS, TIME_MAX_MS);
-        self.from = self.clock - self.reach;
-        self.live_from = self.from.max(self.given_up);
+        self.set(clock);
         if self.clock >= self.turn {
             self.settle();
         }
+    }
+
+    #[inline]
+    fn set(&mut self, clock: i64) {
+        self.clock = clock.clamp(-TIME_MAX_MS, TIME_MAX_MS);
+        self.from = self.clock - self.reach;
+        self.live_from = self.from.max(self.given_up);
+        self.kept_from = self.live_from.min(self.held);
     }
 
     /// Gives up the slices before one that is live, in favour of what is younger.
     pub fn give_up_before(&mut self, slice: i64) {
         self.given_up = self.given_up.max(self.slices.start(slice));
         self.live_from = self.from.max(self.given_up);
+        (self.held, self.kept_from, self.lost) = (self.held.max(self.live_from), self.live_from, true);
         self.settle();
+    }
+
+    /// From now on, what is live now stays until a commit.
+    pub fn hold(&mut self) {
+        if self.held == FREE {
+            self.held = self.live_from;
+        }
+    }
+
+    /// What is not live at this clock, which was committed, may go.
+    pub fn commit(&mut self, clock: i64) {
+        if self.held != FREE {
+            self.held = self.held.max((clock.clamp(-TIME_MAX_MS, TIME_MAX_MS) - self.reach).max(self.given_up));
+            self.kept_from = self.live_from.min(self.held);
+            self.settle();
+        }
+    }
+
+    /// Moves the clock back to that of the last commit.
+    pub fn rewind(&mut self, clock: i64) {
+        self.set(clock);
+        self.settle();
+    }
+
+    /// Frees what is held and not live. False if there is no such thing.
+    pub fn release(&mut self) -> bool {
+        if self.held >= self.live_from {
+            return false;
+        }
+        (self.held, self.kept_from, self.lost) = (self.live_from, self.live_from, true);
+        self.settle();
+        true
+    }
+
+    /// Notes that something went that undoing would need.
+    pub fn lose(&mut self) {
+        self.lost = true;
+    }
+
+    /// Whether something went since the last call.
+    pub fn take_lost(&mut self) -> bool {
+        std::mem::take(&mut self.lost)
     }
 
     #[inline(never)]
     fn settle(&mut self) {
-        self.live = Live::new(self.slices.of(self.live_from), self.slices.of(self.clock));
+        // A tag of one byte cannot tell any number of slices.
+        if self.slices.of(self.clock) - self.slices.of(self.kept_from) > SLICES + 1 + HELD_MAX {
+            (self.held, self.kept_from, self.lost) = (self.live_from, self.live_from, true);
+        }
+        self.live = Live::new(self.slices.of(self.kept_from), self.slices.of(self.clock));
         self.turn = self.slices.start(self.live.now + 1);
     }
 

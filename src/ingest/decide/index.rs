@@ -7,12 +7,12 @@
 //! moment, so that no insert waits for more than one segment.
 
 use super::anchors::Anchors;
-use super::chain::{Chains, Member};
+use super::chain::{Chains, Member, Rest, Window};
 use super::entry::{Entry, Held, Key};
 use super::horizon::Horizon;
 use super::marks::SLOTS;
 use super::purse::Purse;
-use super::segment::{Segment, Vacancy};
+use super::segment::{Place, Segment, Vacancy};
 use super::slices::{AGE_MAX, TIME_MAX_MS, tag};
 use super::{LinkTo, Origin};
 
@@ -32,6 +32,17 @@ const GROWTH: f64 = 1.16;
 const SMALL: usize = 8;
 /// Sweeps of different segments are spread over this many slices.
 const SWEEP_SPREAD: i64 = 32;
+
+/// What became of an incident that was entered.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Entered {
+    /// It is not remembered: too old, no bytes, or one of the same key and time stands for it.
+    Nothing,
+    /// It came to whatever was there.
+    Added,
+    /// It took the place of this one, which nobody asks for any more.
+    Replaced(Member),
+}
 
 /// The index of one matching rule in one shard.
 pub struct Index {
@@ -132,15 +143,21 @@ impl Index {
     /// Takes a created incident in, unless its time is behind all that is live.
     #[inline]
     pub fn insert(&mut self, fingerprint: u128, time: i64, origin: Origin) {
+        self.enter(fingerprint, time, origin);
+    }
+
+    /// The same, and says what changed.
+    #[inline]
+    pub(super) fn enter(&mut self, fingerprint: u128, time: i64, origin: Origin) -> Entered {
         let time = time.clamp(-TIME_MAX_MS, TIME_MAX_MS);
         self.advance(time);
         if time < self.horizon.live_from {
-            return;
+            return Entered::Nothing;
         }
         let key = Key::new(fingerprint);
         let at = segment_of(key);
         if self.segments.is_empty() && !self.open() {
-            return;
+            return Entered::Nothing;
         }
         if self.segments[at].lower() + AGE_MAX <= self.horizon.live.now {
             self.sweep(at);
@@ -151,15 +168,17 @@ impl Index {
             Some(place) => {
                 let (entry, tag) = self.segments[at].get(place);
                 let newest = self.newest(&entry, tag);
-                if let Some((entry, tag)) = self.joined(key, &entry, newest, member) {
+                let (entered, now) = self.joined(key, &entry, newest, member);
+                if let Some((entry, tag)) = now {
                     self.segments[at].set(place, entry, key.print(), tag);
                 }
+                entered
             }
             None => {
-                if let Some(vacancy) = self.vacate(at, key) {
-                    let (entry, tag) = self.entry(key, time, one(origin));
-                    self.segments[at].set(vacancy.place, entry, key.print(), tag);
-                }
+                let Some(vacancy) = self.vacate(at, key) else { return Entered::Nothing };
+                let (entry, tag) = self.entry(key, time, one(origin));
+                self.segments[at].set(vacancy.place, entry, key.print(), tag);
+                Entered::Added
             }
         }
     }
@@ -174,38 +193,128 @@ impl Index {
 
     /// What becomes of the entry of a key, whose newest time is given, when one more
     /// incident joins; `None` = it stays as it is.
-    fn joined(&mut self, key: Key, entry: &Entry, newest: i64, member: Member) -> Option<(Entry, u8)> {
+    fn joined(&mut self, key: Key, entry: &Entry, newest: i64, member: Member) -> (Entered, Option<(Entry, u8)>) {
         let alone = self.entry(key, member.time, one(member.origin));
-        if newest < self.horizon.live_from {
+        if newest < self.horizon.kept_from {
             if let Some(number) = entry.chain() {
                 self.chains.free(number, &mut self.purse);
             }
-            return Some(alone);
+            return (Entered::Added, Some(alone));
         }
         let later = newest.max(member.time);
         // Of two incidents of one time, a rule that only asks for the oldest (newest) never sees the other.
         match (entry.held(), self.only) {
             (Held::Chain(number), only) => {
                 if let (Some(only), Some(last)) = (only, self.chains.last_at(number, member.time)) {
-                    if only == LinkTo::Newest {
-                        last.origin = member.origin;
+                    let old = *last;
+                    if only == LinkTo::Oldest {
+                        return (Entered::Nothing, None);
                     }
-                    return None;
+                    last.origin = member.origin;
+                    return (Entered::Replaced(old), None);
                 }
-                self.evicted += self.chains.push(number, member, self.horizon.live_from, &mut self.purse) as u64;
-                Some(self.entry(key, later, Held::Chain(number)))
+                let gone = self.chains.push(number, member, self.horizon.kept_from, &mut self.purse);
+                if gone > 0 {
+                    self.evict(gone as u64);
+                }
+                (Entered::Added, Some(self.entry(key, later, Held::Chain(number))))
             }
-            (Held::One { .. }, Some(LinkTo::Oldest)) if newest == member.time => None,
-            (Held::One { .. }, Some(LinkTo::Newest)) if newest == member.time => Some(alone),
-            (Held::One { offset, partition, element }, _) => {
+            (Held::One { .. }, Some(LinkTo::Oldest)) if newest == member.time => (Entered::Nothing, None),
+            (Held::One { offset, partition, element }, only) => {
                 let first = Member { time: newest, origin: self.anchors.origin(offset, partition, element) };
+                let same = only.is_some() && newest == member.time;
+                // Held for undoing only: what undoing needs is in its log from now on.
+                if same || newest < self.horizon.live_from {
+                    return (Entered::Replaced(first), Some(alone));
+                }
                 let Some(number) = self.chains.create(first, member, &mut self.purse) else {
-                    self.evicted += 1;
-                    return Some(alone);
+                    self.evict(1);
+                    return (Entered::Added, Some(alone));
                 };
-                Some(self.entry(key, later, Held::Chain(number)))
+                (Entered::Added, Some(self.entry(key, later, Held::Chain(number))))
             }
         }
+    }
+
+    /// Where the entry of a key is.
+    fn place(&mut self, at: usize, key: Key) -> Option<Place> {
+        if self.segments.get(at)?.lower() + AGE_MAX <= self.horizon.live.now {
+            self.sweep(at);
+        }
+        self.segments.get(at)?.find(key, self.horizon.live)
+    }
+
+    fn evict(&mut self, incidents: u64) {
+        self.evicted += incidents;
+        self.horizon.lose();
+    }
+
+    /// Undoes the last `enter` of a key, if it added something; with the incident whose place
+    /// was taken. False if it is not there, which can only be after something was lost.
+    pub(super) fn take_back(&mut self, fingerprint: u128, replaced: Option<Member>) -> bool {
+        let key = Key::new(fingerprint);
+        let at = segment_of(key);
+        let Some(place) = self.place(at, key) else { return false };
+        let segment = &mut self.segments[at];
+        let (entry, _) = segment.get(place);
+        let (left, held) = match (entry.held(), replaced) {
+            (Held::One { .. }, Some(old)) => (old.time, one(old.origin)),
+            (Held::One { .. }, None) => {
+                segment.clear(place);
+                self.keys -= 1;
+                return true;
+            }
+            (Held::Chain(number), Some(old)) => return self.chains.replace_last(number, old),
+            (Held::Chain(number), None) => match self.chains.pop(number, &mut self.purse) {
+                Some(Rest::Many { newest }) => (newest, Held::Chain(number)),
+                Some(Rest::One(member)) => {
+                    self.chains.free(number, &mut self.purse);
+                    (member.time, one(member.origin))
+                }
+                Some(Rest::None) => {
+                    self.chains.free(number, &mut self.purse);
+                    segment.clear(place);
+                    self.keys -= 1;
+                    return true;
+                }
+                None => return false,
+            },
+        };
+        let (entry, tag) = self.entry(key, left, held);
+        self.segments[at].set(place, entry, key.print(), tag);
+        true
+    }
+
+    /// Whether the index remembers this very incident.
+    pub(super) fn knows(&mut self, fingerprint: u128, time: i64, origin: Origin) -> bool {
+        let key = Key::new(fingerprint);
+        let at = segment_of(key);
+        let Some(place) = self.place(at, key) else { return false };
+        match self.segments[at].get(place).0.held() {
+            Held::Chain(number) => self.chains.find(number, Window { from: time, to: time }, LinkTo::Newest, |other| Some(other == origin)).is_some(),
+            Held::One { offset, partition, element } => self.anchors.origin(offset, partition, element) == origin,
+        }
+    }
+
+    /// From now on, what is live now stays until [`Index::commit`], so that what was entered
+    /// since can be taken back.
+    pub(super) fn hold(&mut self) {
+        self.horizon.hold();
+    }
+
+    /// All up to this clock is committed.
+    pub(super) fn commit(&mut self, clock: i64) {
+        self.horizon.commit(clock);
+    }
+
+    /// Moves the clock back to that of the last commit; what was entered since was taken back.
+    pub(super) fn rewind(&mut self, clock: i64) {
+        self.horizon.rewind(clock);
+    }
+
+    /// Whether something went since the last call that taking back would need.
+    pub(super) fn take_lost(&mut self) -> bool {
+        self.horizon.take_lost()
     }
 
     /// Creates the segments, empty. False when not even they may be paid.
@@ -271,7 +380,16 @@ impl Index {
                 return Some(vacancy);
             }
         }
-        // No more bytes: the oldest slice of this segment is given up, in all segments.
+        // No more bytes: what is only held for undoing goes first.
+        if self.horizon.release() {
+            self.sweep(at);
+            if self.is_roomy(at)
+                && let Some(vacancy) = self.try_vacate(at, key)
+            {
+                return Some(vacancy);
+            }
+        }
+        // Then the oldest slice of this segment is given up, in all segments.
         while let Some(oldest) = self.segments[at].oldest(self.horizon.live).filter(|slice| *slice < self.horizon.live.now) {
             self.horizon.give_up_before(oldest + 1);
             self.sweep(at);
@@ -282,13 +400,13 @@ impl Index {
             }
         }
         if self.segments[at].buckets() == 0 && !self.resize(at, 1) {
-            self.evicted += 1;
+            self.evict(1);
             return None;
         }
         if let Some(vacancy) = self.try_vacate(at, key) {
             return Some(vacancy);
         }
-        self.evicted += 1;
+        self.evict(1);
         let segment = &mut self.segments[at];
         let vacancy = segment.vacate_oldest(segment.homes(key), self.horizon.live)?;
         Some(self.settled(vacancy))

@@ -63,6 +63,7 @@
 //! writing the same notes to a topic and inserting them again.
 
 mod anchors;
+pub mod block;
 mod candidates;
 mod chain;
 mod entry;
@@ -71,11 +72,14 @@ mod horizon;
 pub mod index;
 mod keys;
 mod marks;
+mod notes;
 mod purse;
+mod restore;
 mod rules;
 mod segment;
 mod shard;
 mod slices;
+mod undo;
 mod verdict;
 
 use std::sync::Arc;
@@ -83,7 +87,9 @@ use std::sync::Arc;
 pub use candidates::CANDIDATE_BYTES_MAX;
 pub use fingerprint::Fingerprinter;
 pub use keys::{rule_key, where_key};
-pub use rules::Decider;
+pub use notes::{Clocks, Notes};
+pub use restore::{Report, Restored, ShardRestore};
+pub use rules::{Decider, Undone};
 pub use shard::Stats;
 pub use verdict::{Attach, Decided, Link, Verdict};
 

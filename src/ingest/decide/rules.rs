@@ -1,6 +1,8 @@
 //! The loop: rows in offset order, rules in their order, one verdict a row.
 
-use super::shard::{Shard, Stats};
+use super::notes::Notes;
+use super::restore::{Restored, ShardRestore};
+use super::shard::{Shard, Stats, Undo};
 use super::verdict::{Attach, Decided, Link, Verdict};
 use super::{Action, BatchInput, DecideSpec, Mode, NO_TIME, Origin, RowTimes, RuleSpec, Scope};
 
@@ -9,6 +11,14 @@ use super::{Action, BatchInput, DecideSpec, Mode, NO_TIME, Origin, RowTimes, Rul
 const PREFETCH_ROWS: usize = 12;
 /// The same for what they read then, when the first has arrived.
 const PREFETCH_ENTRY_ROWS: usize = 6;
+
+/// What [`Decider::undo`] could not do in place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// Partitions whose shards are empty now and have to be restored from their topic before
+    /// rows of theirs are decided. With [`Scope::Process`] 0, and all partitions are meant.
+    pub restore: Vec<u16>,
+}
 
 /// Decides batches; owns the state of all shards. One thread owns it.
 pub struct Decider {
@@ -28,8 +38,64 @@ impl Decider {
         &self.spec
     }
 
-    /// Decides all rows of a batch. `out` is cleared first.
+    /// Decides all rows of a batch, for good: nothing is noted and nothing can be undone.
+    /// `out` is cleared first.
     pub fn decide(&mut self, input: &mut BatchInput<'_>, out: &mut Decided) {
+        self.run::<false>(input, out, &mut Notes::default());
+    }
+
+    /// Decides all rows of a batch as [`Decider::decide`] does, notes what it remembers (`notes`
+    /// is cleared first), and can undo it until [`Decider::commit`] says otherwise. `seq` grows
+    /// from batch to batch. A decider is used in this way or in the other, not in both.
+    pub fn decide_noted(&mut self, seq: u64, input: &mut BatchInput<'_>, out: &mut Decided, notes: &mut Notes) {
+        notes.reset(self.spec.scope);
+        self.run::<true>(input, out, notes);
+        for (at, shard) in self.shards.iter_mut().enumerate() {
+            if let Some(shard) = shard {
+                shard.close(seq);
+                notes.clocks.push((at as u16, shard.clocks()));
+            }
+        }
+    }
+
+    /// All batches up to and including `seq` are committed: they are not undone any more.
+    pub fn commit(&mut self, seq: u64) {
+        self.shards.iter_mut().flatten().for_each(|shard| shard.commit(seq));
+    }
+
+    /// Undoes all batches that are not committed: every later decision is as if they had never
+    /// been decided. Shards for which that cannot be done in place are forgotten and returned.
+    pub fn undo(&mut self) -> Undone {
+        let mut undone = Undone::default();
+        for (at, slot) in self.shards.iter_mut().enumerate() {
+            match slot.as_mut().map(|shard| shard.undo()) {
+                None | Some(Undo::Done) => {}
+                Some(Undo::Gone) => *slot = None,
+                Some(Undo::Restore) => {
+                    *slot = None;
+                    undone.restore.push(at as u16);
+                }
+            }
+        }
+        undone
+    }
+
+    /// Begins to restore the shard of a partition (with [`Scope::Process`]: of all partitions)
+    /// from index blocks. This needs no access to the decider and can go on on another thread.
+    pub fn begin_restore(&self) -> ShardRestore {
+        ShardRestore::new(&self.spec)
+    }
+
+    /// Puts a restored shard in the place of what a partition's shard remembered, if anything.
+    pub fn install(&mut self, partition: u16, restored: Restored) {
+        let at = self.number_of(partition);
+        if at >= self.shards.len() {
+            self.shards.resize_with(at + 1, || None);
+        }
+        self.shards[at] = Some(restored.shard);
+    }
+
+    fn run<const NOTE: bool>(&mut self, input: &mut BatchInput<'_>, out: &mut Decided, notes: &mut Notes) {
         out.reset(self.spec.rules.len());
         let rows = input.origins.len().min(input.times_ms.len());
         for row in 0..rows.min(PREFETCH_ROWS) {
@@ -46,7 +112,7 @@ impl Decider {
             let shard = shard(&self.spec, &mut self.shards, at);
             let verdict = decide_row(&self.spec, shard, input, row, out);
             if matches!(verdict, Verdict::Create { .. }) {
-                shard.remember(&self.spec.rules, input, row);
+                shard.remember::<NOTE>(&self.spec, input, row, notes);
             }
             out.verdicts.push(verdict);
         }
@@ -77,10 +143,7 @@ impl Decider {
     /// Forgets all that a partition's shard remembers (the partition was revoked). With
     /// [`Scope::Process`] that is everything: what the partition added cannot be told apart.
     pub fn drop_shard(&mut self, partition: u16) {
-        let at = match self.spec.scope {
-            Scope::Partition => partition as usize,
-            Scope::Process => 0,
-        };
+        let at = self.number_of(partition);
         if let Some(shard) = self.shards.get_mut(at) {
             *shard = None;
         }
@@ -97,6 +160,13 @@ impl Decider {
     pub fn shard_of(&self, origin: Origin) -> usize {
         match self.spec.scope {
             Scope::Partition => self.spec.groups.get(origin.partition as usize).map_or(origin.partition as usize, |group| *group as usize),
+            Scope::Process => 0,
+        }
+    }
+
+    fn number_of(&self, partition: u16) -> usize {
+        match self.spec.scope {
+            Scope::Partition => partition as usize,
             Scope::Process => 0,
         }
     }
@@ -126,9 +196,11 @@ fn decide_row(spec: &DecideSpec, shard: &mut Shard, input: &mut BatchInput<'_>, 
     shard.advance(input.times_ms[row]);
     let (attaches, links) = (out.attaches.len(), out.links.len());
     let mut late = false;
+    let own = spec.at_least_once.then(|| input.origins[row]);
+    let again = spec.at_least_once && shard.knows(input, row);
     let (mut drop, mut attach, mut close, mut link_and_close) = (None, None, None, None);
     for (number, rule) in spec.rules.iter().enumerate() {
-        let Some(target) = applies(rule, number, shard, input, row, &mut late, out) else { continue };
+        let Some(target) = applies(rule, number, shard, input, row, own, &mut late, out) else { continue };
         if rule.shadow {
             out.shadow[number] += 1;
             continue;
@@ -153,6 +225,11 @@ fn decide_row(spec: &DecideSpec, shard: &mut Shard, input: &mut BatchInput<'_>, 
         }
     }
     out.late += u64::from(late);
+    if again {
+        // It was created once, before a crash.
+        out.attaches.truncate(attaches);
+        (drop, attach) = (None, None);
+    }
     if let Some(rule) = drop {
         out.attaches.truncate(attaches);
         out.links.truncate(links);
@@ -167,12 +244,14 @@ fn decide_row(spec: &DecideSpec, shard: &mut Shard, input: &mut BatchInput<'_>, 
 
 /// `None`: the rule does not apply. Otherwise the matched incident, if the rule has `match`.
 #[inline]
+#[allow(clippy::too_many_arguments)]
 fn applies(
     rule: &RuleSpec,
     number: usize,
     shard: &mut Shard,
     input: &mut BatchInput<'_>,
     row: usize,
+    own: Option<Origin>,
     late: &mut bool,
     out: &mut Decided,
 ) -> Option<Option<Origin>> {
@@ -195,8 +274,8 @@ fn applies(
     }
     if rule.has_where {
         let holds = |existing: &[u8]| input.values.holds(number, row, existing);
-        shard.find_where(number, rule.link_to, fingerprint, time, holds, &mut out.where_unknown).map(Some)
+        shard.find_where(number, rule.link_to, fingerprint, time, own, holds, &mut out.where_unknown).map(Some)
     } else {
-        shard.find(number, rule.link_to, fingerprint, time).map(Some)
+        shard.find(number, rule.link_to, fingerprint, time, own).map(Some)
     }
 }

@@ -176,6 +176,12 @@ impl Segment {
         (self.marks[bucket].prints[slot], self.marks[bucket].tags[slot]) = (print, tag);
     }
 
+    /// Empties a slot.
+    pub fn clear(&mut self, place: Place) {
+        self.marks[place.bucket as usize].tags[place.slot as usize] = 0;
+        self.used -= 1;
+    }
+
     /// Makes a slot free for a key that has no live entry, moving others to their other bucket
     /// if need be. It counts as used: the entry must be set. `None` = no free slot within reach.
     ///

@@ -9,12 +9,15 @@ const TAGS: i64 = 255;
 /// Slices behind the clock at which a tag must be gone. Far enough below [`TAGS`] that a
 /// tag never looks like one of a later slice, far enough above [`SLICES`] that sweeps are rare.
 pub(super) const AGE_MAX: i64 = 2 * SLICES;
+/// Slices behind the horizon that may be held for undoing: a quarter of a horizon. Batches that
+/// move the clock further before they are committed cannot be undone in place.
+pub(super) const HELD_MAX: i64 = SLICES / 4;
 /// Longest horizon (ms): a place inside a slice has 32 bits. About 8.7 years.
 pub(super) const REACH_MAX_MS: i64 = SLICES * u32::MAX as i64;
 /// Times are held within this distance of 1970 (ms, about 18 million years), so that no sum overflows.
 pub(super) const TIME_MAX_MS: i64 = 1 << 59;
 
-const _: () = assert!(AGE_MAX < TAGS && SLICES + 2 < AGE_MAX);
+const _: () = assert!(AGE_MAX < TAGS && SLICES + HELD_MAX + 2 < AGE_MAX);
 
 /// How an index cuts time.
 #[derive(Debug, Clone, Copy)]
