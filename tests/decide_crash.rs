@@ -39,13 +39,16 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event, 1..40)
 }
 
+/// A batch that is not committed: number, rows, decisions, blocks by partition.
+type Open = (u64, Vec<Row>, Decided, [Vec<u8>; 3]);
+
 /// A process, its topic, and what lasts.
 struct Life {
     decider: Decider,
     /// Blocks by partition, as committed.
     topic: [Vec<Vec<u8>>; 3],
-    /// Batches that are not committed: number, rows, decisions, blocks.
-    open: Vec<(u64, Vec<Row>, Decided, [Vec<u8>; 3])>,
+    /// Batches that are not committed.
+    open: Vec<Open>,
     seq: u64,
     rows: Vec<Row>,
     lasting: Decided,
@@ -322,4 +325,71 @@ fn a_shard_of_which_nothing_was_committed_is_gone_after_undoing() {
     life.open.clear();
     life.decide(&stream(1, 1, 1));
     assert_eq!(life.open[0].2.verdicts, [Verdict::Create { close: None, linked: false }]);
+}
+
+#[test]
+fn growth_hot_keys_and_rollover_are_undone_in_place() {
+    use catchment::ingest::decide::{Action, BatchInput, Fingerprinter, LinkTo, Mode, NoWhere, Origin, RuleInput, RuleSpec};
+    let rule =
+        |action, within_ms, link_to| RuleSpec { name: "rule".into(), rule_key: 0, action, matches: true, has_where: false, within_ms, link_to, shadow: false };
+    let spec = DecideSpec {
+        mode: Mode::All,
+        rules: vec![
+            rule(Action::DropAndUpdate, 60_000, LinkTo::Oldest),
+            rule(Action::Link, 30_000, LinkTo::Newest),
+            rule(Action::Link, 100_000, LinkTo::Oldest),
+        ],
+        scope: Scope::Partition,
+        groups: Vec::new(),
+        where_key: 0,
+        at_least_once: false,
+        late_max_ms: 1_000,
+        index_bytes_max: 256 << 20,
+    };
+    let mut printer = Fingerprinter::new([3; 16]);
+    let mut dice = 0x9876_5432_1234_5678u64;
+    let mut below = move |end: u64| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        (dice >> 11) % end
+    };
+    let mut decide = |decider: &mut Decider, rows: std::ops::Range<i64>, keys: &[(u64, u64)], seq: Option<u64>| {
+        let part = &keys[rows.start as usize..rows.end as usize];
+        let mut prints = |key: &dyn Fn(&(u64, u64)) -> u64| {
+            let prints = part.iter().map(|row| printer.fingerprint(0, [Some(&key(row).to_le_bytes()[..])])).collect();
+            RuleInput { holds: None, fingerprints: Some(prints) }
+        };
+        // Half of the second rule's rows are one hot key; the third has a few hundred keys.
+        let inputs = [prints(&|row| row.0), prints(&|row| if row.1 % 2 == 0 { 1 << 40 } else { row.1 }), prints(&|row| row.1 % 300)];
+        let origins: Vec<Origin> = rows.clone().map(|row| Origin { partition: 0, offset: row, element: 0 }).collect();
+        let times_ms: Vec<i64> = rows.map(|row| row - (keys[row as usize].1 % 900) as i64).collect();
+        let (mut out, mut notes) = (Decided::default(), Notes::default());
+        let mut input = BatchInput { origins: &origins, times_ms: &times_ms, rules: &inputs, values: &mut NoWhere };
+        match seq {
+            Some(seq) => decider.decide_noted(seq, &mut input, &mut out, &mut notes),
+            None => decider.decide(&mut input, &mut out),
+        }
+        out
+    };
+    let keys: Vec<(u64, u64)> = (0..260_000).map(|_| (below(150_000), below(1 << 30))).collect();
+    let (mut plain, mut noted) = (Decider::new(spec.clone()), Decider::new(spec));
+    let (mut seq, mut from) = (0, 0i64);
+    while from < 250_000 {
+        let to = from + 500 + below(2_000) as i64;
+        if seq % 3 == 1 {
+            // Up to 5,000 ms ahead, of which nothing lasts.
+            for ahead in [from..to, to..to + 2_000] {
+                decide(&mut noted, ahead, &keys, Some(seq));
+                seq += 1;
+            }
+            assert!(noted.undo().restore.is_empty(), "at {from}");
+        }
+        let (got, expected) = (decide(&mut noted, from..to, &keys, Some(seq)), decide(&mut plain, from..to, &keys, None));
+        assert_eq!(got, expected, "rows {from} to {to}");
+        noted.commit(seq);
+        (seq, from) = (seq + 1, to);
+    }
+    let keys_of = |decider: &Decider| decider.stats()[0].1.keys;
+    assert!(keys_of(&plain) > 50_000 && keys_of(&noted) > 50_000);
 }

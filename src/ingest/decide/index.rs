@@ -6,13 +6,15 @@
 //! free for whoever comes by. Every segment grows, shrinks and is swept alone, at its own
 //! moment, so that no insert waits for more than one segment.
 
+mod back;
+
 use super::anchors::Anchors;
-use super::chain::{Chains, Member, Rest, Window};
+use super::chain::{Chains, Member};
 use super::entry::{Entry, Held, Key};
 use super::horizon::Horizon;
 use super::marks::SLOTS;
 use super::purse::Purse;
-use super::segment::{Place, Segment, Vacancy};
+use super::segment::{Segment, Vacancy};
 use super::slices::{AGE_MAX, TIME_MAX_MS, tag};
 use super::{LinkTo, Origin};
 
@@ -236,85 +238,9 @@ impl Index {
         }
     }
 
-    /// Where the entry of a key is.
-    fn place(&mut self, at: usize, key: Key) -> Option<Place> {
-        if self.segments.get(at)?.lower() + AGE_MAX <= self.horizon.live.now {
-            self.sweep(at);
-        }
-        self.segments.get(at)?.find(key, self.horizon.live)
-    }
-
     fn evict(&mut self, incidents: u64) {
         self.evicted += incidents;
         self.horizon.lose();
-    }
-
-    /// Undoes the last `enter` of a key, if it added something; with the incident whose place
-    /// was taken. False if it is not there, which can only be after something was lost.
-    pub(super) fn take_back(&mut self, fingerprint: u128, replaced: Option<Member>) -> bool {
-        let key = Key::new(fingerprint);
-        let at = segment_of(key);
-        let Some(place) = self.place(at, key) else { return false };
-        let segment = &mut self.segments[at];
-        let (entry, _) = segment.get(place);
-        let (left, held) = match (entry.held(), replaced) {
-            (Held::One { .. }, Some(old)) => (old.time, one(old.origin)),
-            (Held::One { .. }, None) => {
-                segment.clear(place);
-                self.keys -= 1;
-                return true;
-            }
-            (Held::Chain(number), Some(old)) => return self.chains.replace_last(number, old),
-            (Held::Chain(number), None) => match self.chains.pop(number, &mut self.purse) {
-                Some(Rest::Many { newest }) => (newest, Held::Chain(number)),
-                Some(Rest::One(member)) => {
-                    self.chains.free(number, &mut self.purse);
-                    (member.time, one(member.origin))
-                }
-                Some(Rest::None) => {
-                    self.chains.free(number, &mut self.purse);
-                    segment.clear(place);
-                    self.keys -= 1;
-                    return true;
-                }
-                None => return false,
-            },
-        };
-        let (entry, tag) = self.entry(key, left, held);
-        self.segments[at].set(place, entry, key.print(), tag);
-        true
-    }
-
-    /// Whether the index remembers this very incident.
-    pub(super) fn knows(&mut self, fingerprint: u128, time: i64, origin: Origin) -> bool {
-        let key = Key::new(fingerprint);
-        let at = segment_of(key);
-        let Some(place) = self.place(at, key) else { return false };
-        match self.segments[at].get(place).0.held() {
-            Held::Chain(number) => self.chains.find(number, Window { from: time, to: time }, LinkTo::Newest, |other| Some(other == origin)).is_some(),
-            Held::One { offset, partition, element } => self.anchors.origin(offset, partition, element) == origin,
-        }
-    }
-
-    /// From now on, what is live now stays until [`Index::commit`], so that what was entered
-    /// since can be taken back.
-    pub(super) fn hold(&mut self) {
-        self.horizon.hold();
-    }
-
-    /// All up to this clock is committed.
-    pub(super) fn commit(&mut self, clock: i64) {
-        self.horizon.commit(clock);
-    }
-
-    /// Moves the clock back to that of the last commit; what was entered since was taken back.
-    pub(super) fn rewind(&mut self, clock: i64) {
-        self.horizon.rewind(clock);
-    }
-
-    /// Whether something went since the last call that taking back would need.
-    pub(super) fn take_lost(&mut self) -> bool {
-        self.horizon.take_lost()
     }
 
     /// Creates the segments, empty. False when not even they may be paid.

@@ -56,11 +56,30 @@
 //! - **A dropped shard** is forgotten whole, with [`Scope::Process`] that of all partitions.
 //! - All of it depends on the order of rows only, never on how they are cut into batches.
 //!
-//! # Room for what comes later
+//! # What survives aborts and crashes
 //!
-//! `shard::Shard::remember` is the only way in: undoing an open transaction means noting there
-//! what was inserted, in order, and taking it out again backwards; persisting the index means
-//! writing the same notes to a topic and inserting them again.
+//! Deciding runs ahead of the transactions that make its results last. [`Decider::decide_noted`]
+//! notes what it remembers: for [`block`]s, which go to a topic with the results, and for
+//! [`Decider::undo`], which takes out all that [`Decider::commit`] has not confirmed. After
+//! undoing, and after restoring from the blocks of all committed batches ([`ShardRestore`],
+//! [`Decider::install`]), every later decision is that of a decider to which nothing ever
+//! happened and that saw the committed rows only. The clocks are part of that, those of rows
+//! without a time too ([`Decider::fill_in`]). In detail:
+//!
+//! - What was live at the last commit is held until the next, though the clock moves on: up to
+//!   a quarter of a horizon. If the clock goes further, or bytes run out, `undo` empties the
+//!   shard and names its partition, which then has to be restored.
+//! - At the byte bound only the promise above holds (duplicates may pass, nothing is lost):
+//!   which slice goes first depends on the layout of the tables, and that is not the same
+//!   after undoing or restoring. Stats may differ too: tables that grew stay large.
+//! - [`Scope::Process`]: the order of decisions over partitions is in the blocks.
+//! - A rule's entries are found again by its [`rule_key()`]; those of unknown rules, and values
+//!   for another [`where_key()`], are left out. A longer `within` finds what the topic still has.
+//! - [`DecideSpec::at_least_once`] is for results that last before their offsets do: rows come
+//!   again, and the index may know them and what came after them. Such a row is created again
+//!   (its id is the same) and remembered once; what came later in its partition does not count
+//!   for it. A row without a time of its own may be remembered twice: its time differs.
+//! - [`DecideSpec::groups`] and [`Decider::decide`] are for `replay` and `demo`, where nothing lasts.
 
 mod anchors;
 pub mod block;

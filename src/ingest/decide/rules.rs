@@ -2,7 +2,7 @@
 
 use super::notes::Notes;
 use super::restore::{Restored, ShardRestore};
-use super::shard::{Shard, Stats, Undo};
+use super::shard::{Search, Shard, Stats, Undo};
 use super::verdict::{Attach, Decided, Link, Verdict};
 use super::{Action, BatchInput, DecideSpec, Mode, NO_TIME, Origin, RowTimes, RuleSpec, Scope};
 
@@ -272,10 +272,11 @@ fn applies(
         *late = true;
         return None;
     }
+    let search = Search { rule: number, link_to: rule.link_to, fingerprint, time, own };
     if rule.has_where {
         let holds = |existing: &[u8]| input.values.holds(number, row, existing);
-        shard.find_where(number, rule.link_to, fingerprint, time, own, holds, &mut out.where_unknown).map(Some)
+        shard.find_where(search, holds, &mut out.where_unknown).map(Some)
     } else {
-        shard.find(number, rule.link_to, fingerprint, time, own).map(Some)
+        shard.find(search).map(Some)
     }
 }

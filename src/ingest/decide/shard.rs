@@ -43,6 +43,22 @@ pub struct Shard {
     log: UndoLog,
 }
 
+/// What a row looks for in the index of a rule.
+#[derive(Debug, Clone, Copy)]
+pub struct Search {
+    /// Number of the rule.
+    pub rule: usize,
+    /// Which incident of several.
+    pub link_to: LinkTo,
+    /// The row's fingerprint.
+    pub fingerprint: u128,
+    /// The row's time (ms).
+    pub time: i64,
+    /// The row's origin, if it may be remembered already: it and what came later in its
+    /// partition do not count.
+    pub own: Option<Origin>,
+}
+
 /// What became of a shard whose last batches were to be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undo {
@@ -108,10 +124,10 @@ impl Shard {
         self.indexes[rule].as_ref().is_none_or(|index| index.is_late(time))
     }
 
-    /// The incident that a row matches. `own`: the row's origin if it may be remembered already;
-    /// it and what came later in its partition do not count.
+    /// The incident that a row matches.
     #[inline]
-    pub fn find(&mut self, rule: usize, link_to: LinkTo, fingerprint: u128, time: i64, own: Option<Origin>) -> Option<Origin> {
+    pub fn find(&mut self, search: Search) -> Option<Origin> {
+        let Search { rule, link_to, fingerprint, time, own } = search;
         let index = self.indexes[rule].as_mut()?;
         match own {
             None => index.find(fingerprint, time, link_to, |_| Some(true)),
@@ -120,16 +136,8 @@ impl Shard {
     }
 
     /// The same, for a rule with `where`: the first in `link_to` order for which `holds` is true.
-    pub fn find_where(
-        &mut self,
-        rule: usize,
-        link_to: LinkTo,
-        fingerprint: u128,
-        time: i64,
-        own: Option<Origin>,
-        mut holds: impl FnMut(&[u8]) -> bool,
-        unknown: &mut u64,
-    ) -> Option<Origin> {
+    pub fn find_where(&mut self, search: Search, mut holds: impl FnMut(&[u8]) -> bool, unknown: &mut u64) -> Option<Origin> {
+        let Search { rule, link_to, fingerprint, time, own } = search;
         let candidates = self.candidates.as_ref()?;
         let mut tries = 0;
         self.indexes[rule].as_mut()?.find(fingerprint, time, link_to, |origin| {
