@@ -50,6 +50,7 @@ pub fn run_batch(plan: &Arc<Plan>, mut batch: RawBatch) -> Output {
     let mut partitions = Partitions::default();
     partitions.append("one");
     let shared = Shared {
+        decide: None,
         plan: plan.clone(),
         partitions: Arc::new(partitions),
         cluster: "test".into(),
@@ -61,7 +62,7 @@ pub fn run_batch(plan: &Arc<Plan>, mut batch: RawBatch) -> Output {
         spare: Default::default(),
     };
     batch.seal();
-    let output = Worker::new(Arc::new(shared)).process(batch, &Turnstile::new(plan)).unwrap();
+    let output = Worker::new(Arc::new(shared)).process(batch, &Turnstile::new(plan.decide.clone())).unwrap();
     assert!(output.counts.adds_up(), "{}", output.counts.to_json(plan));
     output
 }

@@ -33,6 +33,8 @@ pub struct Args {
 pub enum Command {
     /// The main job on an embedded broker: a flood of events in, incidents out
     Demo(super::demo::DemoArgs),
+    /// Run as a member of a pipeline's fleet on Kafka
+    Run(super::run::RunArgs),
     /// Report all mistakes of a pipeline, with places and hints
     Check(Check),
     /// Run files through a pipeline: NDJSON in, incidents out

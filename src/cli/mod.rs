@@ -17,6 +17,7 @@ pub mod generate;
 pub mod load;
 pub mod output;
 pub mod replay;
+pub mod run;
 pub mod samples;
 pub mod summary;
 pub mod test;
@@ -74,6 +75,7 @@ pub fn main() -> ExitCode {
 fn run(args: &args::Args) -> Result<Answer, Error> {
     match &args.command {
         args::Command::Check(check) => check::run(check),
+        args::Command::Run(run) => run::run(run),
         args::Command::Replay(replay) => replay::run(replay),
         args::Command::Coverage(coverage) => coverage::run(coverage),
         args::Command::Diff(diff) => diff::run(diff),

@@ -119,6 +119,7 @@ pub fn shared(plan: Arc<Plan>, inputs: &[Input], arrival: Arrival) -> Result<Sha
         fingerprint_key: crate::ingest::worker::random_key(),
         decode: DecodeLimits::default(),
         record_bytes_max: None,
+        decide: None,
         trace: false,
         spare: Default::default(),
     })

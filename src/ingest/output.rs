@@ -2,7 +2,7 @@
 //! batch, with its offsets and counts.
 
 use super::control::Acted;
-use super::decide::Origin;
+use super::decide::{Notes, Origin};
 use super::ledger::Counts;
 use super::offsets::Offsets;
 use super::scene::Scene;
@@ -41,6 +41,8 @@ pub struct Output {
     pub arena: Option<Vec<u8>>,
     /// What became of each event, where that was asked for.
     pub trace: Option<Vec<Traced>>,
+    /// What the indexes remember of it, where that is noted.
+    pub notes: Option<Notes>,
     /// As in the batch.
     pub generation: u32,
     /// The control that this batch was.

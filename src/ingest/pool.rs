@@ -42,7 +42,7 @@ impl Pool {
     /// Starts `workers` threads.
     pub fn start(shared: Arc<Shared>, workers: usize) -> std::io::Result<Pool> {
         let workers = workers.max(1);
-        let turnstile = Arc::new(Turnstile::new(&shared.plan));
+        let turnstile = Arc::new(Turnstile::new(shared.decide.clone().unwrap_or_else(|| shared.plan.decide.clone())));
         let (batches, inbox) = bounded::<RawBatch>(workers * BATCHES_AHEAD);
         let (outbox, outputs) = bounded(workers * BATCHES_AHEAD);
         let mut threads = Vec::new();

@@ -51,10 +51,11 @@ impl Trial {
             fingerprint_key: super::worker::random_key(),
             decode: DecodeLimits::default(),
             record_bytes_max: None,
+            decide: None,
             trace: true,
             spare: Default::default(),
         };
-        Trial { turnstile: Turnstile::new(&plan), worker: Worker::new(Arc::new(shared)), plan, seq: 0, offset: 0 }
+        Trial { turnstile: Turnstile::new(plan.decide.clone()), worker: Worker::new(Arc::new(shared)), plan, seq: 0, offset: 0 }
     }
 
     /// The plan.

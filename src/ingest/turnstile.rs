@@ -8,7 +8,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use super::control::{Acted, Control};
-use super::decide::{BatchInput, Decided, Decider, RowTimes, RuleInput, WhereSource};
+use super::decide::{BatchInput, DecideSpec, Decided, Decider, Notes, RowTimes, RuleInput, WhereSource};
 use super::plan::Plan;
 use super::worker::Ended;
 
@@ -26,8 +26,8 @@ struct State {
 
 impl Turnstile {
     /// A turnstile whose first turn is that of batch 0.
-    pub fn new(plan: &Plan) -> Turnstile {
-        let state = State { next: 0, ended: false, decider: Decider::new(plan.decide.clone()) };
+    pub fn new(spec: DecideSpec) -> Turnstile {
+        let state = State { next: 0, ended: false, decider: Decider::new(spec) };
         Turnstile { state: Mutex::new(state), moved: Condvar::new() }
     }
 
@@ -40,6 +40,11 @@ impl Turnstile {
     pub fn end(&self) {
         self.lock().ended = true;
         self.moved.notify_all();
+    }
+
+    /// All batches up to and including this one are committed: they are not undone any more.
+    pub fn committed(&self, seq: u64) {
+        self.lock().decider.commit(seq);
     }
 
     /// Sizes and horizons of the indexes.
@@ -60,7 +65,8 @@ pub struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    /// Waits for the turn and decides. Returns how many rows had no time of their own.
+    /// Waits for the turn and decides. Returns how many rows had no time of their own. With
+    /// `notes` it can be undone until [`Turnstile::committed`] says otherwise.
     pub fn decide(
         mut self,
         plan: &Plan,
@@ -68,6 +74,7 @@ impl<'a> Turn<'a> {
         rules: &[RuleInput],
         mut values: impl WhereSource,
         decided: &mut Decided,
+        notes: Option<&mut Notes>,
     ) -> Result<u64, Ended> {
         let mut state = self.wait()?;
         let unknown = state.decider.fill_in(&mut times);
@@ -85,7 +92,10 @@ impl<'a> Turn<'a> {
             })
             .collect();
         let mut input = BatchInput { origins: times.origins, times_ms: &times_ms, rules, values: &mut values };
-        state.decider.decide(&mut input, decided);
+        match notes {
+            Some(notes) => state.decider.decide_noted(self.seq, &mut input, decided, notes),
+            None => state.decider.decide(&mut input, decided),
+        }
         self.pass(state);
         Ok(unknown)
     }

@@ -14,7 +14,7 @@ use super::batch::{Message, Partitions, RawBatch};
 use super::classify::classify;
 use super::columns::Arena;
 use super::dead_letter::{Letter, push_letter};
-use super::decide::{Decided, Fingerprinter, Origin, Verdict};
+use super::decide::{DecideSpec, Decided, Fingerprinter, Notes, Origin, Verdict};
 use super::decode::{DecodeLimits, Decoder, Rows, Shape, ShapeOptions};
 use super::emit::Emitter;
 use super::filter::filter;
@@ -51,6 +51,9 @@ pub struct Shared {
     pub decode: DecodeLimits,
     /// Largest incident in bytes; `None`: any size (files).
     pub record_bytes_max: Option<usize>,
+    /// For runs whose indexes outlive the process: what they are made of here. They note what they
+    /// remember, so that it can be undone, written and restored. `None`: as the plan says, and nothing is noted.
+    pub decide: Option<DecideSpec>,
     /// Keep each event's outcome, for `explain`, `test` and `diff`.
     pub trace: bool,
     /// Buffers for incidents that sinks gave back.
@@ -260,7 +263,9 @@ impl Worker {
             places: &places,
         };
         let row_times = super::decide::RowTimes { origins: &origins, occurred: &mut occurred, created: &mut created };
-        output.counts.no_time += turn.decide(plan, row_times, &rules, values, &mut self.decided)?;
+        let mut notes = shared.decide.as_ref().map(|_| Notes::default());
+        output.counts.no_time += turn.decide(plan, row_times, &rules, values, &mut self.decided, notes.as_mut())?;
+        output.notes = notes;
 
         // From here on other batches may decide.
         for (place, death) in &mapped.dead {

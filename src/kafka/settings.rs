@@ -86,6 +86,14 @@ impl Settings {
         settings
     }
 
+    /// Bytes that may be fetched ahead.
+    pub fn prefetch(mut self, bytes: u64) -> Settings {
+        // librdkafka counts in KiB and knows no limit above 2 GiB.
+        let kib = (bytes / 1024).clamp(1024, 2_097_151);
+        self.set("queued.max.messages.kbytes", &kib.to_string(), "the share of `limits.memory` for what is fetched and not read yet");
+        self
+    }
+
     /// The producer of results.
     pub fn producer(bootstrap: &str) -> Settings {
         let mut settings = Settings::new(bootstrap);

@@ -141,6 +141,7 @@ pub fn drive(spec: DriveSpec, live: Arc<Live>, stop: Arc<AtomicBool>) -> Result<
         fingerprint_key: random_key(),
         decode: DecodeLimits::default(),
         record_bytes_max: Some(EMBEDDED_MESSAGE_BYTES_MAX / 2),
+        decide: None,
         trace: false,
         spare: Default::default(),
     });

@@ -2,6 +2,7 @@
 
 pub mod failpoint;
 pub mod health;
+pub mod ingest;
 pub mod lock;
 pub mod names;
 pub mod signals;

@@ -1,3 +1,4 @@
 //! What others read from a running instance: metrics, later SQL, API and pages.
 
+pub mod api;
 pub mod metrics;

@@ -99,6 +99,7 @@ pub fn run(args: &ReplayArgs) -> Result<Answer, Error> {
         fingerprint_key: random_key(),
         decode: DecodeLimits::default(),
         record_bytes_max: None,
+        decide: None,
         trace: false,
         spare: Default::default(),
     });

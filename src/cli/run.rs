@@ -1,0 +1,242 @@
+//! `catchment run`: a member of a pipeline's fleet on real Kafka.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Answer;
+use super::environment::EnvironmentArgs;
+use super::load::{compile, require};
+use super::output::{Style, colour_err, err_style};
+use super::test::run_one;
+use crate::config::environment::{self, Environment};
+use crate::config::model::Pipeline;
+use crate::error::Error;
+use crate::ingest::decode::DecodeLimits;
+use crate::ingest::plan::Plan;
+use crate::ingest::plan::build::Options;
+use crate::kafka::Delivery;
+use crate::run::health::Health;
+use crate::run::ingest::writer::TxnCut;
+use crate::run::ingest::{self, IngestSpec};
+use crate::run::signals::Signals;
+use crate::run::supervise::{Ended, supervise};
+use crate::run::{Names, lock};
+use crate::serve::api::ApiPort;
+use crate::serve::metrics::MetricsPort;
+
+/// How long a batch waits for more events.
+const BATCH_LINGER: Duration = Duration::from_millis(5);
+/// How quickly signals are noticed.
+const STEP: Duration = Duration::from_millis(50);
+
+/// `run`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The environment file says where the brokers are, how to log in, where to listen (metrics, health, reload), and how this member is called; docs/running.md describes it. Topics must exist: `catchment topics PIPELINE --create` makes them.\n\nSIGTERM and Ctrl-C drain and commit, a second one stops at once. SIGHUP (or POST /reload) checks and tests the pipeline anew and swaps it, or keeps the old one and says why.\n\nExamples:\n  catchment run pipelines/soc --brokers 127.0.0.1:9092\n  catchment run pipelines/soc --config /etc/catchment/catchment.yaml --role ingest\n\nExit codes: 0 stopped as asked; 2 could not run."
+)]
+pub struct RunArgs {
+    /// The pipeline: a directory with a pipeline.yaml, or the file
+    pub pipeline: PathBuf,
+    /// Where the brokers are
+    #[command(flatten)]
+    pub environment: EnvironmentArgs,
+    /// What this process does: ingest, keeper; several with commas
+    #[arg(long, value_delimiter = ',', default_value = "ingest,keeper", value_name = "ROLES")]
+    pub role: Vec<Role>,
+    /// Worker threads [default: limits.workers, else one per core]
+    #[arg(short, long, value_name = "N")]
+    pub workers: Option<usize>,
+}
+
+/// A part of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Events in, facts out.
+    Ingest,
+    /// Facts in, states of incidents out.
+    Keeper,
+}
+
+/// A pipeline that passed its checks.
+#[derive(Clone)]
+struct Loaded {
+    pipeline: Arc<Pipeline>,
+    plan: Arc<Plan>,
+}
+
+/// Runs the command.
+pub fn run(args: &RunArgs) -> Result<Answer, Error> {
+    let (pipeline, plan) = require(&args.pipeline, &Options { arrival: None })?;
+    let loaded = Loaded { pipeline: Arc::new(pipeline), plan: Arc::new(plan) };
+    let (environment, bootstrap) = args.environment.require(Some(&args.pipeline))?;
+    let names = Names::of(&loaded.pipeline);
+    let _lock = lock::take(&environment.state_dir, &names.pipeline, &environment.instance)?;
+    let signals = Signals::listen()?;
+    let health = Arc::new(Health::default());
+    let _metrics = environment.listen.metrics.map(MetricsPort::open).transpose()?;
+    let api = environment.listen.api.map(|address| ApiPort::open(address, health.clone(), signals.reload.clone())).transpose()?;
+    let roles: Vec<&str> = args.role.iter().map(|role| role.name()).collect();
+    eprintln!(
+        "{} {} (version {}) as {}: {}; brokers {bootstrap}",
+        err_style("running", Style::Head),
+        loaded.plan.name,
+        loaded.plan.version,
+        environment.instance,
+        roles.join(" and "),
+    );
+    if let Some(api) = &api {
+        eprintln!("health: http://{}/readyz", api.address());
+    }
+
+    let member = Member { args, environment, bootstrap, names, health, stop: signals.stop.clone() };
+    let current = Arc::new(std::sync::Mutex::new(loaded));
+    let mut running = Vec::new();
+    // Raised to have the ingest role begin anew with what is current.
+    let swap = Arc::new(AtomicBool::new(false));
+    for role in &args.role {
+        running.push(match role {
+            Role::Ingest => member.ingest(&current, &swap)?,
+            Role::Keeper => continue,
+        });
+    }
+    while !running.iter().any(JoinHandle::is_finished) {
+        std::thread::sleep(STEP);
+        if signals.reload.swap(false, Ordering::AcqRel) {
+            reload(args, &current, &swap);
+        }
+    }
+    // One role's end is the end of all.
+    signals.stop.store(true, Ordering::Release);
+    let mut first = None;
+    for role in running {
+        let ended = role.join().unwrap_or_else(|_| Err(Error::bug("a role panicked")));
+        first = first.or(ended.err());
+    }
+    match first {
+        Some(error) => Err(error),
+        None => Ok(Answer::Yes),
+    }
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Role::Ingest => "ingest",
+            Role::Keeper => "keeper",
+        }
+    }
+}
+
+/// What the roles of this process have in common.
+struct Member<'a> {
+    args: &'a RunArgs,
+    environment: Environment,
+    bootstrap: String,
+    names: Names,
+    health: Arc<Health>,
+    stop: Arc<AtomicBool>,
+}
+
+type Running = JoinHandle<Result<(), Error>>;
+
+impl Member<'_> {
+    fn ingest(&self, current: &Arc<std::sync::Mutex<Loaded>>, swap: &Arc<AtomicBool>) -> Result<Running, Error> {
+        let limits = self.environment.limits;
+        let workers = self.args.workers.or(limits.workers).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let transaction = self.environment.transaction;
+        let spec = IngestSpec {
+            plan: lock_of(current).plan.clone(),
+            sources: Vec::new(),
+            names: self.names.clone(),
+            bootstrap: self.bootstrap.clone(),
+            properties: self.environment.client_properties(),
+            instance: self.environment.instance.clone(),
+            delivery: match self.environment.delivery {
+                environment::Delivery::ExactlyOnce => Delivery::ExactlyOnce,
+                environment::Delivery::AtLeastOnce => Delivery::AtLeastOnce,
+            },
+            cut: TxnCut {
+                linger: Duration::from_millis(transaction.linger_ms),
+                bytes: usize::try_from(transaction.bytes).unwrap_or(usize::MAX),
+                rows: transaction.rows,
+            },
+            txn_timeout: Duration::from_millis(transaction.timeout_ms),
+            batch_linger: BATCH_LINGER,
+            workers,
+            shares: limits.shares(),
+            decode: DecodeLimits { message_bytes: usize::try_from(limits.message_bytes).unwrap_or(usize::MAX), ..DecodeLimits::default() },
+        };
+        let (stop, health, current, swap) = (self.stop.clone(), self.health.clone(), current.clone(), swap.clone());
+        let role = move || {
+            supervise("ingest", &stop, &health, || {
+                swap.store(false, Ordering::Release);
+                let loaded = lock_of(&current).clone();
+                let names = Names::of(&loaded.pipeline);
+                let spec = IngestSpec { plan: loaded.plan, sources: loaded.pipeline.sources.clone(), names, ..spec.clone() };
+                match ingest::run(&spec, &stop, &swap, &health)? {
+                    ingest::Ended::Stopped => Ok(Ended::Stopped),
+                    ingest::Ended::Changed => Ok(Ended::Again),
+                }
+            })
+        };
+        Ok(std::thread::Builder::new().name("ingest".into()).spawn(role)?)
+    }
+}
+
+fn lock_of(current: &std::sync::Mutex<Loaded>) -> std::sync::MutexGuard<'_, Loaded> {
+    current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Loads the pipeline anew. Only one that passes its checks and its own tests takes the place
+/// of the current one.
+fn reload(args: &RunArgs, current: &std::sync::Mutex<Loaded>, swap: &AtomicBool) {
+    let keep = |why: String| {
+        tracing::error!("the pipeline is not reloaded, the old one goes on: {why}");
+        eprintln!("{} {why}; the old pipeline goes on", err_style("not reloaded:", Style::Bad));
+    };
+    let (compiled, diagnostics) = compile(&args.pipeline, &Options { arrival: None });
+    let Some((pipeline, plan)) = compiled else {
+        eprint!("{}", diagnostics.render(colour_err()));
+        return keep(diagnostics.summary());
+    };
+    let before = lock_of(current).clone();
+    if pipeline.name.value != before.pipeline.name.value {
+        return keep(format!(
+            "its name changed from `{}` to `{}`, and with it all its topics: that takes a new start",
+            before.pipeline.name.value, pipeline.name.value
+        ));
+    }
+    if plan.version == before.plan.version {
+        tracing::info!(version = %plan.version, "nothing in the pipeline has changed");
+        eprintln!("nothing in the pipeline has changed (version {})", plan.version);
+        return;
+    }
+    // Tests take the time of arrival from the event, so they have a plan of their own.
+    let tests = compile(&args.pipeline, &Options { arrival: Some(crate::ingest::plan::build::Arrival::Occurred) }).0;
+    let failed = match tests {
+        None => return keep("it changed while it was read".to_owned()),
+        Some((tested, plan)) => {
+            let plan = Arc::new(plan);
+            let fails = |test: &&crate::config::model::Test| run_one(&plan, test).map_or(true, |failures| !failures.is_empty());
+            tested.tests.iter().filter(fails).map(|test| test.name.value.clone()).collect::<Vec<_>>()
+        }
+    };
+    if !failed.is_empty() {
+        return keep(format!("{} of its tests fail ({})", failed.len(), failed.join(", ")));
+    }
+    let rules = |plan: &Plan| plan.decide.rules.iter().filter(|rule| rule.matches).map(|rule| (rule.rule_key, rule.name.clone())).collect::<Vec<_>>();
+    let (old, new) = (rules(&before.plan), rules(&plan));
+    for (_, name) in new.iter().filter(|(key, _)| !old.iter().any(|(known, _)| known == key)) {
+        tracing::warn!(rule = %name, "its `match` is new or has changed: it begins with an empty index");
+        eprintln!("{} the `match` of rule `{name}` is new or has changed: it begins with an empty index", err_style("note:", Style::Warn));
+    }
+    tracing::info!(from = %before.plan.version, to = %plan.version, "the pipeline is reloaded");
+    eprintln!("reloaded: version {} → {}", before.plan.version, plan.version);
+    *lock_of(current) = Loaded { pipeline: Arc::new(pipeline), plan: Arc::new(plan) };
+    swap.store(true, Ordering::Release);
+}

@@ -1,0 +1,108 @@
+//! What a batch became, as Kafka records: facts, dead letters, index blocks; and the
+//! ledger record of a transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::prepare::block_key;
+use super::writer::{Chunk, DEAD_LETTERS, INCIDENTS, INDEX};
+use crate::error::Error;
+use crate::incident::time_text::TimeText;
+use crate::ingest::batch::Partitions;
+use crate::ingest::decide::Notes;
+use crate::ingest::decide::block::{Header, encode};
+use crate::ingest::facts_out::push_facts;
+use crate::ingest::ledger::Counts;
+use crate::ingest::offsets::Interval;
+use crate::ingest::output::Output;
+use crate::ingest::plan::Plan;
+use crate::ingest::worker::Shared;
+use crate::kafka::OutputBatch;
+
+/// Key of ledger records in the index topic; blocks have keys with a slash.
+pub const LEDGER_KEY: &[u8] = b"ledger";
+
+/// Makes chunks; holds the buffers that it reuses.
+pub struct Encoder {
+    plan: Arc<Plan>,
+    shared: Arc<Shared>,
+    times: TimeText,
+    facts: Vec<u8>,
+    ends: Vec<(crate::incident::id::IncidentId, usize)>,
+}
+
+impl Encoder {
+    /// For outputs of this pipeline.
+    pub fn new(plan: &Arc<Plan>, shared: &Arc<Shared>) -> Encoder {
+        Encoder { plan: plan.clone(), shared: shared.clone(), times: TimeText::default(), facts: Vec::new(), ends: Vec::new() }
+    }
+
+    /// The records of one output.
+    ///
+    /// # Errors
+    /// A bug: more than 4 GiB of records in one batch.
+    pub fn chunk(&mut self, output: &mut Output) -> Result<Chunk, Error> {
+        let mut batch = OutputBatch { seq: output.seq, offsets: std::mem::take(&mut output.offsets), ..Default::default() };
+        self.facts.clear();
+        self.ends.clear();
+        let ends = &mut self.ends;
+        push_facts(output, &self.plan, &self.shared.partitions, &mut self.times, &mut self.facts, &mut |id, end| ends.push((id, end)));
+        let mut fits = true;
+        let mut from = 0;
+        for (number, (id, end)) in self.ends.iter().enumerate() {
+            // Facts of created incidents come first, in the order of lines.
+            let created = output.lines.get(number).map_or(0, |line| line.created);
+            let fact = self.facts.get(from..*end).unwrap_or_default();
+            fits &= batch.push(INCIDENTS, &id.hex(), fact, created.div_euclid(1000), created);
+            from = *end;
+        }
+        for letter in output.dead.split(|byte| *byte == b'\n').filter(|letter| !letter.is_empty()) {
+            fits &= batch.push(DEAD_LETTERS, &[], letter, 0, 0);
+        }
+        if let Some(notes) = output.notes.take() {
+            for interval in batch.offsets.intervals().to_vec() {
+                fits &= self.block(&mut batch, &notes, interval);
+            }
+        }
+        if !fits {
+            return Err(Error::bug("an output batch outgrew 4 GiB"));
+        }
+        Ok(Chunk {
+            batch,
+            generation: output.generation,
+            counts: std::mem::take(&mut output.counts),
+            source: output.source,
+            barrier: output.control.take().map(|acted| acted.ticket),
+        })
+    }
+
+    /// What the index of one partition remembers of the batch. Also where that is nothing: the
+    /// clock of the partition moves on.
+    fn block(&mut self, batch: &mut OutputBatch, notes: &Notes, interval: Interval) -> bool {
+        let (topic, partition) = self.shared.partitions.name(interval.partition);
+        let header = Header { pipeline: &self.plan.name, version: &self.plan.version, topic, partition, from: interval.from, to: interval.to };
+        self.facts.clear();
+        encode(&header, &self.plan.decide, notes, interval.partition, &[], &mut self.facts);
+        let key = block_key(self.shared.partitions.identity(interval.partition), partition);
+        let fits = batch.push(INDEX, &key, &self.facts, 0, 0);
+        batch.set_partition(partition);
+        fits
+    }
+}
+
+/// The ledger of a transaction: what became of the events of these offsets. The partition of the
+/// index topic that it goes to, and its JSON; `None` for no offsets.
+pub fn ledger_record(ends: &BTreeMap<u16, (i64, i64)>, counts: &Counts, plan: &Plan, partitions: &Partitions) -> Option<(i32, Vec<u8>)> {
+    let (_, home) = partitions.name(*ends.keys().next()?);
+    let offsets: Vec<Value> = ends
+        .iter()
+        .map(|(number, (from, to))| {
+            let (topic, partition) = partitions.name(*number);
+            json!({ "topic": topic, "partition": partition, "from": from, "to": to })
+        })
+        .collect();
+    let record = json!({ "ledger": 1, "pipeline": plan.name, "pipeline_version": plan.version, "offsets": offsets, "counts": counts.to_json(plan) });
+    Some((home, record.to_string().into_bytes()))
+}

@@ -1,0 +1,249 @@
+//! Exactly once on a real broker, whatever dies: members are killed at random moments and at
+//! the worst ones while events keep coming, and what committed readers see afterwards is what
+//! a run without any accident would have written: ids, contents, counts, ledger.
+//!
+//! `CATCHMENT_KILLS` (default 6) says how often; `scripts/prove kill` sets it to 60.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::process::Catchment;
+use super::{Broker, Home, Input, require_kafka, unique};
+
+const PARTITIONS: i32 = 6;
+/// How long members may take to read what is left after the last kill.
+const DRAIN: Duration = Duration::from_secs(240);
+/// Event times: fixed, so that `within` never depends on when the test runs.
+const FIRST_MS: i64 = 1_790_000_000_000;
+
+/// A pipeline, its topics, and what was fed.
+pub(super) struct Scene {
+    pub(super) kafka: &'static Broker,
+    pub(super) name: String,
+    pub(super) source: String,
+}
+
+impl Scene {
+    pub(super) fn new(kafka: &'static Broker, name: &str) -> Scene {
+        let name = unique(name);
+        let source = format!("{name}.events");
+        for (topic, partitions) in [("events", PARTITIONS), ("incidents", 3), ("incident-state", 3), ("index", PARTITIONS), ("dead-letters", 2)] {
+            kafka.create(&format!("{name}.{topic}"), partitions, &[]);
+        }
+        Scene { kafka, name, source }
+    }
+
+    pub(super) fn pipeline(&self) -> String {
+        format!(
+            "name: {}\nsources: [ {{ name: events, topics: [{}], keyed_by: [k], start: earliest }} ]\nfilter: [ {{ name: noise, drop: \"noise = true\", reason: test }} ]\nclassify: {{ default: Event }}\nmap: {{ \"*\": {{ k: k, n: n }} }}\npreprocess: {{ rules: [ {{ name: repeats, match: [k], within: 1d, link_to: oldest, action: drop_and_update }} ] }}\n",
+            self.name, self.source
+        )
+    }
+
+    /// Home of a member; the pipeline stands in it.
+    pub(super) fn home(&self, instance: &str) -> Home {
+        let home = Home::new(self.kafka, &format!("instance: {instance}\ntransaction: {{ linger: 20ms }}"));
+        home.write("pipeline.yaml", &self.pipeline());
+        home
+    }
+
+    pub(super) fn start(&self, home: &Home, failpoint: Option<&str>) -> Catchment {
+        let variables: Vec<(&str, &str)> = failpoint.map(|value| ("CATCHMENT_FAILPOINT", value)).into_iter().collect();
+        home.spawn("run", &["run", "pipeline.yaml", "--role", "ingest", "--log", "info"], &variables)
+    }
+
+    /// Event `n`: most keys repeat.
+    pub(super) fn event(n: u64) -> Input {
+        let key = format!("key-{}", n.wrapping_mul(2_654_435_761) % 5_000);
+        let noise = n % 97 == 0;
+        let value = format!(r#"{{"k":"{key}","n":{n},"noise":{noise},"pad":"{}"}}"#, "x".repeat((n % 200) as usize));
+        Input { timestamp_ms: FIRST_MS + n as i64, ..Input::new(&key, value) }
+    }
+
+    pub(super) fn group(&self) -> String {
+        format!("{}.ingest", self.name)
+    }
+
+    /// What committed readers see must be what one member without accidents writes.
+    pub(super) fn check(&self) {
+        let mut created: HashMap<String, String> = HashMap::new();
+        let mut expected: BTreeMap<String, (i64, u64)> = BTreeMap::new();
+        let mut filtered = 0;
+        let mut events = 0u64;
+        for row in self.kafka.read(&self.source) {
+            let event: Value = serde_json::from_slice(row.value.as_deref().unwrap()).unwrap();
+            events += 1;
+            if event["noise"] == true {
+                filtered += 1;
+                continue;
+            }
+            let entry = expected.entry(event["k"].as_str().unwrap().to_owned()).or_insert((event["n"].as_i64().unwrap(), 0));
+            entry.1 += 1;
+        }
+        let mut attached: HashMap<String, u64> = HashMap::new();
+        let mut keys: BTreeMap<String, i64> = BTreeMap::new();
+        for row in self.kafka.read(&format!("{}.incidents", self.name)) {
+            let fact: Value = serde_json::from_slice(row.value.as_deref().unwrap()).unwrap();
+            match fact["fact"].as_str().unwrap() {
+                "created" => {
+                    let incident = &fact["incident"];
+                    let (id, key) = (incident["id"].as_str().unwrap().to_owned(), incident["k"].as_str().unwrap().to_owned());
+                    assert_eq!(row.key, id.as_bytes(), "keyed by its id");
+                    assert!(created.insert(id.clone(), key.clone()).is_none(), "{id} was created twice");
+                    let n = incident["n"].as_str().map_or_else(|| incident["n"].as_i64().unwrap(), |text| text.parse().unwrap());
+                    assert!(keys.insert(key.clone(), n).is_none(), "{key} has two incidents");
+                }
+                "attached" => *attached.entry(fact["id"].as_str().unwrap().to_owned()).or_default() += fact["count"].as_u64().unwrap(),
+                other => panic!("an unexpected fact: {other}"),
+            }
+        }
+        assert_eq!(keys.len(), expected.len(), "incidents");
+        for (key, (first, times)) in &expected {
+            assert_eq!(keys.get(key), Some(first), "{key}: its first event makes the incident");
+            let id = created.iter().find(|(_, known)| *known == key).map(|(id, _)| id).unwrap();
+            assert_eq!(attached.get(id).copied().unwrap_or(0), times - 1, "{key}: repeats");
+        }
+        self.check_ledger(events, filtered, keys.len() as u64);
+    }
+
+    fn check_ledger(&self, events: u64, filtered: u64, incidents: u64) {
+        let mut intervals: BTreeMap<i64, Vec<(i64, i64)>> = BTreeMap::new();
+        let (mut read, mut dropped, mut made, mut attached) = (0, 0, 0, 0);
+        for row in self.kafka.read(&format!("{}.index", self.name)).iter().filter(|row| row.key == b"ledger") {
+            let record: Value = serde_json::from_slice(row.value.as_deref().unwrap()).unwrap();
+            let counts = &record["counts"];
+            assert_eq!(counts["adds_up"], true);
+            read += counts["events"].as_u64().unwrap();
+            dropped += counts["filtered"]["total"].as_u64().unwrap();
+            made += counts["incidents"]["total"].as_u64().unwrap();
+            attached += counts["attached"]["total"].as_u64().unwrap();
+            for offsets in record["offsets"].as_array().unwrap() {
+                let interval = (offsets["from"].as_i64().unwrap(), offsets["to"].as_i64().unwrap());
+                intervals.entry(offsets["partition"].as_i64().unwrap()).or_default().push(interval);
+            }
+        }
+        assert_eq!((read, dropped, made, attached), (events, filtered, incidents, events - filtered - incidents), "the ledger");
+        for (partition, mut all) in intervals {
+            all.sort_unstable();
+            for pair in all.windows(2) {
+                assert!(pair[0].1 <= pair[1].0, "partition {partition}: {:?} and {:?} overlap", pair[0], pair[1]);
+            }
+        }
+    }
+}
+
+fn kills() -> u32 {
+    std::env::var("CATCHMENT_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
+}
+
+/// Feeds events at a steady pace until told to stop; returns how many.
+fn feed(scene: &Arc<Scene>, from: u64, rate: u64, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<u64> {
+    let (scene, stop) = (scene.clone(), stop.clone());
+    std::thread::spawn(move || {
+        let mut next = from;
+        while !stop.load(Ordering::Relaxed) {
+            let until = next + rate / 5;
+            let began = Instant::now();
+            scene.kafka.produce(&scene.source, (next..until).map(Scene::event));
+            next = until;
+            std::thread::sleep(Duration::from_millis(200).saturating_sub(began.elapsed()));
+        }
+        next
+    })
+}
+
+#[test]
+fn real_one_member_writes_each_key_once_and_stops_in_order() {
+    let Some(kafka) = require_kafka() else { return };
+    let scene = Scene::new(kafka, "once");
+    kafka.produce(&scene.source, (0..20_000).map(Scene::event));
+    let home = scene.home("a");
+    let mut member = scene.start(&home, None);
+    kafka.until_read(&scene.group(), &[&scene.source], DRAIN);
+    member.stop(DRAIN);
+    // A restart goes on where it stopped, with what it remembers.
+    kafka.produce(&scene.source, (20_000..30_000).map(Scene::event));
+    let mut member = scene.start(&home, None);
+    kafka.until_read(&scene.group(), &[&scene.source], DRAIN);
+    member.stop(DRAIN);
+    scene.check();
+}
+
+#[test]
+fn real_killed_members_lose_and_repeat_nothing() {
+    let Some(kafka) = require_kafka() else { return };
+    let scene = Arc::new(Scene::new(kafka, "kill"));
+    kafka.produce(&scene.source, (0..60_000).map(Scene::event));
+    let stop = Arc::new(AtomicBool::new(false));
+    let feeding = feed(&scene, 60_000, 20_000, &stop);
+    let homes = [scene.home("a"), scene.home("b")];
+    let failpoints = ["after_produce:3", "after_send_offsets:2", "after_end_txn:2", "during_restore:5", "in_revoke:1"];
+    let mut members = [scene.start(&homes[0], None), scene.start(&homes[1], None)];
+    let mut pause = 0x9e37_79b9_7f4a_7c15u64;
+    for round in 0..kills() {
+        pause = pause.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        std::thread::sleep(Duration::from_millis(600 + (pause >> 33) % 1_800));
+        let both = round % 5 == 4;
+        for (at, member) in members.iter_mut().enumerate() {
+            if !both && at as u32 != round % 2 {
+                continue;
+            }
+            // Dead already: by its failpoint.
+            if member.status().is_none() {
+                member.kill();
+            }
+            let failpoint = (round % 3 == 1).then(|| failpoints[(round / 3) as usize % failpoints.len()]);
+            if round % 11 == 7 {
+                // The local disk is a cache: without it everything is in the topics.
+                let _ = std::fs::remove_dir_all(homes[at].path().join("state"));
+            }
+            *member = scene.start(&homes[at], failpoint);
+        }
+    }
+    for (at, member) in members.iter_mut().enumerate() {
+        if member.status().is_some() {
+            *member = scene.start(&homes[at], None);
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    feeding.join().unwrap();
+    let began = Instant::now();
+    let group = scene.group();
+    while kafka.lag(&group, &scene.source) > 0 && began.elapsed() < DRAIN {
+        for (at, member) in members.iter_mut().enumerate() {
+            if member.status().is_some() {
+                *member = scene.start(&homes[at], None);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    kafka.until_read(&group, &[&scene.source], Duration::from_secs(5));
+    members.iter_mut().for_each(|member| member.stop(DRAIN));
+    scene.check();
+}
+
+#[test]
+fn real_a_member_that_slept_through_its_session_commits_nothing_of_it() {
+    let Some(kafka) = require_kafka() else { return };
+    let scene = Scene::new(kafka, "sleep");
+    kafka.produce(&scene.source, (0..40_000).map(Scene::event));
+    let homes = [scene.home("a"), scene.home("b")];
+    let mut first = scene.start(&homes[0], None);
+    first.until_said("reading", DRAIN);
+    std::thread::sleep(Duration::from_millis(300));
+    first.pause();
+    let mut second = scene.start(&homes[1], None);
+    kafka.produce(&scene.source, (40_000..60_000).map(Scene::event));
+    // Longer than the session (10 s) and the transaction's life (10 s).
+    std::thread::sleep(Duration::from_secs(14));
+    first.resume();
+    kafka.produce(&scene.source, (60_000..80_000).map(Scene::event));
+    kafka.until_read(&scene.group(), &[&scene.source], DRAIN);
+    first.stop(DRAIN);
+    second.stop(DRAIN);
+    scene.check();
+}
