@@ -59,7 +59,7 @@ impl Scene {
     /// Event `n`: most keys repeat.
     pub(super) fn event(n: u64) -> Input {
         let key = format!("key-{}", n.wrapping_mul(2_654_435_761) % 5_000);
-        let noise = n % 97 == 0;
+        let noise = n.is_multiple_of(97);
         let value = format!(r#"{{"k":"{key}","n":{n},"noise":{noise},"pad":"{}"}}"#, "x".repeat((n % 200) as usize));
         Input { timestamp_ms: FIRST_MS + n as i64, ..Input::new(&key, value) }
     }
