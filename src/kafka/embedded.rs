@@ -6,6 +6,8 @@
 //! them; and it drops unread records beyond 5 MiB a partition, so every writer
 //! goes through the credit gate (`credit`).
 
+use std::time::Duration;
+
 use rdkafka::bindings::{self, rd_kafka_resp_err_t as RespErr};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
@@ -84,6 +86,15 @@ impl EmbeddedBroker {
     /// The topics created so far, with their partitions.
     pub fn topics(&self) -> &[(String, i32)] {
         &self.topics
+    }
+
+    /// The offset behind the last record of a partition.
+    ///
+    /// # Errors
+    /// When there is no such partition, or no answer within `timeout`.
+    pub fn end(&self, topic: &str, partition: i32, timeout: Duration) -> Result<i64, Error> {
+        let watermarks = self.owner.client().fetch_watermarks(topic, partition, timeout);
+        watermarks.map(|(_, end)| end).map_err(|error| Error::from_kafka("reading the ends of the partitions", error))
     }
 
     /// Makes the next `times` requests of this kind fail with errors that pass,

@@ -56,6 +56,8 @@ struct Target {
     partitions: i32,
     credit: CreditWriter,
     keyless: u64,
+    /// Per partition: the offset of the next record, as long as nobody else writes.
+    next: Vec<i64>,
 }
 
 impl Feeder {
@@ -73,7 +75,8 @@ impl Feeder {
             .topics()
             .filter_map(|topic| {
                 let credit = credit.writer(&topic.name)?;
-                Some(Target { name: topic.name.clone(), partitions: topic.partitions, credit, keyless: 0 })
+                let next = vec![0; usize::try_from(topic.partitions).unwrap_or(0)];
+                Some(Target { name: topic.name.clone(), partitions: topic.partitions, credit, keyless: 0, next })
             })
             .collect();
         Ok(Feeder { producer, failures, targets, stop, fed: Fed::default() })
@@ -86,12 +89,13 @@ impl Feeder {
 
     /// Sends one event; waits while the readers are too far behind. The
     /// partition is that of the key (murmur2, as other Kafka clients choose it);
-    /// without a key partitions take turns. Returns the partition.
+    /// without a key partitions take turns. Returns the partition and the offset that the
+    /// record gets, if this feeder is the only writer.
     ///
     /// # Errors
     /// [`Error::Stopped`], [`Error::NoCredit`] when nobody reads, an unknown
     /// topic, or a broker that refuses records.
-    pub fn send(&mut self, topic: usize, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<i32, Error> {
+    pub fn send(&mut self, topic: usize, key: Option<&[u8]>, payload: &[u8], timestamp_ms: i64) -> Result<(i32, i64), Error> {
         let producer = &self.producer;
         let target = self.targets.get_mut(topic).ok_or_else(|| Error::TopicTable { topic: format!("number {topic}"), problem: "not under the credit gate" })?;
         let partition = match key {
@@ -127,7 +131,9 @@ impl Feeder {
             producer.poll(Duration::ZERO);
             self.failures.check()?;
         }
-        Ok(partition)
+        let next = usize::try_from(partition).ok().and_then(|at| target.next.get_mut(at));
+        let offset = next.map_or(0, |next| std::mem::replace(next, *next + 1));
+        Ok((partition, offset))
     }
 
     /// Waits until everything sent so far is stored.

@@ -20,10 +20,11 @@
 //! | `member` | a group member whose loop is its owner's thread |
 //! | `restore` | reads a partition to its high watermark, committed records only |
 //! | `partitioner` | key → partition, as every other Kafka client does it |
-//! | `feeder` | produces generated events quickly, for `demo` and `load` |
-//! | `reader` | reads topics from offset 0, for `demo`, audits and tests |
 //! | `admin`, `admin/` | what a cluster says about itself and its topics; making topics |
 //! | `group` | consumer groups, seen from outside: members, assignments, committed offsets |
+//! | `feeder` | produces generated events quickly to the embedded broker, for `demo` |
+//! | `flood` | produces generated events to a real cluster and tells their offsets, for `load` |
+//! | `reader` | reads topics from given offsets, for `demo`, `load`, audits and tests |
 //! | `embedded` | the in-process broker |
 //! | `error` | whose fault, and is it worth trying again |
 //!
@@ -43,6 +44,7 @@ mod embedded;
 mod error;
 mod events;
 mod feeder;
+mod flood;
 mod group;
 mod log;
 mod member;
@@ -69,6 +71,7 @@ pub use cutter::Cut;
 pub use embedded::{EmbeddedBroker, Request};
 pub use error::{Error, Fault, Refusal};
 pub use feeder::{Fed, Feeder};
+pub use flood::{Flood, FloodRecord};
 pub use group::{Group, GroupMember, GroupState};
 pub use member::{Member, MemberEvent, Part};
 pub use output::{OutHeader, OutRecord, OutputBatch};

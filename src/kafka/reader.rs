@@ -1,5 +1,5 @@
-//! Reads whole topics from offset 0, assigned by hand and without committing:
-//! for `demo`, which tails its own output, for audits, and for tests.
+//! Reads topics from given offsets, assigned by hand and without committing:
+//! for `demo` and `load`, which tail the output, for audits, and for tests.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::consumer::Gaps;
 use super::credit::{Credit, CreditReader, cost};
 use super::error::{Error, is_passing};
 use super::events::{Event, EventQueue, Fetched};
@@ -63,27 +64,37 @@ struct Topic {
     credit: Option<CreditReader>,
 }
 
-/// A reader of one or more topics. Offsets must be without gaps: a missing
-/// record is an error.
+/// A reader of one or more topics.
 pub struct TopicReader {
     queue: EventQueue,
     topics: Vec<Topic>,
+    gaps: Gaps,
 }
 
 impl TopicReader {
-    /// Opens all partitions of these topics, `(name, partitions)`, at offset 0.
-    /// With `credit` it gives credit back as that reader number.
+    /// Opens all partitions of these topics, `(name, partitions)`, at offset 0. A missing
+    /// record is an error. With `credit` it gives credit back as that reader number.
     ///
     /// # Errors
     /// Properties that librdkafka refuses; a credit gate that lacks one of the topics.
     pub fn open(settings: &Settings, topics: &[(&str, i32)], credit: Option<(&Arc<Credit>, usize)>) -> Result<TopicReader, Error> {
+        let topics: Vec<(&str, Vec<i64>)> = topics.iter().map(|(name, partitions)| (*name, vec![0; usize::try_from(*partitions).unwrap_or(0)])).collect();
+        TopicReader::open_at(settings, &topics, Gaps::Forbidden, credit)
+    }
+
+    /// Opens these topics, each with the offset to begin at for every partition. Topics
+    /// that transactions write have gaps: their markers.
+    ///
+    /// # Errors
+    /// As [`TopicReader::open`].
+    pub fn open_at(settings: &Settings, topics: &[(&str, Vec<i64>)], gaps: Gaps, credit: Option<(&Arc<Credit>, usize)>) -> Result<TopicReader, Error> {
         let wrong = |error| Error::from_kafka("opening a reader", error);
         let consumer: BaseConsumer<Logging> = settings.client_config().create_with_context(Logging).map_err(wrong)?;
         let mut list = TopicPartitionList::new();
         let mut opened = Vec::with_capacity(topics.len());
-        for (name, partitions) in topics {
-            for partition in 0..*partitions {
-                list.add_partition_offset(name, partition, Offset::Offset(0)).map_err(wrong)?;
+        for (name, starts) in topics {
+            for (partition, start) in (0..).zip(starts) {
+                list.add_partition_offset(name, partition, Offset::Offset(*start)).map_err(wrong)?;
             }
             let credit = match credit {
                 None => None,
@@ -93,11 +104,11 @@ impl TopicReader {
                         .ok_or_else(|| Error::TopicTable { topic: (*name).to_owned(), problem: "not under the credit gate, or has no such reader" })?,
                 ),
             };
-            let partitions = (0..*partitions).map(|_| Partition { next: 0, end: None }).collect();
+            let partitions = starts.iter().map(|start| Partition { next: *start, end: None }).collect();
             opened.push(Topic { name: (*name).to_owned(), partitions, credit });
         }
         consumer.assign(&list).map_err(wrong)?;
-        Ok(TopicReader { queue: EventQueue::new(Arc::new(consumer))?, topics: opened })
+        Ok(TopicReader { queue: EventQueue::new(Arc::new(consumer))?, topics: opened, gaps })
     }
 
     /// Serves one event, waiting up to `timeout` for it. True if it was a
@@ -107,7 +118,7 @@ impl TopicReader {
     /// # Errors
     /// A gap, a trimmed partition, or an error that does not pass by itself.
     pub fn poll(&mut self, timeout: Duration, mut each: impl FnMut(&Record<'_>)) -> Result<bool, Error> {
-        let TopicReader { queue, topics } = self;
+        let TopicReader { queue, topics, gaps } = self;
         match queue.poll(timeout) {
             Some(Event::Message(fetched)) => {
                 let name = fetched.topic_name();
@@ -116,7 +127,7 @@ impl TopicReader {
                 let Some(state) = usize::try_from(partition).ok().and_then(|at| topic.partitions.get_mut(at)) else {
                     return Ok(false);
                 };
-                if offset != state.next {
+                if offset != state.next && *gaps == Gaps::Forbidden {
                     let (topic, expected) = (topic.name.clone(), state.next);
                     return Err(Error::Gap { topic, partition, expected, found: offset });
                 }
@@ -134,6 +145,10 @@ impl TopicReader {
                 let at = usize::try_from(partition).ok();
                 if let Some(state) = topic.zip(at).and_then(|(topic, at)| topic.partitions.get_mut(at)) {
                     state.end = Some(offset);
+                    if *gaps == Gaps::Legal {
+                        // What lies between the last record and the end are markers.
+                        state.next = state.next.max(offset);
+                    }
                 }
                 Ok(false)
             }
@@ -167,5 +182,14 @@ impl TopicReader {
     /// True when every partition was read to what was its end at the time.
     pub fn at_end(&self) -> bool {
         self.topics.iter().flat_map(|topic| &topic.partitions).all(|state| state.end == Some(state.next))
+    }
+
+    /// True when each of these partitions was read up to (excluding) the offset beside it.
+    pub fn reached(&self, ends: &[(String, i32, i64)]) -> bool {
+        ends.iter().all(|(name, partition, end)| {
+            let topic = self.topics.iter().find(|topic| topic.name == *name);
+            let at = usize::try_from(*partition).ok();
+            topic.zip(at).and_then(|(topic, at)| topic.partitions.get(at)).is_some_and(|state| state.next >= *end)
+        })
     }
 }

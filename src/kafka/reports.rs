@@ -42,34 +42,44 @@ impl ReportQueue {
     /// # Errors
     /// A fatal error of the client; others pass or come back as delivery reports.
     pub fn poll(&self, timeout: Duration, mut answer: impl FnMut(usize, Option<Code>)) -> Result<(), Error> {
+        self.poll_stored(timeout, |opaque, stored| answer(opaque, stored.err())).map(|_| ())
+    }
+
+    /// As [`ReportQueue::poll`], with the offset that each record got; says how many reports came.
+    ///
+    /// # Errors
+    /// As [`ReportQueue::poll`].
+    pub fn poll_stored(&self, timeout: Duration, mut answer: impl FnMut(usize, Result<i64, Code>)) -> Result<u64, Error> {
         let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
         // SAFETY: the queue is alive; the event is ours to destroy.
         let event = unsafe { sys::rd_kafka_queue_poll(self.queue.as_ptr(), millis) };
-        let Some(event) = NonNull::new(event).map(OwnedEvent) else { return Ok(()) };
+        let Some(event) = NonNull::new(event).map(OwnedEvent) else { return Ok(0) };
         // SAFETY: the event is alive.
         match unsafe { sys::rd_kafka_event_type(event.ptr()) } {
             sys::RD_KAFKA_EVENT_DR => {
+                let mut reports = 0;
                 // SAFETY: the messages live as long as their event.
                 while let Some(message) = unsafe { sys::rd_kafka_event_message_next(event.ptr()).as_ref() } {
                     let failed = message.err != RespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
                     // The opaque is a number that travelled as a pointer.
-                    answer(message._private as usize, failed.then(|| message.err.into()));
+                    answer(message._private as usize, if failed { Err(message.err.into()) } else { Ok(message.offset) });
+                    reports += 1;
                 }
-                Ok(())
+                Ok(reports)
             }
             sys::RD_KAFKA_EVENT_ERROR => match failure(&event) {
                 Event::Failed { code, fatal: true, .. } => Err(Error::Failed { action: "producing", code, fatal: true }),
                 Event::Failed { code, .. } => {
                     log_code(code, "the producer reports an error");
-                    Ok(())
+                    Ok(0)
                 }
-                _ => Ok(()),
+                _ => Ok(0),
             },
             sys::RD_KAFKA_EVENT_LOG => {
                 log(&event);
-                Ok(())
+                Ok(0)
             }
-            _ => Ok(()),
+            _ => Ok(0),
         }
     }
 

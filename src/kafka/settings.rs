@@ -145,6 +145,15 @@ impl Settings {
         settings
     }
 
+    /// The producer of `load` on a real cluster: an open schedule, every record's offset reported.
+    pub fn load(bootstrap: &str) -> Settings {
+        let mut settings = Settings::producer(bootstrap);
+        settings.set("client.id", "catchment-load", "tells the load apart from the pipeline in the broker's logs and quotas");
+        settings.set("linger.ms", "1", "the schedule hands over events by the millisecond: waiting longer would count as latency");
+        settings.set("queue.buffering.max.messages", "200000", "bounds the queue; what is due meanwhile keeps its intended time");
+        settings
+    }
+
     /// A reader of whole topics: assigned by hand, never committing.
     pub fn reader(bootstrap: &str) -> Settings {
         let group = format!("catchment-reader-{}", std::process::id());

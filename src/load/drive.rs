@@ -352,7 +352,7 @@ fn feed(
             return Err(Error::bug(format!("the generator writes to `{}`, which no source reads", message.topic)));
         };
         let key = (!message.key.is_empty()).then_some(message.key.as_slice());
-        let partition = feeder.send(*number, key, &message.payload, message.timestamp_ms)?;
+        let (partition, _) = feeder.send(*number, key, &message.payload, message.timestamp_ms)?;
         if let Some(times) = topics.number_of(message.topic, partition).and_then(|number| sent.get(number as usize)) {
             lock(times).push(now_us());
         }
