@@ -40,6 +40,41 @@ impl Counts {
         self.unclassified + maps.iter().flat_map(|m| m.values()).sum::<u64>()
     }
 
+    /// All counters that are found to be different; empty = all agree.
+    pub fn compare(&self, found: &Counts) -> Vec<Difference> {
+        let expected = self;
+        let mut differences = Vec::new();
+        let mut plain = |counter, expected, found| {
+            if expected != found {
+                differences.push(Difference { counter, name: String::new(), expected, found });
+            }
+        };
+        plain("events", expected.events, found.events);
+        plain("unclassified", expected.unclassified, found.unclassified);
+        let maps = [
+            ("incidents", &expected.incidents, &found.incidents),
+            ("filtered", &expected.filtered, &found.filtered),
+            ("dropped", &expected.dropped, &found.dropped),
+            ("attached", &expected.attached, &found.attached),
+            ("closed", &expected.closed, &found.closed),
+            ("linked", &expected.linked, &found.linked),
+            ("dead_letters", &expected.dead_letters, &found.dead_letters),
+        ];
+        for (counter, expected, found) in maps {
+            // A name that only one side knows counts 0 on the other.
+            let mut names: Vec<&String> = expected.keys().chain(found.keys()).collect();
+            names.sort();
+            names.dedup();
+            for name in names {
+                let (e, f) = (expected.get(name).copied().unwrap_or(0), found.get(name).copied().unwrap_or(0));
+                if e != f {
+                    differences.push(Difference { counter, name: name.clone(), expected: e, found: f });
+                }
+            }
+        }
+        differences
+    }
+
     /// Counts `n` events of an outcome.
     pub fn add(&mut self, outcome: Outcome, n: u64) {
         let count = |map: &mut BTreeMap<String, u64>, name: &str| match map.get_mut(name) {
@@ -69,7 +104,7 @@ impl Counts {
 }
 
 /// One counter that is not what the generator knows it must be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// The counter: `filtered`, `incidents`, …
     pub counter: &'static str,
@@ -132,37 +167,7 @@ impl Answers {
 
     /// All counters in which the engine is not of our opinion; empty = it agrees.
     pub fn compare(&self, found: &Counts) -> Vec<Difference> {
-        let expected = self.counts();
-        let mut differences = Vec::new();
-        let mut plain = |counter, expected, found| {
-            if expected != found {
-                differences.push(Difference { counter, name: String::new(), expected, found });
-            }
-        };
-        plain("events", expected.events, found.events);
-        plain("unclassified", expected.unclassified, found.unclassified);
-        let maps = [
-            ("incidents", &expected.incidents, &found.incidents),
-            ("filtered", &expected.filtered, &found.filtered),
-            ("dropped", &expected.dropped, &found.dropped),
-            ("attached", &expected.attached, &found.attached),
-            ("closed", &expected.closed, &found.closed),
-            ("linked", &expected.linked, &found.linked),
-            ("dead_letters", &expected.dead_letters, &found.dead_letters),
-        ];
-        for (counter, expected, found) in maps {
-            // A name that only one side knows counts 0 on the other.
-            let mut names: Vec<&String> = expected.keys().chain(found.keys()).collect();
-            names.sort();
-            names.dedup();
-            for name in names {
-                let (e, f) = (expected.get(name).copied().unwrap_or(0), found.get(name).copied().unwrap_or(0));
-                if e != f {
-                    differences.push(Difference { counter, name: name.clone(), expected: e, found: f });
-                }
-            }
-        }
-        differences
+        self.counts().compare(found)
     }
 }
 

@@ -59,6 +59,9 @@ pub struct Message {
     /// What must become of each event in the payload, in their order. A dead letter
     /// counts as one event; an empty `Records` array has none.
     pub outcomes: Vec<Outcome>,
+    /// For each outcome: number of the event (from 0, over the whole run) whose incident it
+    /// becomes or is attached to. `None` for other outcomes, and where that is not certain.
+    pub groups: Vec<Option<u64>>,
 }
 
 impl Message {
@@ -71,5 +74,6 @@ impl Message {
         self.payload.clear();
         self.timestamp_ms = 0;
         self.outcomes.clear();
+        self.groups.clear();
     }
 }

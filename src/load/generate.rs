@@ -12,8 +12,6 @@ use super::template::TemplateError;
 /// Hosts and people the background draws from: enough for keys to spread over
 /// partitions, few enough for them to recur.
 const CROWD: u64 = 4_000;
-/// Number of the first story. Above [`CROWD`], so that no story shares its host or user with the background.
-const FIRST_STORY: u64 = 10_000;
 /// Largest distance between an event and its record (milliseconds).
 const LAG_MAX_MS: u64 = 1_500;
 /// Late events lie this far back (milliseconds): from ten minutes to three days, on
@@ -92,8 +90,19 @@ pub struct Generator {
     sources: Vec<Source>,
     mix: Weights,
     made: u64,
+    /// Number of the event that is drawn next; ahead of `made` within a message.
+    event: u64,
     next_story: u64,
     burst: Option<Burst>,
+    pace: Pace,
+}
+
+/// How simulated time goes on: `rate` events per second since event `from`, which was at `at_ms`.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    from: u64,
+    at_ms: i64,
+    rate: u32,
 }
 
 impl Generator {
@@ -115,7 +124,15 @@ impl Generator {
             mix.push(*weight, at);
         }
         let rng = EventRng::new(spec.seed);
-        Ok(Generator { spec, rng, renderer: Renderer::default(), sources, mix, made: 0, next_story: FIRST_STORY, burst: None })
+        let pace = Pace { from: 0, at_ms: spec.start_ms, rate: spec.rate };
+        let next_story = spec.first_story;
+        Ok(Generator { spec, rng, renderer: Renderer::default(), sources, mix, made: 0, event: 0, next_story, burst: None, pace })
+    }
+
+    /// From the next event on, simulated time goes on with so many events per second, and
+    /// is not before `not_before_ms`. It never goes back: answers rest on that.
+    pub fn pace(&mut self, rate: u32, not_before_ms: i64) {
+        self.pace = Pace { from: self.made, at_ms: self.now().max(not_before_ms), rate };
     }
 
     /// Events handed out so far.
@@ -131,6 +148,7 @@ impl Generator {
             return false;
         }
         message.timestamp_ms = self.now();
+        self.event = self.made;
         let burst = self.take_burst();
         let source = match burst {
             Some(burst) => burst.source,
@@ -163,7 +181,7 @@ impl Generator {
 
     /// The record time of the next event.
     fn now(&self) -> i64 {
-        self.spec.start_ms + (self.made * 1000 / u64::from(self.spec.rate.max(1))) as i64
+        self.pace.at_ms + ((self.made - self.pace.from) * 1000 / u64::from(self.pace.rate.max(1))) as i64
     }
 
     fn take_burst(&mut self) -> Option<Burst> {
@@ -194,6 +212,7 @@ impl Generator {
             // The key tells the account; the message tells nothing.
             message.payload.truncate(from);
             message.outcomes.clear();
+            message.groups.clear();
         } else {
             let left = self.spec.events - self.made - 1;
             // A burst that cannot be told now gave way to background of another account.
@@ -230,19 +249,20 @@ impl Generator {
         // The smaller of two draws: a few hosts are busy, most are not.
         let number = self.rng.below(CROWD).min(self.rng.below(CROWD));
         let account = account.unwrap_or(number % ACCOUNTS);
-        Some(Next { kind, told: Told { number, outcome, again: false }, when, account })
+        let group = matches!(outcome, Outcome::Incident { .. }).then_some(self.event);
+        Some(Next { kind, told: Told { number, outcome, again: false, group }, when, account })
     }
 
     /// An event of a story: a repeat, or the first of a new one.
     fn story(&mut self, source: usize) -> Option<Next> {
-        let when = self.when();
+        let (when, event) = (self.when(), self.event);
         let from = self.sources.get_mut(source)?;
         let kind = from.told.draw(&mut self.rng)?;
         let plan = from.kinds.get(kind)?.kind.plan;
         let Plan::Story { again, single, .. } = plan else { return None };
         let stories = from.stories.get_mut(kind)?;
         if (single && !stories.is_empty()) || self.rng.chance(self.spec.duplicate_share) {
-            let told = stories.repeat(plan, when, &mut self.rng);
+            let told = stories.repeat(plan, when, event, &mut self.rng);
             if let Some(told) = told {
                 return Some(Next { kind, told, when, account: told.number });
             }
@@ -252,7 +272,7 @@ impl Generator {
         }
         let number = self.next_story;
         self.next_story += 1;
-        let told = stories.begin(plan, number, when);
+        let told = stories.begin(plan, number, when, event);
         if !again.is_empty() && self.burst.is_none() && self.rng.chance(self.spec.burst_share) {
             let left = self.rng.between(BURST_EVENTS.0, BURST_EVENTS.1);
             self.burst = Some(Burst { source, kind, number, left });
@@ -261,10 +281,10 @@ impl Generator {
     }
 
     fn burst_event(&mut self, burst: Burst) -> Option<Next> {
-        let when = self.when();
+        let (when, event) = (self.when(), self.event);
         let source = self.sources.get_mut(burst.source)?;
         let plan = source.kinds.get(burst.kind)?.kind.plan;
-        let told = source.stories.get_mut(burst.kind)?.repeat_number(plan, burst.number, when)?;
+        let told = source.stories.get_mut(burst.kind)?.repeat_number(plan, burst.number, when, event)?;
         Some(Next { kind: burst.kind, told, when, account: told.number })
     }
 
@@ -293,6 +313,8 @@ impl Generator {
             message.kind = compiled.kind.name;
         }
         message.outcomes.push(next.told.outcome);
+        message.groups.push(next.told.group);
+        self.event += 1;
     }
 
     fn make_hostile(&mut self, source: usize, profile: &'static Profile, message: &mut Message) {
@@ -323,5 +345,7 @@ impl Generator {
         let outcome = hostile::poison(&mut message.payload, self.spec.lines, &mut self.rng);
         message.outcomes.clear();
         message.outcomes.push(outcome);
+        message.groups.clear();
+        message.groups.push(None);
     }
 }

@@ -11,18 +11,27 @@
 //! within its window", "noise that filter X takes") and then writes the event that says
 //! so. It never asks the engine, and shares no code with it. Same seed and spec, same bytes.
 
+pub mod ahead;
 pub mod answers;
+pub mod audit;
+pub mod book;
 pub mod drive;
 pub mod event;
+pub mod facts;
 pub mod generate;
 pub mod hostile;
+pub mod latency;
+pub mod live;
+pub mod pace;
 pub mod profile;
 pub mod profiles;
 pub mod render;
 pub mod rng;
+pub mod send;
 pub mod spec;
 pub mod stamp;
 pub mod story;
+pub mod tail;
 pub mod template;
 pub mod world;
 

@@ -7,6 +7,10 @@ use super::profiles;
 /// Monday morning. Fixed, so that runs repeat byte by byte.
 pub const START_MS: i64 = 1_772_438_400_000;
 
+/// Number of the first story. Above the crowd of the background (4,000), so that no story
+/// shares its host or user with it.
+pub const FIRST_STORY: u64 = 10_000;
+
 /// What to generate.
 #[derive(Debug, Clone)]
 pub struct GeneratorSpec {
@@ -32,6 +36,8 @@ pub struct GeneratorSpec {
     pub burst_share: f64,
     /// Messages become NDJSON lines: nothing that is empty or holds a line end.
     pub lines: bool,
+    /// Number of the first story: runs on the same topics within one window must not share stories.
+    pub first_story: u64,
 }
 
 impl GeneratorSpec {
@@ -57,6 +63,7 @@ impl GeneratorSpec {
             late_share: 0.0,
             burst_share: 0.0,
             lines: true,
+            first_story: FIRST_STORY,
         }
     }
 
@@ -74,6 +81,7 @@ impl GeneratorSpec {
             late_share: 0.01,
             burst_share: 0.01,
             lines: false,
+            first_story: FIRST_STORY,
         }
     }
 }

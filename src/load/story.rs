@@ -39,8 +39,15 @@ struct Story {
     /// Events told so far.
     told: u32,
     /// The incidents that the rules can find, `created[..incidents]`.
-    created: [When; CREATED_MAX],
+    created: [Incident; CREATED_MAX],
     incidents: usize,
+}
+
+/// An incident of a story: when its event came, and its number in the run.
+#[derive(Debug, Clone, Copy)]
+struct Incident {
+    when: When,
+    event: u64,
 }
 
 /// The live stories of one kind.
@@ -60,6 +67,9 @@ pub struct Told {
     pub outcome: Outcome,
     /// Whether the story was told before.
     pub again: bool,
+    /// Number of the event whose incident this one becomes or is attached to; `None` for
+    /// other outcomes, and where late events leave two incidents to choose from.
+    pub group: Option<u64>,
 }
 
 /// What is known about a rule's search for an older incident.
@@ -71,27 +81,28 @@ enum Found {
 }
 
 impl Stories {
-    /// Begins a story.
-    pub fn begin(&mut self, plan: Plan, number: u64, when: When) -> Told {
+    /// Begins a story with event number `event` of the run.
+    pub fn begin(&mut self, plan: Plan, number: u64, when: When, event: u64) -> Told {
         let first = match plan {
             Plan::Noise(outcome) => outcome,
             Plan::Story { first, again, most, .. } => {
                 if !again.is_empty() && most != 1 {
-                    let created = [when; CREATED_MAX];
+                    let created = [Incident { when, event }; CREATED_MAX];
                     self.remember(Story { number, told: 1, created, incidents: 1 });
                 }
                 first
             }
         };
-        Told { number, outcome: first, again: false }
+        let group = matches!(first, Outcome::Incident { .. }).then_some(event);
+        Told { number, outcome: first, again: false, group }
     }
 
     /// Repeats one of the live stories, if there is one whose answer is beyond doubt.
-    pub fn repeat(&mut self, plan: Plan, when: When, draw: &mut impl Draw) -> Option<Told> {
+    pub fn repeat(&mut self, plan: Plan, when: When, event: u64, draw: &mut impl Draw) -> Option<Told> {
         // A few tries: near the end of its window a story cannot be told.
         for _ in 0..4 {
             let at = draw.below(self.live.len() as u64) as usize;
-            let told = self.tell(plan, at, when);
+            let told = self.tell(plan, at, when, event);
             if told.is_some() {
                 return told;
             }
@@ -100,9 +111,9 @@ impl Stories {
     }
 
     /// Repeats one story: a burst.
-    pub fn repeat_number(&mut self, plan: Plan, number: u64, when: When) -> Option<Told> {
+    pub fn repeat_number(&mut self, plan: Plan, number: u64, when: When, event: u64) -> Option<Told> {
         let at = self.live.iter().position(|s| s.number == number)?;
-        self.tell(plan, at, when)
+        self.tell(plan, at, when, event)
     }
 
     /// True when no story of the kind can be repeated.
@@ -110,28 +121,35 @@ impl Stories {
         self.live.is_empty()
     }
 
-    fn tell(&mut self, plan: Plan, at: usize, when: When) -> Option<Told> {
+    fn tell(&mut self, plan: Plan, at: usize, when: When, event: u64) -> Option<Told> {
         let Plan::Story { first, again, most, .. } = plan else { return None };
         let story = self.live.get_mut(at)?;
         // The rules in their order: the first that finds an incident acts.
         let mut outcome = first;
+        let mut target = None;
         for memory in again {
             match story.find(memory.within_ms, when) {
                 Found::Yes => {
                     outcome = memory.outcome(first);
+                    target = story.only(memory.within_ms, when);
                     break;
                 }
                 Found::No => {}
                 Found::Doubtful => return None,
             }
         }
-        let told = Told { number: story.number, outcome, again: true };
+        let group = match outcome {
+            Outcome::Attached(_) => target,
+            Outcome::Incident { .. } => Some(event),
+            _ => None,
+        };
+        let told = Told { number: story.number, outcome, again: true, group };
         story.told += 1;
         let mut over = story.told == most;
         if !matches!(outcome, Outcome::Attached(_)) {
             match story.created.get_mut(story.incidents) {
                 Some(slot) => {
-                    *slot = when;
+                    *slot = Incident { when, event };
                     story.incidents += 1;
                 }
                 None => over = true,
@@ -158,7 +176,7 @@ impl Story {
     fn find(&self, within_ms: i64, when: When) -> Found {
         let mut found = Found::No;
         for created in self.created.iter().take(self.incidents) {
-            let (apart, far) = created.distance(when);
+            let (apart, far) = created.when.distance(when);
             if far <= within_ms - WINDOW_MARGIN_MS {
                 return Found::Yes;
             }
@@ -167,6 +185,13 @@ impl Story {
             }
         }
         found
+    }
+
+    /// The event of the only incident that a rule can find by any clock; `None` if there are several.
+    fn only(&self, within_ms: i64, when: When) -> Option<u64> {
+        let near = |created: &&Incident| created.when.distance(when).0 <= within_ms + WINDOW_MARGIN_MS;
+        let mut found = self.created.iter().take(self.incidents).filter(near);
+        found.next().filter(|_| found.next().is_none()).map(|created| created.event)
     }
 }
 
@@ -206,21 +231,21 @@ mod tests {
     #[test]
     fn within_the_window_it_is_attached_and_after_it_new() {
         let (mut stories, mut rng) = (Stories::default(), EventRng::new(1));
-        assert_eq!(stories.repeat(PLAN, at(0), &mut rng), None);
-        stories.begin(PLAN, 7, at(0));
-        let told = stories.repeat(PLAN, at(3_500), &mut rng).unwrap();
-        assert_eq!((told.number, told.outcome), (7, Outcome::Attached("repeats")));
-        assert_eq!(stories.repeat(PLAN, at(3_599), &mut rng), None, "too near to the end to be sure");
-        assert_eq!(stories.repeat(PLAN, at(3_700), &mut rng).unwrap().outcome, Outcome::incident("T"));
-        assert_eq!(stories.repeat(PLAN, at(5_000), &mut rng).unwrap().outcome, Outcome::Attached("repeats"));
+        assert_eq!(stories.repeat(PLAN, at(0), 0, &mut rng), None);
+        stories.begin(PLAN, 7, at(0), 5);
+        let told = stories.repeat(PLAN, at(3_500), 9, &mut rng).unwrap();
+        assert_eq!((told.number, told.outcome, told.group), (7, Outcome::Attached("repeats"), Some(5)));
+        assert_eq!(stories.repeat(PLAN, at(3_599), 9, &mut rng), None, "too near to the end to be sure");
+        assert_eq!(stories.repeat(PLAN, at(3_700), 9, &mut rng).unwrap().outcome, Outcome::incident("T"));
+        assert_eq!(stories.repeat(PLAN, at(5_000), 9, &mut rng).unwrap().outcome, Outcome::Attached("repeats"));
     }
 
     #[test]
     fn an_event_between_two_clocks_is_not_told() {
         let (mut stories, mut rng) = (Stories::default(), EventRng::new(1));
-        stories.begin(PLAN, 7, at(10_000));
+        stories.begin(PLAN, 7, at(10_000), 5);
         let late = When { occurred_ms: 9_000_000, record_ms: 13_700_000 };
-        assert_eq!(stories.repeat(PLAN, late, &mut rng), None, "near by its own time, far by the record's");
+        assert_eq!(stories.repeat(PLAN, late, 9, &mut rng), None, "near by its own time, far by the record's");
     }
 
     #[test]
@@ -228,11 +253,11 @@ mod tests {
         const AGAIN: &[Memory] = &[Memory::link("campaign", HOUR)];
         let plan = story(AGAIN);
         let (mut stories, mut rng) = (Stories::default(), EventRng::new(1));
-        stories.begin(plan, 1, at(0));
+        stories.begin(plan, 1, at(0), 5);
         for seconds in [3_000, 6_000, 9_000] {
-            assert_eq!(stories.repeat(plan, at(seconds), &mut rng).unwrap().outcome, Outcome::linked("T", "campaign"));
+            assert_eq!(stories.repeat(plan, at(seconds), 9, &mut rng).unwrap().outcome, Outcome::linked("T", "campaign"));
         }
-        assert_eq!(stories.repeat(plan, at(20_000), &mut rng).unwrap().outcome, Outcome::incident("T"));
+        assert_eq!(stories.repeat(plan, at(20_000), 9, &mut rng).unwrap().outcome, Outcome::incident("T"));
     }
 
     #[test]
@@ -240,8 +265,8 @@ mod tests {
         const AGAIN: &[Memory] = &[Memory::attach("short", HOUR), Memory::link("long", 4 * HOUR)];
         let plan = story(AGAIN);
         let (mut stories, mut rng) = (Stories::default(), EventRng::new(1));
-        stories.begin(plan, 1, at(0));
-        let mut outcome = |seconds| stories.repeat(plan, at(seconds), &mut rng).map(|t| t.outcome);
+        stories.begin(plan, 1, at(0), 5);
+        let mut outcome = |seconds| stories.repeat(plan, at(seconds), 9, &mut rng).map(|t| t.outcome);
         assert_eq!(outcome(3_000), Some(Outcome::Attached("short")));
         assert_eq!(outcome(4_000), Some(Outcome::linked("T", "long")));
         assert_eq!(outcome(7_000), Some(Outcome::Attached("short")), "the linked one is remembered, too");
@@ -254,20 +279,20 @@ mod tests {
         let again: &[Memory] = &[Memory { rule: "after", within_ms: HOUR, does: Does::LinkAndClose, type_name: Some("U") }];
         let plan = Plan::Story { first: Outcome::incident("T"), again, later: None, most: 2, single: false };
         let (mut stories, mut rng) = (Stories::default(), EventRng::new(1));
-        stories.begin(plan, 1, at(0));
+        stories.begin(plan, 1, at(0), 5);
         let closed = Outcome::Incident { type_name: "U", linked_by: Some("after"), closed_by: Some("after") };
-        assert_eq!(stories.repeat(plan, at(60), &mut rng).unwrap().outcome, closed);
-        assert_eq!(stories.repeat(plan, at(61), &mut rng), None);
+        assert_eq!(stories.repeat(plan, at(60), 9, &mut rng).unwrap().outcome, closed);
+        assert_eq!(stories.repeat(plan, at(61), 9, &mut rng), None);
     }
 
     #[test]
     fn the_list_is_bounded() {
         let mut stories = Stories::default();
         for number in 0..10_000 {
-            stories.begin(PLAN, number, at(number as i64));
+            stories.begin(PLAN, number, at(number as i64), 5);
         }
         assert_eq!(stories.live.len(), LIVE_STORIES_MAX);
-        assert!(stories.repeat_number(PLAN, 9_999, at(10_000)).is_some());
-        assert!(stories.repeat_number(PLAN, 1, at(10_000)).is_none());
+        assert!(stories.repeat_number(PLAN, 9_999, at(10_000), 9).is_some());
+        assert!(stories.repeat_number(PLAN, 1, at(10_000), 9).is_none());
     }
 }

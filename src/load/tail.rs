@@ -1,0 +1,174 @@
+//! Reads the output topics while the run lasts: latency and audit come from here.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use super::audit::{Found, Ids, Wrong};
+use super::book::Book;
+use super::latency::Latencies;
+use super::live::Live;
+use super::pace::Clock;
+use crate::error::Error;
+use crate::kafka::TopicReader;
+use crate::serve::metrics;
+
+/// Longest wait for a record.
+const POLL: Duration = Duration::from_millis(20);
+/// Records read between two looks at the clock and at what else there is to do (count).
+const LOOK_EVERY: u32 = 256;
+
+/// What to read.
+pub struct TailSpec {
+    /// Opened where this run's output begins.
+    pub reader: TopicReader,
+    /// Topic of facts; others of the reader hold dead letters.
+    pub incidents: String,
+    /// What was sent.
+    pub book: Arc<Book>,
+    /// How ids are made, if known.
+    pub ids: Option<Arc<Ids>>,
+    /// The run's clock.
+    pub clock: Clock,
+    /// Progress.
+    pub live: Arc<Live>,
+    /// Report latencies as metrics of this process, too.
+    pub metrics: bool,
+}
+
+/// Ends of partitions: `(topic, partition, end)`.
+pub type Ends = Vec<(String, i32, i64)>;
+
+/// A running reader of the output.
+pub struct Tail {
+    shared: Arc<Shared>,
+    thread: JoinHandle<Result<Found, Error>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    latencies: Mutex<Option<Latencies>>,
+    /// Where to end, and until when to try.
+    end: Mutex<Option<(Ends, Instant)>>,
+    abort: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Tail {
+    /// Starts reading.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn spawn(spec: TailSpec) -> Result<Tail, Error> {
+        let shared = Arc::new(Shared { latencies: Mutex::new(Some(Latencies::new()?)), ..Shared::default() });
+        let of_thread = shared.clone();
+        let thread = std::thread::Builder::new().name("tail".into()).spawn(move || {
+            let mut found = Found::default();
+            read(spec, &of_thread, &mut found)?;
+            Ok(found)
+        })?;
+        Ok(Tail { shared, thread })
+    }
+
+    /// The latencies since the last call, or since the beginning: a part of the run is over.
+    pub fn take_latencies(&self) -> Option<Histogram<u64>> {
+        let mut latencies = lock(&self.shared.latencies);
+        let all = latencies.as_ref().map(|latencies| latencies.all().clone());
+        if let Some(latencies) = latencies.as_mut() {
+            latencies.reset();
+        }
+        all
+    }
+
+    /// True when reading has failed: [`Tail::finish`] tells why.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Reads up to these ends, for so long at most, and tells what was found. Partitions that
+    /// were not read to their end are a problem in it.
+    ///
+    /// # Errors
+    /// Why reading failed.
+    pub fn finish(self, ends: Ends, limit: Duration) -> Result<Found, Error> {
+        *lock(&self.shared.end) = Some((ends, Instant::now() + limit));
+        self.join()
+    }
+
+    /// Ends reading at once.
+    ///
+    /// # Errors
+    /// Why reading failed.
+    pub fn abort(self) -> Result<Found, Error> {
+        self.shared.abort.store(true, Ordering::Relaxed);
+        self.join()
+    }
+
+    fn join(self) -> Result<Found, Error> {
+        self.thread.join().map_err(|_| Error::bug("the auditing reader failed"))?
+    }
+}
+
+fn read(mut spec: TailSpec, shared: &Shared, found: &mut Found) -> Result<(), Error> {
+    let mut second = 0;
+    let mut measured: Vec<u64> = Vec::new();
+    loop {
+        for _ in 0..LOOK_EVERY {
+            let TailSpec { reader, incidents, book, ids, clock, live, .. } = &mut spec;
+            let read = reader.poll(POLL, |record| {
+                let at = || format!("{}[{}]@{}", record.topic, record.partition, record.offset);
+                if record.topic == incidents.as_str() {
+                    let now = clock.now_us();
+                    let before = found.facts.0;
+                    if let Some(intended) = found.fact(record.payload(), book, ids.as_deref(), now, at) {
+                        measured.push(now.saturating_sub(intended));
+                    }
+                    live.incidents.fetch_add(found.facts.0 - before, Ordering::Relaxed);
+                } else {
+                    found.dead_letter(record.payload(), at);
+                    live.dead_letters.fetch_add(1, Ordering::Relaxed);
+                }
+            })?;
+            if !read {
+                break;
+            }
+        }
+        found.settle(&spec.book, false, |intended, at| measured.push(at.saturating_sub(intended)));
+        let now = spec.clock.now_us() / 1_000_000;
+        if let Some(latencies) = lock(&shared.latencies).as_mut() {
+            for micros in measured.drain(..) {
+                latencies.record(micros);
+                if spec.metrics {
+                    metrics::record_latency(micros);
+                }
+            }
+            while second < now {
+                spec.live.push_second(latencies.second(second));
+                second += 1;
+            }
+        }
+        if shared.abort.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if let Some((ends, until)) = &*lock(&shared.end) {
+            if spec.reader.reached(ends) {
+                break;
+            }
+            if Instant::now() > *until {
+                let open = ends.iter().filter(|end| !spec.reader.reached(std::slice::from_ref(*end)));
+                for (topic, partition, end) in open {
+                    found.wrong(Wrong::Unread, 1, || format!("{topic}[{partition}] up to {end}"));
+                }
+                break;
+            }
+        }
+    }
+    found.settle(&spec.book, true, |_, _| {});
+    Ok(())
+}
