@@ -33,6 +33,7 @@ mod incident_split;
 mod kafka_embedded;
 mod kafka_faults;
 mod ledger;
+mod load_driver;
 mod load_generator;
 mod one_batch;
 mod panther;

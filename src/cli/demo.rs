@@ -20,7 +20,8 @@ use crate::ingest::ledger::Counts;
 use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::Options;
 use crate::load::GeneratorSpec;
-use crate::load::drive::{DriveReport, DriveSpec, Latency, Live, drive};
+use crate::load::drive::{DriveReport, DriveSpec, Live, drive};
+use crate::load::latency::Percentiles;
 use crate::run::Names;
 use crate::serve::metrics::MetricsPort;
 
@@ -104,12 +105,12 @@ pub fn run(args: &DemoArgs) -> Result<Answer, Error> {
     let spec =
         DriveSpec { plan: plan.clone(), incidents_topic: names.incidents, dead_letters_topic: names.dead_letters, topics, generate, calm_share: 0.15, workers };
     let live = Arc::new(Live::default());
-    *live.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Counts::new(&plan);
+    *live.engine.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Counts::new(&plan);
     let stop = Arc::new(AtomicBool::new(false));
     let started = Instant::now();
     let running = {
         let (live, stop) = (live.clone(), stop.clone());
-        std::thread::Builder::new().name("drive".into()).spawn(move || drive(spec, live, stop))?
+        std::thread::Builder::new().name("drive".into()).spawn(move || drive(&spec, &live, stop))?
     };
     let bar = bar();
     let mut last_line = Instant::now();
@@ -177,8 +178,7 @@ fn bar() -> ProgressBar {
 }
 
 fn progress_line(live: &Live, started: Instant) -> String {
-    let (fed, done) = (live.fed.load(Ordering::Relaxed), live.done.load(Ordering::Relaxed));
-    let counts = live.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let counts = live.engine.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let rate = counts.events as f64 / started.elapsed().as_secs_f64().max(0.001);
     format!(
         "{} events ({}/s) | incidents {} | filtered {} | dropped {} | attached {} | dead letters {} | lag {}{}",
@@ -189,7 +189,7 @@ fn progress_line(live: &Live, started: Instant) -> String {
         number(counts.dropped_total()),
         number(counts.attached_total()),
         number(counts.dead_total()),
-        number(fed.saturating_sub(done)),
+        number(live.lag()),
         if live.calm.load(Ordering::Relaxed) { " | calm part" } else { "" },
     )
 }
@@ -245,7 +245,7 @@ fn tell(report: &DriveReport, plan: &Plan, workers: usize) {
     println!("  catchment explain pipelines/soc event.json        why an event ends as it does");
 }
 
-fn latency(latency: Latency) -> String {
+fn latency(latency: Percentiles) -> String {
     if latency.count == 0 {
         return "not measured".into();
     }

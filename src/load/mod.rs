@@ -16,6 +16,7 @@ pub mod answers;
 pub mod audit;
 pub mod book;
 pub mod drive;
+pub mod engine;
 pub mod event;
 pub mod facts;
 pub mod generate;

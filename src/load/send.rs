@@ -144,6 +144,11 @@ impl Sender {
         &self.expected
     }
 
+    /// Microseconds of the run's clock.
+    pub fn now_us(&self) -> u64 {
+        self.clock.now_us()
+    }
+
     /// The rendering thread, to change simulated time.
     pub fn ahead(&self) -> &Ahead {
         &self.ahead

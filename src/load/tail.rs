@@ -1,6 +1,6 @@
 //! Reads the output topics while the run lasts: latency and audit come from here.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,6 +18,10 @@ use crate::serve::metrics;
 
 /// Longest wait for a record.
 const POLL: Duration = Duration::from_millis(20);
+/// How long nothing must come until a part of the run is taken to be read.
+const QUIET: Duration = Duration::from_millis(100);
+/// Longest wait for that: others may write to the topics, too.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
 /// Records read between two looks at the clock and at what else there is to do (count).
 const LOOK_EVERY: u32 = 256;
 
@@ -48,12 +52,23 @@ pub struct Tail {
     thread: JoinHandle<Result<Found, Error>>,
 }
 
-#[derive(Default)]
 struct Shared {
-    latencies: Mutex<Option<Latencies>>,
+    latencies: Mutex<Latencies>,
     /// Where to end, and until when to try.
     end: Mutex<Option<(Ends, Instant)>>,
     abort: AtomicBool,
+    /// Latencies of events that were meant to be sent earlier belong to another part of the run.
+    since_us: AtomicU64,
+    /// Records read.
+    records: AtomicU64,
+}
+
+/// What reading to the end gave.
+pub struct Tailed {
+    /// For the verdict.
+    pub found: Found,
+    /// Latencies since [`Tail::take_latencies`].
+    pub latencies: Histogram<u64>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -66,7 +81,13 @@ impl Tail {
     /// # Errors
     /// When the thread cannot be started.
     pub fn spawn(spec: TailSpec) -> Result<Tail, Error> {
-        let shared = Arc::new(Shared { latencies: Mutex::new(Some(Latencies::new()?)), ..Shared::default() });
+        let shared = Arc::new(Shared {
+            latencies: Mutex::new(Latencies::new()?),
+            end: Mutex::new(None),
+            abort: AtomicBool::new(false),
+            since_us: AtomicU64::new(0),
+            records: AtomicU64::new(0),
+        });
         let of_thread = shared.clone();
         let thread = std::thread::Builder::new().name("tail".into()).spawn(move || {
             let mut found = Found::default();
@@ -76,14 +97,27 @@ impl Tail {
         Ok(Tail { shared, thread })
     }
 
-    /// The latencies since the last call, or since the beginning: a part of the run is over.
-    pub fn take_latencies(&self) -> Option<Histogram<u64>> {
+    /// The latencies since the last call, or since the beginning. A part of the run is over:
+    /// from now on only events count that are meant to be sent from `since_us` on.
+    pub fn take_latencies(&self, since_us: u64) -> Histogram<u64> {
         let mut latencies = lock(&self.shared.latencies);
-        let all = latencies.as_ref().map(|latencies| latencies.all().clone());
-        if let Some(latencies) = latencies.as_mut() {
-            latencies.reset();
-        }
+        let all = latencies.all().clone();
+        latencies.reset();
+        self.shared.since_us.store(since_us, Ordering::Relaxed);
         all
+    }
+
+    /// Waits until nothing has come for [`QUIET`]: what is acknowledged has been read.
+    pub fn settle(&self) {
+        let since = Instant::now();
+        let mut last = (self.shared.records.load(Ordering::Relaxed), since);
+        while last.1.elapsed() < QUIET && since.elapsed() < SETTLE_MAX && !self.thread.is_finished() {
+            std::thread::sleep(QUIET / 10);
+            let records = self.shared.records.load(Ordering::Relaxed);
+            if records != last.0 {
+                last = (records, Instant::now());
+            }
+        }
     }
 
     /// True when reading has failed: [`Tail::finish`] tells why.
@@ -96,9 +130,12 @@ impl Tail {
     ///
     /// # Errors
     /// Why reading failed.
-    pub fn finish(self, ends: Ends, limit: Duration) -> Result<Found, Error> {
+    pub fn finish(self, ends: Ends, limit: Duration) -> Result<Tailed, Error> {
         *lock(&self.shared.end) = Some((ends, Instant::now() + limit));
-        self.join()
+        let shared = self.shared.clone();
+        let found = self.join()?;
+        let latencies = lock(&shared.latencies).all().clone();
+        Ok(Tailed { found, latencies })
     }
 
     /// Ends reading at once.
@@ -117,7 +154,8 @@ impl Tail {
 
 fn read(mut spec: TailSpec, shared: &Shared, found: &mut Found) -> Result<(), Error> {
     let mut second = 0;
-    let mut measured: Vec<u64> = Vec::new();
+    // Intended time and latency of each incident since the last look.
+    let mut measured: Vec<(u64, u64)> = Vec::new();
     loop {
         for _ in 0..LOOK_EVERY {
             let TailSpec { reader, incidents, book, ids, clock, live, .. } = &mut spec;
@@ -127,7 +165,7 @@ fn read(mut spec: TailSpec, shared: &Shared, found: &mut Found) -> Result<(), Er
                     let now = clock.now_us();
                     let before = found.facts.0;
                     if let Some(intended) = found.fact(record.payload(), book, ids.as_deref(), now, at) {
-                        measured.push(now.saturating_sub(intended));
+                        measured.push((intended, now.saturating_sub(intended)));
                     }
                     live.incidents.fetch_add(found.facts.0 - before, Ordering::Relaxed);
                 } else {
@@ -138,12 +176,17 @@ fn read(mut spec: TailSpec, shared: &Shared, found: &mut Found) -> Result<(), Er
             if !read {
                 break;
             }
+            shared.records.fetch_add(1, Ordering::Relaxed);
         }
-        found.settle(&spec.book, false, |intended, at| measured.push(at.saturating_sub(intended)));
+        found.settle(&spec.book, false, |intended, at| measured.push((intended, at.saturating_sub(intended))));
         let now = spec.clock.now_us() / 1_000_000;
-        if let Some(latencies) = lock(&shared.latencies).as_mut() {
-            for micros in measured.drain(..) {
-                latencies.record(micros);
+        {
+            let mut latencies = lock(&shared.latencies);
+            let since = shared.since_us.load(Ordering::Relaxed);
+            for (intended, micros) in measured.drain(..) {
+                if intended >= since {
+                    latencies.record(micros);
+                }
                 if spec.metrics {
                     metrics::record_latency(micros);
                 }
