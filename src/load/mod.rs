@@ -15,6 +15,7 @@ pub mod ahead;
 pub mod answers;
 pub mod audit;
 pub mod book;
+pub mod capacity;
 pub mod drive;
 pub mod engine;
 pub mod event;
