@@ -47,6 +47,7 @@ pub mod expr;
 pub mod incident;
 pub mod ingest;
 pub mod kafka;
+pub mod keeper;
 pub mod load;
 pub mod run;
 pub mod serve;
