@@ -43,7 +43,7 @@ kafka: { fetch.min.bytes: 65536, socket.keepalive.enable: true, client.rack: eu-
     assert_eq!(environment.transaction, Transaction { linger_ms: 5, bytes: 1 << 20, rows: 5_000, timeout_ms: 30_000 });
     assert_eq!(environment.listen.api, "[::1]:9465".parse().ok());
     let shares = environment.limits.shares();
-    assert_eq!(shares.fetch + shares.batches + shares.index + shares.candidates + shares.output, 512 << 20);
+    assert_eq!(shares.fetch + shares.batches + shares.index + shares.candidates + shares.output + shares.keeper, 512 << 20);
     let properties: Vec<(String, String)> = environment.client_properties().into_iter().collect();
     let ca = dir.path().join("ca.pem").display().to_string();
     let expected = [

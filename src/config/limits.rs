@@ -120,20 +120,22 @@ pub struct MemoryShares {
     pub fetch: u64,
     /// Batches between the poll thread and the producer (25 %): arenas, columns, encoded incidents.
     pub batches: u64,
-    /// The deduplication indexes of all partitions (40 %): the longer they remember, the better.
+    /// The deduplication indexes of all partitions (35 %): the longer they remember, the better.
     pub index: u64,
     /// Values of earlier incidents that `where` reads (10 %).
     pub candidates: u64,
     /// What is produced and not acknowledged yet (10 %).
     pub output: u64,
+    /// The keeper's cache of incident states (5 %): the rest of it is on disk.
+    pub keeper: u64,
 }
 
 impl MemoryShares {
     /// Divides `memory` bytes.
     pub fn of(memory: u64) -> MemoryShares {
         let percent = |n: u64| memory / 100 * n;
-        let (fetch, batches, candidates, output) = (percent(15), percent(25), percent(10), percent(10));
-        let index = memory.saturating_sub(fetch + batches + candidates + output);
-        MemoryShares { fetch, batches, index, candidates, output }
+        let (fetch, batches, candidates, output, keeper) = (percent(15), percent(25), percent(10), percent(10), percent(5));
+        let index = memory.saturating_sub(fetch + batches + candidates + output + keeper);
+        MemoryShares { fetch, batches, index, candidates, output, keeper }
     }
 }

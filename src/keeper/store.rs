@@ -44,7 +44,7 @@ pub struct StoreSpec {
     pub memory_bytes: u64,
 }
 
-/// The store failed. Wiping it is always right; see [`Store::wipe`].
+/// The store failed. Wiping it is always right; see [`Store::distrust`].
 #[derive(Debug, thiserror::Error)]
 #[error("the cache of incident states in {dir}: {problem}")]
 pub struct StoreError {
@@ -85,6 +85,15 @@ impl Store {
     /// # Errors
     /// A directory that cannot be written, or is in use by another process.
     pub fn open(spec: &StoreSpec) -> Result<Store, StoreError> {
+        let mark = distrusted(&spec.dir);
+        if mark.exists() {
+            tracing::warn!(dir = %spec.dir.display(), "the cache of incident states failed before: it is filled anew");
+            wipe(&spec.dir)?;
+            std::fs::remove_file(&mark).map_err(|error| StoreError { dir: mark.display().to_string(), problem: error.to_string() })?;
+        }
+        if let Some(parent) = spec.dir.parent() {
+            std::fs::create_dir_all(parent).map_err(|error| StoreError { dir: parent.display().to_string(), problem: error.to_string() })?;
+        }
         let first = guarded(|| Store::open_as_it_is(spec));
         match first {
             Ok(Some(store)) => return Ok(store),
@@ -147,11 +156,10 @@ impl Store {
     /// A store that cannot be used any more.
     pub fn clear(&mut self, partition: i32) -> Result<(), StoreError> {
         let keyspace = self.keyspace(partition)?;
-        let done = guarded(|| {
+        guarded(|| {
             self.meta.remove(filled_key(partition)).map_err(|error| self.failed(&error))?;
             keyspace.clear().map_err(|error| self.failed(&error))
-        });
-        done
+        })
     }
 
     /// The record of an incident.
@@ -174,14 +182,12 @@ impl Store {
         StoreWrite { store: self, batch }
     }
 
-    /// Closes the store and removes it from disk.
-    ///
-    /// # Errors
-    /// Files that cannot be removed.
-    pub fn wipe(self) -> Result<(), StoreError> {
-        let dir = self.dir.clone();
-        drop(self);
-        wipe(&dir)
+    /// Something about it failed: the next [`Store::open`] wipes it, also after a crash.
+    pub fn distrust(&self) {
+        // It stays beside the store's own files, which it leaves alone.
+        if let Err(error) = std::fs::write(distrusted(&self.dir), b"") {
+            tracing::warn!(%error, dir = %self.dir.display(), "remove this directory before the next start: it is only a cache");
+        }
     }
 
     /// Incidents of a partition, about.
@@ -250,6 +256,10 @@ impl StoreWrite<'_> {
         let StoreWrite { store, batch } = self;
         guarded(|| batch.commit().map_err(|error| store.failed(&error)))
     }
+}
+
+fn distrusted(dir: &Path) -> PathBuf {
+    dir.with_extension("distrusted")
 }
 
 fn filled_key(partition: i32) -> String {

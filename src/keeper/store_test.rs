@@ -86,6 +86,21 @@ fn what_was_kept_too_long_is_filled_again() {
     assert_eq!(get(&mut store, 0, 1), None);
 }
 
+#[test]
+fn a_store_that_failed_is_wiped() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&spec(dir.path(), "a")).unwrap();
+    put(&mut store, 0, 1, "one", 10);
+    store.distrust();
+    drop(store);
+    for _ in 0..2 {
+        let mut store = Store::open(&spec(dir.path(), "a")).unwrap();
+        let filled = store.open_partition(0).unwrap();
+        assert!(matches!((filled, get(&mut store, 0, 1).as_deref()), (None, None) | (Some(11), Some("two"))));
+        put(&mut store, 0, 1, "two", 11);
+    }
+}
+
 /// All files under a directory.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -13,6 +13,7 @@
 #![allow(dead_code)] // a harness has more helpers than today's tests use
 
 mod exactly_once;
+mod keeper;
 mod process;
 mod records;
 mod smoke;

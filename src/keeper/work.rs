@@ -1,0 +1,419 @@
+//! The loop of a keeper: one thread serves its membership, folds facts, and commits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::KeeperSpec;
+use super::batch::{Batch, FactRecord};
+use super::measure::{KeeperTotals, record_latency, record_sizes};
+use super::restore::{Answer, Job, Restorer, Source, What};
+use super::store::{Store, StoreError};
+use crate::error::Error;
+use crate::incident::time_text::TimeText;
+use crate::kafka::{Admin, At, Delivery, Error as KafkaError, Member, MemberEvent, OutputTopic, Part, Start, Transactor, TxnError};
+use crate::run::failpoint;
+
+/// One wait for records while there is nothing to do.
+const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// One wait for records while partitions are restored: the cache is written in between.
+const RESTORE_WAIT: Duration = Duration::from_millis(1);
+/// How often the cache learns up to where it is filled: what a crash costs is reading the states
+/// of this long.
+const MARK_EVERY: Duration = Duration::from_secs(30);
+/// How often metrics of sizes are set; the lag is asked for.
+const SIZES_EVERY: Duration = Duration::from_secs(5);
+/// Transactions taken back one after the other before the keeper ends, to be started again later (count).
+const ABORTS_MAX: u32 = 5;
+
+/// A partition that the group gave us.
+enum Owned {
+    /// Its states are read into the cache.
+    Opening { epoch: u64, cancelled: Arc<AtomicBool> },
+    /// Its facts are read.
+    Reading {
+        /// States were written that the cache's mark does not cover.
+        written: bool,
+        /// Behind the last fact that was committed.
+        next: i64,
+    },
+}
+
+/// A running keeper.
+pub struct Keeper<'a> {
+    spec: &'a KeeperSpec,
+    admin: Admin,
+    store: Store,
+    /// Before the member: its thread holds the membership, too.
+    restorer: Restorer,
+    member: Member,
+    transactor: Transactor,
+    partitions: i32,
+    record_bytes_max: usize,
+    owned: BTreeMap<i32, Owned>,
+    batch: Batch,
+    epoch: u64,
+    aborts: u32,
+    marked: Instant,
+    measured: Instant,
+    totals: KeeperTotals,
+    times: TimeText,
+}
+
+/// What the member's queue asked for, without what belongs to the queue.
+enum Step {
+    Nothing,
+    Assigned(Vec<Part>),
+    Revoked { parts: Vec<Part>, lost: bool },
+    Trimmed(i32),
+    Failed(Error),
+}
+
+impl<'a> Keeper<'a> {
+    /// Claims the transactional id and joins the group.
+    pub fn start(spec: &'a KeeperSpec, admin: Admin, store: Store, partitions: i32, record_bytes_max: usize) -> Result<Keeper<'a>, Error> {
+        let transactor = transactor(spec, partitions, record_bytes_max)?;
+        let member = Member::join(&spec.member, &[&spec.names.incidents])?;
+        let source = Source {
+            settings: spec.reader.clone(),
+            membership: member.membership(),
+            facts: spec.names.incidents.clone(),
+            states: spec.names.incident_state.clone(),
+        };
+        Ok(Keeper {
+            spec,
+            admin,
+            store,
+            member,
+            transactor,
+            restorer: Restorer::start(source)?,
+            partitions,
+            record_bytes_max,
+            owned: BTreeMap::new(),
+            batch: Batch::new(record_bytes_max),
+            epoch: 0,
+            aborts: 0,
+            marked: Instant::now(),
+            measured: Instant::now(),
+            totals: KeeperTotals::default(),
+            times: TimeText::default(),
+        })
+    }
+
+    /// Works until told to stop.
+    pub fn run(&mut self, stop: &AtomicBool) -> Result<(), Error> {
+        while !stop.load(Ordering::Relaxed) {
+            self.answers()?;
+            match self.poll()? {
+                Step::Nothing => {}
+                Step::Assigned(parts) => self.assigned(&parts)?,
+                Step::Revoked { parts, lost } => self.revoked(&parts, lost)?,
+                Step::Trimmed(partition) => {
+                    // Opening it anew finds out what is left.
+                    tracing::error!(partition, "facts were deleted by the broker before they were read");
+                    self.rewind()?;
+                }
+                Step::Failed(error) => return Err(error),
+            }
+            if self.batch.is_due() {
+                self.commit(&[])?;
+            }
+            if self.marked.elapsed() >= MARK_EVERY {
+                self.marked = Instant::now();
+                self.commit_and_mark(&self.all())?;
+            }
+            if self.measured.elapsed() >= SIZES_EVERY {
+                self.measured = Instant::now();
+                self.measure();
+            }
+        }
+        self.commit_and_mark(&self.all())
+    }
+
+    fn all(&self) -> Vec<i32> {
+        self.owned.keys().copied().collect()
+    }
+
+    /// Ends: a transaction that is open is taken back; a cache that failed is wiped.
+    pub fn end(mut self, done: Result<(), Error>) -> Result<KeeperTotals, Error> {
+        for owned in self.owned.values() {
+            if let Owned::Opening { cancelled, .. } = owned {
+                cancelled.store(true, Ordering::Relaxed);
+            }
+        }
+        if self.transactor.is_open()
+            && let Err(error) = self.transactor.abort()
+        {
+            tracing::warn!(error = %error.error(), "the last transaction is left to the broker to take back");
+        }
+        done.map(|()| self.totals)
+    }
+
+    fn poll(&mut self) -> Result<Step, Error> {
+        let opening = self.owned.values().any(|owned| matches!(owned, Owned::Opening { .. }));
+        let idle = if opening { RESTORE_WAIT } else { IDLE_WAIT };
+        let wait = self.batch.due_at().map_or(idle, |due| due.saturating_duration_since(Instant::now()).min(idle));
+        let Keeper { member, batch, store, owned, .. } = self;
+        let step = member.poll(wait, |event| -> Result<Step, StoreError> {
+            Ok(match event {
+                // Not even a record that was on its way when its partition was closed gets through.
+                MemberEvent::Record(record) if !is_due(owned, batch, record.partition, record.offset) => Step::Nothing,
+                MemberEvent::Record(record) => {
+                    let (key, value) = (record.key(), record.payload());
+                    batch.add(&FactRecord { partition: record.partition, offset: record.offset, key, value, timestamp_ms: record.timestamp_ms }, store)?;
+                    Step::Nothing
+                }
+                MemberEvent::End { partition, offset, .. } => {
+                    batch.passed(partition, offset);
+                    Step::Nothing
+                }
+                MemberEvent::Assigned(parts) => Step::Assigned(parts),
+                MemberEvent::Revoked { parts, lost } => Step::Revoked { parts, lost },
+                MemberEvent::Failed(KafkaError::Trimmed { partition, .. }) => Step::Trimmed(partition),
+                MemberEvent::Failed(error) => Step::Failed(error.into()),
+            })
+        });
+        step.unwrap_or(Ok(Step::Nothing)).map_err(|error| self.broken(error))
+    }
+
+    /// The cache cannot be trusted any more: without it the next start reads the topic.
+    fn broken(&mut self, error: StoreError) -> Error {
+        self.store.distrust();
+        error.into()
+    }
+
+    /// The group gave partitions: none is read before its states are here.
+    fn assigned(&mut self, parts: &[Part]) -> Result<(), Error> {
+        self.member.assign(&[])?;
+        for (_, partition) in parts {
+            self.open(*partition)?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, partition: i32) -> Result<(), Error> {
+        self.spec.reading.store(false, Ordering::Release);
+        self.epoch += 1;
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let filled = self.store.open_partition(partition).map_err(|error| self.broken(error))?;
+        if let Some(Owned::Opening { cancelled, .. }) = self.owned.insert(partition, Owned::Opening { epoch: self.epoch, cancelled: cancelled.clone() }) {
+            cancelled.store(true, Ordering::Relaxed);
+        }
+        self.restorer.open(Job { partition, epoch: self.epoch, filled, cancelled })
+    }
+
+    /// Takes over what the restoring thread has read.
+    fn answers(&mut self) -> Result<(), Error> {
+        while let Some(Answer { partition, epoch, what }) = self.restorer.answer() {
+            if !matches!(self.owned.get(&partition), Some(Owned::Opening { epoch: now, .. }) if *now == epoch) {
+                continue;
+            }
+            match what {
+                What::Forget => self.store.clear(partition).map_err(|error| self.broken(error))?,
+                What::Records(records, next) => {
+                    let mut write = self.store.write();
+                    let done = records.iter().try_for_each(|(id, record)| match record {
+                        Some((value, facts)) => write.put(partition, *id, value, facts),
+                        None => write.remove(partition, *id),
+                    });
+                    write.filled(partition, next);
+                    done.and_then(|()| write.commit()).map_err(|error| self.broken(error))?;
+                }
+                What::Failed(error) => return Err(error),
+                What::Done(opened) => {
+                    if opened.lost > 0 {
+                        tracing::error!(
+                            partition,
+                            facts = opened.lost,
+                            "facts were deleted by the broker before they were read: keepers stood still for longer than the topic keeps them"
+                        );
+                        self.totals.lost(opened.lost);
+                    }
+                    tracing::info!(partition, records = opened.records, took = ?opened.took, "incident states restored");
+                    self.totals.opened(opened.records, opened.took);
+                    let next = match opened.start {
+                        Start::Offset(offset) => offset,
+                        _ => 0,
+                    };
+                    self.owned.insert(partition, Owned::Reading { written: false, next });
+                    self.member.assign(&[(&self.spec.names.incidents, partition, opened.start)])?;
+                    let all = self.owned.values().all(|owned| matches!(owned, Owned::Reading { .. }));
+                    self.spec.reading.store(all, Ordering::Release);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The group takes partitions: what was folded of them is committed before they go.
+    fn revoked(&mut self, parts: &[Part], lost: bool) -> Result<(), Error> {
+        let gone: Vec<i32> = parts.iter().map(|(_, partition)| *partition).collect();
+        if !lost {
+            self.commit_and_mark(&gone)?;
+        } else if gone.iter().any(|partition| self.batch.next(*partition).is_some()) {
+            // Somebody else reads them already; our part of it must not be committed.
+            self.batch.clear();
+            self.rewind()?;
+        }
+        failpoint::hit("in_revoke");
+        let mut read = Vec::new();
+        for partition in gone {
+            match self.owned.remove(&partition) {
+                Some(Owned::Opening { cancelled, .. }) => cancelled.store(true, Ordering::Relaxed),
+                Some(Owned::Reading { .. }) => read.push((self.spec.names.incidents.as_str(), partition)),
+                None => {}
+            }
+        }
+        Ok(self.member.unassign(&read)?)
+    }
+
+    /// Opens all partitions anew, from the positions that are committed.
+    fn rewind(&mut self) -> Result<(), Error> {
+        let all = self.all();
+        let read: Vec<(&str, i32)> = self
+            .owned
+            .iter()
+            .filter(|(_, owned)| matches!(owned, Owned::Reading { .. }))
+            .map(|(partition, _)| (self.spec.names.incidents.as_str(), *partition))
+            .collect();
+        self.member.unassign(&read)?;
+        self.batch.clear();
+        all.into_iter().try_for_each(|partition| self.open(partition))
+    }
+
+    /// Commits the batch, and tells the cache up to where it is filled in these partitions.
+    ///
+    /// The end of a partition of `incident-state` says that only if nobody else has written there:
+    /// a member that stood still may have lost the partition without knowing. So the end is asked for
+    /// first, and noted only if the commit after it, which the group checks, goes through: then all
+    /// before that end was written by us or read at the opening, and is in the cache.
+    fn commit_and_mark(&mut self, partitions: &[i32]) -> Result<(), Error> {
+        let written = |partition: &i32| match self.owned.get(partition) {
+            Some(Owned::Reading { written: true, next }) => Some((*partition, *next)),
+            _ => None,
+        };
+        let dirty: Vec<(i32, i64)> = partitions.iter().filter_map(written).collect();
+        let asked: Vec<(&str, i32)> = dirty.iter().map(|(partition, _)| (self.spec.names.incident_state.as_str(), *partition)).collect();
+        let ends = self.admin.offsets(&asked, At::End).unwrap_or_else(|error| {
+            // Only a cache: a later mark does.
+            tracing::debug!(%error, "the cache is not marked");
+            Vec::new()
+        });
+        let marks: Vec<(i32, i64)> = dirty.iter().zip(ends).map(|((partition, _), end)| (*partition, end)).collect();
+        if !marks.is_empty() {
+            dirty.iter().for_each(|(partition, next)| self.batch.position(*partition, *next));
+        }
+        self.commit(&marks)
+    }
+
+    /// Commits the batch; if that cannot be done, takes it back and reads it again.
+    fn commit(&mut self, marks: &[(i32, i64)]) -> Result<(), Error> {
+        if self.batch.is_empty() {
+            self.batch.clear();
+            return Ok(());
+        }
+        match self.write() {
+            Ok(()) => self.aborts = 0,
+            Err(error) => return self.failed(error),
+        }
+        failpoint::hit("keeper_after_commit");
+        let mut write = self.store.write();
+        let mut states = 0;
+        let mut done = Ok(());
+        for state in self.batch.writes() {
+            states += 1;
+            done = done.and_then(|()| write.put(state.partition, state.id, &state.incident.to_json(), &state.incident.facts_header()));
+            if let Some(Owned::Reading { written, .. }) = self.owned.get_mut(&state.partition) {
+                *written = true;
+            }
+        }
+        for (partition, end) in marks {
+            write.filled(*partition, *end);
+            // What this very commit wrote stands behind the mark.
+            if let Some(Owned::Reading { written, .. }) = self.owned.get_mut(partition) {
+                *written = self.batch.writes().any(|state| state.partition == *partition);
+            }
+        }
+        done.and_then(|()| write.commit()).map_err(|error| self.broken(error))?;
+        for (partition, to) in self.batch.positions() {
+            if let Some(Owned::Reading { next, .. }) = self.owned.get_mut(&partition) {
+                *next = to;
+            }
+        }
+        let strangers = self.batch.outcome("unknown_incident");
+        if strangers > 0 {
+            tracing::warn!(facts = strangers, "facts about incidents that are not there were left out");
+        }
+        self.totals.committed(&self.batch.counts, states);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        self.batch.times.iter().for_each(|time| record_latency(u64::try_from(now - time).unwrap_or(0)));
+        self.batch.clear();
+        Ok(())
+    }
+
+    /// States and positions in one transaction.
+    fn write(&mut self) -> Result<(), TxnError> {
+        self.transactor.begin()?;
+        let mut value = Vec::new();
+        for state in self.batch.writes() {
+            value.clear();
+            state.incident.push(&mut value, &mut self.times);
+            let version = state.incident.state.version.to_string();
+            let (fact, facts) = (state.fact.hex(), state.incident.facts_header());
+            let headers: [(&str, &[u8]); 4] =
+                [("version", version.as_bytes()), ("fact", &fact), ("outcome", state.outcome.name().as_bytes()), ("facts", &facts)];
+            self.transactor.produce(0, Some(state.partition), &state.id.hex(), &value, &headers, 0)?;
+        }
+        failpoint::hit("keeper_after_produce");
+        let positions: Vec<(&str, i32, i64)> = self.batch.positions().map(|(partition, next)| (self.spec.names.incidents.as_str(), partition, next)).collect();
+        self.transactor.send_offsets(&self.member.membership(), &positions)?;
+        self.transactor.commit()
+    }
+
+    fn failed(&mut self, error: TxnError) -> Result<(), Error> {
+        self.totals.aborted();
+        self.aborts += 1;
+        tracing::warn!(error = %error.error(), "a transaction of the keeper is taken back");
+        let fatal = matches!(error, TxnError::Fatal(_)) || self.transactor.abort().is_err();
+        self.batch.clear();
+        if let TxnError::Refused(error) = error {
+            return Err(error.into());
+        }
+        if self.aborts > ABORTS_MAX {
+            return Err(error.into_error().into());
+        }
+        if fatal {
+            // Its open transaction is resolved before the new one is given out.
+            self.transactor = transactor(self.spec, self.partitions, self.record_bytes_max)?;
+        }
+        self.rewind()
+    }
+
+    fn measure(&mut self) {
+        let read = |(partition, owned): (&i32, &Owned)| match owned {
+            Owned::Reading { next, .. } => Some((*partition, *next)),
+            Owned::Opening { .. } => None,
+        };
+        let read: Vec<(i32, i64)> = self.owned.iter().filter_map(read).collect();
+        let asked: Vec<(&str, i32)> = read.iter().map(|(partition, _)| (self.spec.names.incidents.as_str(), *partition)).collect();
+        let lag =
+            self.admin.offsets(&asked, At::End).map_or(0, |ends| ends.iter().zip(&read).map(|(end, (_, next))| u64::try_from(end - next).unwrap_or(0)).sum());
+        let incidents = read.iter().map(|(partition, _)| self.store.approximate_len(*partition)).sum();
+        record_sizes(read.len(), lag, incidents);
+    }
+}
+
+/// True for a record that is read for the first time since its partition was opened.
+fn is_due(owned: &BTreeMap<i32, Owned>, batch: &Batch, partition: i32, offset: i64) -> bool {
+    match owned.get(&partition) {
+        Some(Owned::Reading { next, .. }) => offset >= batch.next(partition).unwrap_or(*next),
+        _ => false,
+    }
+}
+
+fn transactor(spec: &KeeperSpec, partitions: i32, record_bytes_max: usize) -> Result<Transactor, Error> {
+    let settings = spec.transactional.clone().message_bytes(record_bytes_max);
+    let topics = vec![OutputTopic { name: spec.names.incident_state.clone(), partitions }];
+    Transactor::start(&settings, Delivery::ExactlyOnce, topics).map_err(|error| error.into_error().into())
+}
