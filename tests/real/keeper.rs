@@ -19,7 +19,7 @@ use catchment::kafka::{Delivery, Settings, Transactor};
 use catchment::keeper::{KeeperSpec, KeeperTotals, run, store_dir};
 use catchment::run::names::Names;
 
-use super::{Broker, Input, Row, WAIT, require_kafka, unique, until};
+use super::{Broker, Input, Row, WAIT, require_kafka, unique};
 
 /// A pipeline's two topics.
 struct Place<'a> {
