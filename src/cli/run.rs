@@ -19,7 +19,8 @@ use crate::error::Error;
 use crate::ingest::decode::DecodeLimits;
 use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::Options;
-use crate::kafka::Delivery;
+use crate::kafka::{Delivery, Settings};
+use crate::keeper::{self, KeeperSpec};
 use crate::run::health::Health;
 use crate::run::ingest::writer::TxnCut;
 use crate::run::ingest::{self, IngestSpec};
@@ -101,7 +102,7 @@ pub fn run(args: &RunArgs) -> Result<Answer, Error> {
     for role in &args.role {
         running.push(match role {
             Role::Ingest => member.ingest(&current, &swap)?,
-            Role::Keeper => continue,
+            Role::Keeper => member.keeper()?,
         });
     }
     while !running.iter().any(JoinHandle::is_finished) {
@@ -171,7 +172,8 @@ impl Member<'_> {
             shares: limits.shares(),
             decode: DecodeLimits { message_bytes: usize::try_from(limits.message_bytes).unwrap_or(usize::MAX), ..DecodeLimits::default() },
         };
-        let (stop, health, current, swap) = (self.stop.clone(), self.health.clone(), current.clone(), swap.clone());
+        let health = self.health.role(Role::Ingest.name());
+        let (stop, current, swap) = (self.stop.clone(), current.clone(), swap.clone());
         let role = move || {
             supervise("ingest", &stop, &health, || {
                 swap.store(false, Ordering::Release);
@@ -185,6 +187,31 @@ impl Member<'_> {
             })
         };
         Ok(std::thread::Builder::new().name("ingest".into()).spawn(role)?)
+    }
+
+    fn keeper(&self) -> Result<Running, Error> {
+        if self.environment.delivery == environment::Delivery::AtLeastOnce {
+            return Err(Error::user("the keeper needs transactions, which `delivery: at_least_once` does without")
+                .hint("run it elsewhere, and here `--role ingest` only"));
+        }
+        let properties = self.environment.client_properties();
+        let (names, instance, bootstrap) = (&self.names, &self.environment.instance, self.bootstrap.as_str());
+        let timeout = Duration::from_millis(self.environment.transaction.timeout_ms);
+        let shares = self.environment.limits.shares();
+        let health = self.health.role(Role::Keeper.name());
+        let spec = KeeperSpec {
+            names: names.clone(),
+            member: Settings::member(bootstrap, &names.keeper_group, instance).prefetch(shares.fetch / 4).with_user(&properties)?,
+            transactional: Settings::transactional(bootstrap, &names.transactional_id("keeper", instance), timeout).with_user(&properties)?,
+            reader: Settings::reader(bootstrap).with_user(&properties)?,
+            admin: Settings::admin(bootstrap).with_user(&properties)?,
+            store_dir: keeper::store_dir(&self.environment.state_dir, &names.pipeline, instance),
+            memory_bytes: shares.keeper,
+            reading: health.reading.clone(),
+        };
+        let stop = self.stop.clone();
+        let role = move || supervise("keeper", &stop, &health, || keeper::run(&spec, &stop).map(|_| Ended::Stopped));
+        Ok(std::thread::Builder::new().name("keeper".into()).spawn(role)?)
     }
 }
 

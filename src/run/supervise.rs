@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Fault};
 
-use super::health::Health;
+use super::health::RoleHealth;
 
 /// Pause before a role is started again; doubled up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -29,7 +29,7 @@ pub enum Ended {
 ///
 /// # Errors
 /// The user's fault, a bug, or what trying again does not mend.
-pub fn supervise(name: &str, stop: &Arc<AtomicBool>, health: &Arc<Health>, mut role: impl FnMut() -> Result<Ended, Error>) -> Result<(), Error> {
+pub fn supervise(name: &str, stop: &Arc<AtomicBool>, health: &RoleHealth, mut role: impl FnMut() -> Result<Ended, Error>) -> Result<(), Error> {
     let mut pause = PAUSE_MIN;
     let mut before = false;
     while !stop.load(Ordering::Relaxed) {

@@ -14,6 +14,7 @@
 
 mod exactly_once;
 mod keeper;
+mod member;
 mod process;
 mod records;
 mod smoke;

@@ -35,7 +35,7 @@ use crate::ingest::plan::Plan;
 use crate::ingest::pool::Pool;
 use crate::ingest::worker::Shared;
 use crate::kafka::{Admin, Consumer, ConsumerSpec, Cut, Delivery, Gaps, OutputTopic, Settings, SourceTopic, SourceTopics};
-use crate::run::health::Health;
+use crate::run::health::RoleHealth;
 use crate::run::names::Names;
 use crate::serve::metrics;
 use gate::Gate;
@@ -100,7 +100,7 @@ pub enum Ended {
 ///
 /// # Errors
 /// What ended it early. Nothing is lost: the next start goes on from the committed offsets.
-pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health: &Arc<Health>) -> Result<Ended, Error> {
+pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health: &Arc<RoleHealth>) -> Result<Ended, Error> {
     let reader = Settings::reader(&spec.bootstrap).with_user(&spec.properties)?;
     let admin = Arc::new(Admin::connect(&reader, ADMIN_WAIT)?);
     let input = Input::find(spec, &admin)?;

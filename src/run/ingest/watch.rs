@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::ingest::plan::Plan;
 use crate::ingest::turnstile::Turnstile;
 use crate::kafka::{Admin, Progress, SourceTopics};
-use crate::run::health::Health;
+use crate::run::health::RoleHealth;
 use crate::serve::metrics;
 
 /// Between two looks at lookup tables and indexes.
@@ -33,7 +33,7 @@ pub struct WatchSpec {
     /// What the poll thread does.
     pub progress: Arc<Progress>,
     /// Where readiness is told.
-    pub health: Arc<Health>,
+    pub health: Arc<RoleHealth>,
     /// Ends the thread.
     pub stop: Arc<AtomicBool>,
 }

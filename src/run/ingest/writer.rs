@@ -21,7 +21,7 @@ use crate::ingest::ledger::Counts;
 use crate::ingest::plan::Plan;
 use crate::kafka::{Delivery, Error, Membership, OutputBatch, OutputTopic, Settings, Transactor, TxnError};
 use crate::run::failpoint;
-use crate::run::health::Health;
+use crate::run::health::RoleHealth;
 
 /// Wait for a batch when no transaction is open.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
@@ -85,7 +85,7 @@ pub struct WriterSpec {
     /// Raised to give up where a broker stays away.
     pub stop: Arc<AtomicBool>,
     /// Where trouble is told.
-    pub health: Arc<Health>,
+    pub health: Arc<RoleHealth>,
 }
 
 /// Called after each commit, inside the gate, with the chunks of the transaction. Must not block.
