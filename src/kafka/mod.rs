@@ -28,11 +28,9 @@
 //! | `embedded` | the in-process broker |
 //! | `error` | whose fault, and is it worth trying again |
 //!
-//! Step 1 knows the embedded broker only, whose order is *produce → all acks →
-//! commit*. The order is a decision of `producer` alone: batches carry their
-//! offsets, so a transaction can take the place of the commit without the
-//! other files noticing; and assignments arrive in `consumer` as values, not in
-//! a callback, which is where the rebalance gate belongs.
+//! Two orders of writing: on the embedded broker *produce → all acks → commit*
+//! (`producer`), on a real cluster transactions (`transact`). Assignments arrive
+//! as values in the poll loop, not in a callback.
 
 mod acks;
 mod admin;
