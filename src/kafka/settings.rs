@@ -113,6 +113,8 @@ impl Settings {
         let millis = timeout.as_millis().to_string();
         settings.set("transaction.timeout.ms", &millis, "how long the partitions of a dead member stay locked");
         settings.set("message.timeout.ms", &millis, "a record that is not stored within its transaction's life never will be");
+        let half = (timeout.as_millis() / 2).to_string();
+        settings.set("topic.metadata.propagation.max.ms", &half, "a topic that was deleted is named as the cause soon after the first timeout");
         settings.set("retry.backoff.ms", "10", "the first transaction after another is refused for some milliseconds");
         settings.only_failures()
     }

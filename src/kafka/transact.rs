@@ -81,10 +81,11 @@ impl TxnError {
 
     fn of(action: &'static str, code: Code, fatal: bool) -> TxnError {
         let error = Error::Failed { action, code, fatal };
-        if fatal {
-            TxnError::Fatal(error)
-        } else if refuses(code) {
+        // Also where it broke the client: a new one is refused as well, and `abort` says that one is due.
+        if refuses(code) {
             TxnError::Refused(error)
+        } else if fatal {
+            TxnError::Fatal(error)
         } else {
             TxnError::Abort(error)
         }
@@ -188,6 +189,7 @@ impl Transactor {
     pub fn begin(&mut self) -> Result<(), TxnError> {
         self.failed = None;
         if self.delivery == Delivery::ExactlyOnce {
+            self.alive("beginning a transaction")?;
             // SAFETY: the client is alive.
             checked("beginning a transaction", unsafe { sys::rd_kafka_begin_transaction(self.native()) })?;
         }
@@ -354,11 +356,11 @@ impl Transactor {
         if self.delivery == Delivery::AtLeastOnce {
             return Ok(());
         }
+        self.alive("aborting a transaction")?;
         let native = self.native();
-        let purge = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT;
+        // The abort itself takes back what was not sent. A purge of ours would leave a gap in the
+        // sequence of the partition, and so fail the next transaction.
         // SAFETY: the client is alive.
-        unsafe { sys::rd_kafka_purge(native, purge) };
-        // SAFETY: as above.
         let done = self.patiently("aborting a transaction", |wait| unsafe { sys::rd_kafka_abort_transaction(native, wait) });
         done.map_err(|error| TxnError::Fatal(error.into_error()))
     }
@@ -368,11 +370,21 @@ impl Transactor {
         let failed = &mut self.failed;
         self.reports
             .poll(wait, |_, failure| {
-                if let Some(code) = failure {
+                // What librdkafka takes back after a failure says nothing about its cause.
+                if let Some(code) = failure.filter(|code| !matches!(code, Code::PurgeQueue | Code::PurgeInflight)) {
                     failed.get_or_insert(code);
                 }
             })
             .map_err(TxnError::Fatal)
+    }
+
+    /// An error if the client cannot be used any more; its calls would only wait.
+    fn alive(&self, action: &'static str) -> Result<(), TxnError> {
+        // SAFETY: the client is alive; no text is asked for.
+        match unsafe { sys::rd_kafka_fatal_error(self.native(), std::ptr::null_mut(), 0) } {
+            sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            code => Err(TxnError::of(action, code.into(), true)),
+        }
     }
 
     fn native(&self) -> *mut sys::rd_kafka_t {
