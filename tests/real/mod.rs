@@ -17,7 +17,9 @@ mod keeper;
 mod member;
 mod process;
 mod records;
+mod restore;
 mod smoke;
+mod transact;
 
 #[allow(unused_imports)] // as above
 pub(crate) use process::{Catchment, Home};

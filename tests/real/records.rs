@@ -142,6 +142,14 @@ impl Broker {
         wait_for(admin.delete_topics(&[name], &options())).unwrap()[0].as_ref().unwrap();
     }
 
+    /// Deletes the records of a partition before an offset, as retention does.
+    pub(crate) fn trim(&self, topic: &str, partition: i32, before: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before)).unwrap();
+        let admin = self.admin();
+        wait_for(admin.delete_records(&list, &options())).unwrap().elements()[0].error().unwrap();
+    }
+
     /// Sets the configs of a topic; those that are not named go back to their defaults.
     pub(crate) fn configure(&self, topic: &str, configs: &[(&str, &str)]) {
         let mut change = AlterConfig::new(ResourceSpecifier::Topic(topic));
