@@ -47,6 +47,8 @@ pub enum Command {
     Diff(super::diff::DiffArgs),
     /// Look at dead letters, or feed them to a mended pipeline
     DeadLetters(super::dead_letters::DeadLettersArgs),
+    /// Look at an incident, and edit it
+    Incident(super::incident::IncidentArgs),
     /// Say why an event ends as it does, or print the pipeline as SQL
     Explain(super::explain::ExplainArgs),
     /// Write seeded events, and what must become of them

@@ -14,6 +14,7 @@ pub mod environment;
 pub mod explain;
 pub mod explain_sql;
 pub mod generate;
+pub mod incident;
 pub mod load;
 pub mod output;
 pub mod replay;
@@ -82,6 +83,7 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::DeadLetters(dead_letters) => dead_letters::run(dead_letters),
         args::Command::Demo(demo) => demo::run(demo),
         args::Command::Test(test) => test::run(test),
+        args::Command::Incident(incident) => incident::run(incident),
         args::Command::Explain(explain) => explain::run(explain),
         args::Command::Generate(generate) => generate::run(generate),
         args::Command::Completions(completions) => completions::run(completions),
