@@ -33,7 +33,6 @@ use std::time::Duration;
 
 pub use measure::KeeperTotals;
 
-use crate::config::environment::Environment;
 use crate::error::Error;
 use crate::kafka::{Admin, Error as KafkaError, Settings, Topic};
 use crate::run::names::Names;
@@ -70,28 +69,6 @@ pub struct KeeperSpec {
     pub memory_bytes: u64,
     /// Set once partitions are read, cleared while they are restored.
     pub reading: Arc<AtomicBool>,
-}
-
-impl KeeperSpec {
-    /// What follows from the environment file.
-    ///
-    /// # Errors
-    /// Properties of the user's that would break what is promised.
-    pub fn of(names: &Names, environment: &Environment, bootstrap: &str) -> Result<KeeperSpec, Error> {
-        let (properties, instance) = (environment.client_properties(), environment.instance.as_str());
-        let memory_bytes = environment.limits.shares().keeper;
-        let (id, timeout) = (names.transactional_id("keeper", instance), Duration::from_millis(environment.transaction.timeout_ms));
-        Ok(KeeperSpec {
-            names: names.clone(),
-            member: Settings::member(bootstrap, &names.keeper_group, instance).prefetch(memory_bytes).with_user(&properties)?,
-            transactional: Settings::transactional(bootstrap, &id, timeout).with_user(&properties)?,
-            reader: Settings::reader(bootstrap).prefetch(memory_bytes).with_user(&properties)?,
-            admin: Settings::admin(bootstrap).with_user(&properties)?,
-            store_dir: store_dir(&environment.state_dir, &names.pipeline, instance),
-            memory_bytes,
-            reading: Arc::default(),
-        })
-    }
 }
 
 /// The directory of the cache of one member.

@@ -22,20 +22,20 @@ use catchment::run::names::Names;
 use super::{Broker, Input, Row, WAIT, require_kafka, unique};
 
 /// A pipeline's two topics.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     kafka: &'a Broker,
-    names: Names,
+    pub(super) names: Names,
 }
 
 /// A keeper on a thread.
-struct Running {
+pub(super) struct Running {
     stop: Arc<AtomicBool>,
     reading: Arc<AtomicBool>,
     thread: JoinHandle<Result<KeeperTotals, catchment::error::Error>>,
 }
 
 impl Running {
-    fn end(self) -> KeeperTotals {
+    pub(super) fn end(self) -> KeeperTotals {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap().unwrap()
     }
@@ -43,7 +43,11 @@ impl Running {
 
 impl<'a> Place<'a> {
     fn new(kafka: &'a Broker, partitions: i32, state_configs: &[(&str, &str)]) -> Place<'a> {
-        let names = Names::new(&unique("keeper"), None);
+        Place::named(kafka, &unique("keeper"), partitions, state_configs)
+    }
+
+    pub(super) fn named(kafka: &'a Broker, pipeline: &str, partitions: i32, state_configs: &[(&str, &str)]) -> Place<'a> {
+        let names = Names::new(pipeline, None);
         kafka.create(&names.incidents, partitions, &[]);
         let configs: Vec<(&str, &str)> = state_configs.iter().copied().chain([("cleanup.policy", "compact")]).collect();
         kafka.create(&names.incident_state, partitions, &configs);
@@ -56,7 +60,7 @@ impl<'a> Place<'a> {
         (Settings::member(bootstrap, &names.keeper_group, instance), Settings::transactional(bootstrap, &id, Duration::from_secs(10)))
     }
 
-    fn keeper(&self, instance: &str, dir: &Path) -> Running {
+    pub(super) fn keeper(&self, instance: &str, dir: &Path) -> Running {
         let (member, transactional) = self.settings(instance);
         let (stop, reading) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let spec = KeeperSpec {
@@ -77,7 +81,7 @@ impl<'a> Place<'a> {
         self.kafka.produce(&self.names.incidents, facts.into_iter().map(|(id, fact)| Input::new(id.hex(), fact)));
     }
 
-    fn until_read(&self) {
+    pub(super) fn until_read(&self) {
         self.kafka.until_read(&self.names.keeper_group, &[&self.names.incidents], WAIT * 2);
     }
 
@@ -87,7 +91,7 @@ impl<'a> Place<'a> {
     }
 
     /// Holds the states to the facts, and gives both.
-    fn audit(&self) -> (BTreeMap<IncidentId, Incident>, BTreeMap<Vec<u8>, Row>) {
+    pub(super) fn audit(&self) -> (BTreeMap<IncidentId, Incident>, BTreeMap<Vec<u8>, Row>) {
         let mut expected: BTreeMap<IncidentId, Incident> = BTreeMap::new();
         for row in self.kafka.read(&self.names.incidents) {
             if let Ok(fact) = read(Some(&row.key), row.value.as_deref().unwrap_or_default(), Some(row.timestamp_ms)) {

@@ -13,6 +13,7 @@
 #![allow(dead_code)] // a harness has more helpers than today's tests use
 
 mod exactly_once;
+mod incident_cli;
 mod keeper;
 mod member;
 mod process;
