@@ -5,11 +5,18 @@
 pub struct Dice<'a> {
     choices: &'a [u16],
     at: usize,
+    shift: usize,
+    leaves: usize,
 }
 
 impl<'a> Dice<'a> {
     pub fn new(choices: &'a [u16]) -> Dice<'a> {
-        Dice { choices, at: 0 }
+        Dice::shifted(choices, 0)
+    }
+
+    /// Makes of the same choices an expression that is alike: some of its paths and constants differ.
+    pub fn shifted(choices: &'a [u16], shift: usize) -> Dice<'a> {
+        Dice { choices, at: 0, shift, leaves: 0 }
     }
 
     /// A number below `end`; 0 when no choices are left.
@@ -21,6 +28,13 @@ impl<'a> Dice<'a> {
 
     fn pick<T: Copy>(&mut self, list: &[T]) -> T {
         list[self.below(list.len())]
+    }
+
+    /// A path or a constant. Every third is the same whatever the shift.
+    fn leaf<T: Copy>(&mut self, list: &[T]) -> T {
+        self.leaves += 1;
+        let shift = if self.leaves.is_multiple_of(3) { 0 } else { self.shift };
+        list[(self.below(list.len()) + shift) % list.len()]
     }
 }
 
@@ -232,7 +246,7 @@ pub fn any(dice: &mut Dice<'_>, depth: usize) -> String {
 }
 
 fn path(dice: &mut Dice<'_>) -> String {
-    dice.pick(&PATHS).to_owned()
+    dice.leaf(&PATHS).to_owned()
 }
 
 fn compare(dice: &mut Dice<'_>) -> &'static str {
@@ -260,7 +274,7 @@ pub fn text(dice: &mut Dice<'_>, depth: usize) -> String {
         return match dice.below(4) {
             0 | 1 => path(dice),
             2 => format!("text({})", path(dice)),
-            _ => quoted(dice.pick(&TEXTS)),
+            _ => quoted(dice.leaf(&TEXTS)),
         };
     }
     let d = depth - 1;
@@ -275,17 +289,17 @@ pub fn text(dice: &mut Dice<'_>, depth: usize) -> String {
             let function = dice.pick(&["lower", "upper", "trim", "btrim", "ltrim", "rtrim", "reverse", "initcap", "md5", "sha256"]);
             format!("{function}({})", text(dice, d))
         }
-        14 => format!("substr({}, {})", text(dice, d), dice.pick(&["1", "2", "0", "-1", "100"])),
-        15 => format!("substr({}, {}, {})", text(dice, d), dice.pick(&["1", "2", "-3"]), dice.pick(&["0", "1", "3", "100"])),
+        14 => format!("substr({}, {})", text(dice, d), dice.leaf(&["1", "2", "0", "-1", "100"])),
+        15 => format!("substr({}, {}, {})", text(dice, d), dice.leaf(&["1", "2", "-3"]), dice.leaf(&["0", "1", "3", "100"])),
         16 => format!("substr({}, 1, {})", text(dice, d), number(dice, d)),
-        17 => format!("left({}, {})", text(dice, d), dice.pick(&["0", "1", "3", "-1"])),
-        18 => format!("right({}, {})", text(dice, d), dice.pick(&["0", "1", "3", "-1"])),
+        17 => format!("left({}, {})", text(dice, d), dice.leaf(&["0", "1", "3", "-1"])),
+        18 => format!("right({}, {})", text(dice, d), dice.leaf(&["0", "1", "3", "-1"])),
         19 => format!("{}({}, {}, {})", dice.pick(&["lpad", "rpad"]), text(dice, d), dice.pick(&["0", "2", "5"]), text(dice, d)),
         20 => format!("repeat({}, {})", text(dice, d), dice.pick(&["0", "1", "2", "-1"])),
         21 => format!("replace({}, {}, {})", text(dice, d), text(dice, d), text(dice, d)),
-        22 => format!("split_part({}, {}, {})", text(dice, d), dice.pick(&["'.'", "' '", "''", "'a'"]), dice.pick(&["1", "2", "-1", "0"])),
+        22 => format!("split_part({}, {}, {})", text(dice, d), dice.leaf(&["'.'", "' '", "''", "'a'"]), dice.leaf(&["1", "2", "-1", "0"])),
         23 => format!("concat({}, {})", text(dice, d), text(dice, d)),
-        24 => format!("concat_ws({}, {}, {})", dice.pick(&["'/'", "''", "NULL"]), text(dice, d), text(dice, d)),
+        24 => format!("concat_ws({}, {}, {})", dice.leaf(&["'/'", "''", "NULL"]), text(dice, d), text(dice, d)),
         25 => format!("({} || {})", text(dice, d), text(dice, d)),
         26 => format!("json_get({}, {})", text(dice, d), dice.pick(&["'k'", "'n[1].z'", "'missing'", "'[0]'"])),
         27 => format!("regexp_replace({}, {}, {})", text(dice, d), quoted(dice.pick(&REGEXES)), dice.pick(&["'x'", "''", "'\\1'"])),
@@ -303,7 +317,7 @@ pub fn number(dice: &mut Dice<'_>, depth: usize) -> String {
         return match dice.below(4) {
             0 | 1 => format!("number({})", path(dice)),
             2 => format!("{}::number", path(dice)),
-            _ => dice.pick(&["0", "1", "-1", "2.5", "-0.5", "1e3", "9007199254740993", "0.1"]).to_owned(),
+            _ => dice.leaf(&["0", "1", "-1", "2.5", "-0.5", "1e3", "9007199254740993", "0.1"]).to_owned(),
         };
     }
     let d = depth - 1;

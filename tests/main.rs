@@ -25,6 +25,7 @@ mod expr_generate;
 mod expr_property;
 mod expr_table;
 mod expr_totality;
+mod families;
 mod folder_bounds;
 mod golden_model;
 mod incident_attached;

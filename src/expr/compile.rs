@@ -31,6 +31,7 @@ pub fn column_name(source: &Source, ty: Type) -> String {
         Source::New(name) => format!("new.{name}"),
         Source::Existing(name) => format!("existing.{name}"),
         Source::Shared(number) => format!("shared.{number}"),
+        Source::ByType(number) => format!("by_type.{number}"),
     };
     match (source, ty) {
         (Source::Event(_) | Source::Header(_), Type::Number) => format!("{name}::number"),

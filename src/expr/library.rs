@@ -184,7 +184,21 @@ impl Library {
 
     /// True when a call may fail on arguments that are not NULL.
     pub fn is_fallible(&self) -> bool {
-        !INFALLIBLE.contains(&self.udf.name())
+        !self.is_known_as(TOTAL)
+    }
+
+    /// True when the result is NULL wherever the first argument is.
+    pub fn is_null_of_null(&self) -> bool {
+        self.is_known_as(NULLS)
+    }
+
+    /// True when an argument may differ from row to row as well as be constant, at the same cost and with the same result.
+    pub fn takes_columns(&self) -> bool {
+        self.is_known_as(COLUMNS)
+    }
+
+    fn is_known_as(&self, flag: u8) -> bool {
+        KNOWN.iter().any(|(name, flags)| *name == self.udf.name() && flags & flag != 0)
     }
 
     /// The types in which DataFusion wants the arguments.
@@ -258,31 +272,41 @@ impl Library {
     }
 }
 
-// Functions of text that always have an answer; whoever is not listed may fail.
-const INFALLIBLE: [&str; 23] = [
-    "lower",
-    "upper",
-    "trim",
-    "btrim",
-    "ltrim",
-    "rtrim",
-    "length",
-    "character_length",
-    "char_length",
-    "octet_length",
-    "bit_length",
-    "reverse",
-    "initcap",
-    "starts_with",
-    "ends_with",
-    "contains",
-    "strpos",
-    "translate",
-    "left",
-    "right",
-    "regexp_like",
-    "concat",
-    "concat_ws",
+/// Always has an answer.
+const TOTAL: u8 = 1;
+/// NULL where the first argument is.
+const NULLS: u8 = 2;
+/// Reads a constant argument as a column of equal values anyway. (Others compile it once: a regular
+/// expression, a set of characters.)
+const COLUMNS: u8 = 4;
+
+// What is known of functions; of one that is not listed, nothing: it may fail, and may make something of NULL.
+const KNOWN: [(&str, u8); 25] = [
+    ("lower", TOTAL | NULLS),
+    ("upper", TOTAL | NULLS),
+    ("trim", TOTAL | NULLS),
+    ("btrim", TOTAL | NULLS),
+    ("ltrim", TOTAL | NULLS),
+    ("rtrim", TOTAL | NULLS),
+    ("length", TOTAL | NULLS),
+    ("character_length", TOTAL | NULLS),
+    ("char_length", TOTAL),
+    ("octet_length", TOTAL),
+    ("bit_length", TOTAL),
+    ("reverse", TOTAL),
+    ("initcap", TOTAL),
+    ("translate", TOTAL),
+    ("starts_with", TOTAL | NULLS | COLUMNS),
+    ("ends_with", TOTAL | NULLS | COLUMNS),
+    ("contains", TOTAL | NULLS),
+    ("strpos", TOTAL | NULLS | COLUMNS),
+    ("left", TOTAL | COLUMNS),
+    ("right", TOTAL | COLUMNS),
+    ("substr", NULLS | COLUMNS),
+    ("split_part", NULLS | COLUMNS),
+    ("replace", NULLS | COLUMNS),
+    ("regexp_like", TOTAL | NULLS),
+    ("regexp_replace", NULLS),
 ];
 
 const CAST: CastOptions<'static> = CastOptions { safe: true, format_options: datafusion::arrow::util::display::FormatOptions::new() };

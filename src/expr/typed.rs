@@ -26,6 +26,9 @@ pub enum Source {
     Existing(String),
     /// A part that several expressions of one phase share, computed before them.
     Shared(u32),
+    /// A path or a constant that differs from type to type, where an expression is evaluated for
+    /// several types at once: its number among those of the source.
+    ByType(u32),
 }
 
 impl Source {
@@ -146,6 +149,13 @@ pub struct FunctionRef {
     pub constants: Vec<(usize, Constant)>,
 }
 
+impl FunctionRef {
+    /// A bound function with the constants that are folded into it.
+    pub fn new(name: &str, function: Arc<dyn Function>, fallible: bool, constants: Vec<(usize, Constant)>) -> FunctionRef {
+        FunctionRef { name: name.into(), key: format!("{name}{constants:?}").into(), function, fallible, constants }
+    }
+}
+
 impl PartialEq for FunctionRef {
     fn eq(&self, other: &FunctionRef) -> bool {
         self.key == other.key
@@ -248,6 +258,36 @@ impl Typed {
             Op::And(list) | Op::Or(list) | Op::Coalesce(list) | Op::Call(_, list) | Op::Library(_, list) => list.iter().collect(),
             Op::Case { branches, otherwise } => branches.iter().flat_map(|(when, then)| [when, then]).chain([&**otherwise]).collect(),
         }
+    }
+
+    /// The same expression with every direct part passed through `f`, left to right.
+    pub fn rebuild(&self, f: &mut impl FnMut(&Typed) -> Typed) -> Typed {
+        let each = |f: &mut dyn FnMut(&Typed) -> Typed, list: &[Typed]| -> Vec<Typed> { list.iter().map(f).collect() };
+        let mut one = |x: &Typed| Box::new(f(x));
+        let op = match &self.op {
+            Op::Input(_) | Op::Constant(_) => return self.clone(),
+            Op::Not(x) => Op::Not(one(x)),
+            Op::IsNull(x, negated) => Op::IsNull(one(x), *negated),
+            Op::Like { value, pattern, negated, fold_case } => {
+                Op::Like { value: one(value), pattern: pattern.clone(), negated: *negated, fold_case: *fold_case }
+            }
+            Op::Matches { value, pattern, negated } => Op::Matches { value: one(value), pattern: pattern.clone(), negated: *negated },
+            Op::In { value, list, negated } => Op::In { value: one(value), list: list.clone(), negated: *negated },
+            Op::Compare(op, a, b) => Op::Compare(*op, one(a), one(b)),
+            Op::Arithmetic(op, a, b) => Op::Arithmetic(*op, one(a), one(b)),
+            Op::TimeMinusTime(a, b) => Op::TimeMinusTime(one(a), one(b)),
+            Op::TimeShift { time, by, negative } => Op::TimeShift { time: one(time), by: one(by), negative: *negative },
+            Op::And(list) => Op::And(each(f, list)),
+            Op::Or(list) => Op::Or(each(f, list)),
+            Op::Coalesce(list) => Op::Coalesce(each(f, list)),
+            Op::Call(function, list) => Op::Call(function.clone(), each(f, list)),
+            Op::Library(library, list) => Op::Library(library.clone(), each(f, list)),
+            Op::Case { branches, otherwise } => {
+                let branches = branches.iter().map(|(when, then)| (f(when), f(then))).collect();
+                Op::Case { branches, otherwise: Box::new(f(otherwise)) }
+            }
+        };
+        Typed { op, ty: self.ty }
     }
 
     /// Visits the expression and all below it, parents first.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, Float64Array, StringViewArray};
 use datafusion::arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 
-use super::decode::{Cursor, Kind, Slot, SlotColumn, unescape};
+use super::decode::{Kind, Slot, SlotColumn, unescape};
 use crate::expr::value::{Type, Value, parse_boolean, parse_number};
 
 /// The arena of a batch, shared with the columns that point into it.
@@ -38,10 +38,26 @@ impl Arena {
 /// The column of `slots` at `rows`, as `ty`. A value that cannot be read as `ty` is NULL.
 pub fn column(arena: &Arena, slots: &SlotColumn, rows: &[u32], ty: Type) -> ArrayRef {
     let mut slots = slots.cursor();
+    from_slots(arena, rows.len(), rows.iter().map(|row| slots.get(*row)), ty)
+}
+
+/// One column of several: `parts` are slots (none: no event has any) and the rows at which they are read.
+pub fn joined<'a>(arena: &Arena, parts: impl Iterator<Item = (Option<&'a SlotColumn>, &'a [u32])>, ty: Type) -> ArrayRef {
+    let slots: Vec<Slot> = parts
+        .flat_map(|(slots, rows)| {
+            let mut slots = slots.map(SlotColumn::cursor);
+            rows.iter().map(move |row| slots.as_mut().map_or(Slot::MISSING, |slots| slots.get(*row)))
+        })
+        .collect();
+    from_slots(arena, slots.len(), slots.into_iter(), ty)
+}
+
+#[inline(always)]
+fn from_slots(arena: &Arena, rows: usize, slots: impl Iterator<Item = Slot>, ty: Type) -> ArrayRef {
     match ty {
-        Type::Number => Arc::new(rows.iter().map(|row| number(arena.bytes(), slots.get(*row))).collect::<Float64Array>()),
-        Type::Boolean => Arc::new(rows.iter().map(|row| boolean(arena.bytes(), slots.get(*row))).collect::<BooleanArray>()),
-        _ => Arc::new(text_column(arena, &mut slots, rows)),
+        Type::Number => Arc::new(slots.map(|slot| number(arena.bytes(), slot)).collect::<Float64Array>()),
+        Type::Boolean => Arc::new(slots.map(|slot| boolean(arena.bytes(), slot)).collect::<BooleanArray>()),
+        _ => Arc::new(text_column(arena, rows, slots)),
     }
 }
 
@@ -113,14 +129,13 @@ pub fn boolean(arena: &[u8], slot: Slot) -> Option<bool> {
 /// Longest text that a view holds itself (Arrow columnar format, "Variable-size Binary View Layout").
 const INLINE_MAX: usize = 12;
 
-fn text_column(arena: &Arena, slots: &mut Cursor<'_>, rows: &[u32]) -> StringViewArray {
+fn text_column(arena: &Arena, rows: usize, slots: impl Iterator<Item = Slot>) -> StringViewArray {
     let bytes = arena.bytes();
-    let mut views: Vec<u128> = Vec::with_capacity(rows.len());
-    let mut valid = BooleanBufferBuilder::new(rows.len());
+    let mut views: Vec<u128> = Vec::with_capacity(rows);
+    let mut valid = BooleanBufferBuilder::new(rows);
     let mut nulls = 0usize;
     let mut unescaped: Vec<u8> = Vec::new();
-    for row in rows {
-        let slot = slots.get(*row);
+    for slot in slots {
         match slot.kind() {
             Kind::Missing | Kind::Null => {
                 views.push(0);

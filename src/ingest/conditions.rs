@@ -6,7 +6,7 @@ use datafusion::prelude::SessionContext;
 
 use super::guard::Guards;
 use super::phase::{Inputs, Phase};
-use super::scene::{Scene, truths};
+use super::scene::{OfTypes, Scene, truths};
 use crate::expr::path::Path;
 use crate::expr::typed::Typed;
 
@@ -96,7 +96,7 @@ impl Conditions {
         }
         let selected: Vec<u32> = places.iter().map(|place| rows[*place as usize]).collect();
         let mut failed = Vec::new();
-        let columns = scene.evaluate_some(phase, &selected, &places, &mut failed);
+        let columns = scene.evaluate_some(phase, &selected, &OfTypes::new(&places, &[]), &mut failed);
         poison.extend(failed.iter().map(|n| places[*n as usize]));
         let Some(truths) = columns.first().and_then(truths) else { return Vec::new() };
         places.into_iter().zip(truths).filter(|(_, hit)| *hit).map(|(place, _)| place).collect()

@@ -273,31 +273,14 @@ fn present(value: &Typed) -> Option<Vec<Pair>> {
         Op::Input(Source::Event(path)) => Some(vec![(path.clone(), Sign::Present)]),
         Op::Coalesce(list) => list.iter().map(present).collect::<Option<Vec<_>>>().map(|lists| lists.concat()),
         Op::Call(function, args) if NULL_IN_NULL_OUT.contains(&&*function.name) => args.first().and_then(present),
-        Op::Library(library, args) if NULL_IN_NULL_OUT.contains(&library.name()) => args.first().and_then(present),
+        Op::Library(library, args) if library.is_null_of_null() => args.first().and_then(present),
         Op::Arithmetic(_, a, b) => present(a).or_else(|| present(b)),
         _ => None,
     }
 }
 
-/// Functions that are NULL where their first argument is.
-const NULL_IN_NULL_OUT: [&str; 30] = [
-    "lower",
-    "upper",
-    "trim",
-    "btrim",
-    "ltrim",
-    "rtrim",
-    "length",
-    "character_length",
-    "substr",
-    "split_part",
-    "replace",
-    "starts_with",
-    "ends_with",
-    "contains",
-    "strpos",
-    "regexp_like",
-    "regexp_replace",
+/// Functions of ours that are NULL where their first argument is.
+const NULL_IN_NULL_OUT: [&str; 13] = [
     "regexp_extract",
     "json_get",
     "array_any",

@@ -11,7 +11,7 @@ use super::columns::{self, Arena};
 use super::decode::{Kind, Slot};
 use super::ledger::Counts;
 use super::plan::{From, OutField, Plan, SourcePlan};
-use super::scene::{NO_TIME, Scene, SceneRow};
+use super::scene::{NO_TIME, OfTypes, Scene, SceneRow};
 use crate::expr::reference::evaluate;
 
 /// Everything computed for the kept rows. A place is a number among them.
@@ -106,7 +106,7 @@ pub fn map(plan: &Plan, scene: &mut Scene<'_>, rows: Vec<u32>, types: Vec<u16>, 
         }
         let selected: Vec<u32> = places.iter().map(|place| rows[*place as usize]).collect();
         let mut failed = Vec::new();
-        let columns = scene.evaluate_some(&section.phase, &selected, &places, &mut failed);
+        let columns = scene.evaluate_some(&section.phase, &selected, &OfTypes::new(&places, &bases), &mut failed);
         poison.extend(failed.iter().map(|place| places[*place as usize]));
         sections.push(SectionColumns { columns, bases });
     }

@@ -200,7 +200,7 @@ fn replace(typed: &Typed, counts: &HashMap<&Typed, usize>, numbers: &mut HashMap
     if repeated && let Some(number) = numbers.get(typed) {
         return Typed::input(Source::Shared(*number), typed.ty);
     }
-    let rebuilt = rebuild(typed, &mut |part| replace(part, counts, numbers, shared));
+    let rebuilt = typed.rebuild(&mut |part| replace(part, counts, numbers, shared));
     if !repeated {
         return rebuilt;
     }
@@ -208,33 +208,4 @@ fn replace(typed: &Typed, counts: &HashMap<&Typed, usize>, numbers: &mut HashMap
     shared.push(rebuilt);
     numbers.insert(typed.clone(), number);
     Typed::input(Source::Shared(number), typed.ty)
-}
-
-/// The same expression with every direct part passed through `f`.
-fn rebuild(typed: &Typed, f: &mut impl FnMut(&Typed) -> Typed) -> Typed {
-    let mut each = |list: &[Typed]| -> Vec<Typed> { list.iter().map(&mut *f).collect() };
-    let op = match &typed.op {
-        Op::Input(_) | Op::Constant(_) => return typed.clone(),
-        Op::And(list) => Op::And(each(list)),
-        Op::Or(list) => Op::Or(each(list)),
-        Op::Coalesce(list) => Op::Coalesce(each(list)),
-        Op::Call(function, list) => Op::Call(function.clone(), each(list)),
-        Op::Library(library, list) => Op::Library(library.clone(), each(list)),
-        Op::Case { branches, otherwise } => {
-            let branches = branches.iter().map(|(when, then)| (f(when), f(then))).collect();
-            Op::Case { branches, otherwise: Box::new(f(otherwise)) }
-        }
-        Op::Not(x) => Op::Not(Box::new(f(x))),
-        Op::IsNull(x, negated) => Op::IsNull(Box::new(f(x)), *negated),
-        Op::Like { value, pattern, negated, fold_case } => {
-            Op::Like { value: Box::new(f(value)), pattern: pattern.clone(), negated: *negated, fold_case: *fold_case }
-        }
-        Op::Matches { value, pattern, negated } => Op::Matches { value: Box::new(f(value)), pattern: pattern.clone(), negated: *negated },
-        Op::In { value, list, negated } => Op::In { value: Box::new(f(value)), list: list.clone(), negated: *negated },
-        Op::Compare(op, a, b) => Op::Compare(*op, Box::new(f(a)), Box::new(f(b))),
-        Op::Arithmetic(op, a, b) => Op::Arithmetic(*op, Box::new(f(a)), Box::new(f(b))),
-        Op::TimeMinusTime(a, b) => Op::TimeMinusTime(Box::new(f(a)), Box::new(f(b))),
-        Op::TimeShift { time, by, negative } => Op::TimeShift { time: Box::new(f(time)), by: Box::new(f(by)), negative: *negative },
-    };
-    Typed { op, ty: typed.ty }
 }

@@ -107,7 +107,7 @@ pub fn rule_inputs(
         .map(|(((rule, output), matches), spec)| {
             let holds = output.and_then(|output| conditions.get(output)).map(|column| truths(column).unwrap_or_default());
             let fingerprints = (!matches.is_empty()).then(|| {
-                let mut readers: Vec<Reader<'_>> = matches.iter().filter_map(|value| reader(scene, mapped, fields, *value)).collect();
+                let mut readers: Vec<Reader<'_>> = matches.iter().filter_map(|value| reader(scene, fields, *value)).collect();
                 // Incidents of different tenants never meet.
                 readers.extend(tenants.clone());
                 fingerprints(&mut readers, scene, mapped, spec.rule_key, rule.nulls, tenants.is_some(), printer)
@@ -145,7 +145,7 @@ enum Reader<'a> {
     Other(&'a ArrayRef, Type),
 }
 
-fn reader<'a>(scene: &'a Scene<'_>, _mapped: &'a Mapped, fields: &'a [ArrayRef], value: MatchValue) -> Option<Reader<'a>> {
+fn reader<'a>(scene: &'a Scene<'_>, fields: &'a [ArrayRef], value: MatchValue) -> Option<Reader<'a>> {
     match value {
         MatchValue::Slot(path) => scene.rows.columns.get(path).map(Reader::Slots),
         MatchValue::Field(number) => {

@@ -1,17 +1,20 @@
 //! A decoded batch while the stateless stages run over it: which rows are alive,
 //! and the columns built for them so far.
 
+use std::cell::OnceCell;
+use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, PrimitiveArray, StringViewBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, PrimitiveArray, StringViewBuilder, UInt32Array};
 use datafusion::arrow::compute::take;
-use datafusion::arrow::datatypes::{TimestampMicrosecondType, UInt32Type};
+use datafusion::arrow::datatypes::TimestampMicrosecondType;
 
 use super::batch::{Header, Message, Partitions};
 use super::columns::{self, Arena};
 use super::decode::Rows;
 use super::phase::{Input, Phase};
 use super::plan::SourcePlan;
+use super::plan::family::ByType;
 use crate::expr::library::arrow_type;
 use crate::expr::reference::{Row, array_value};
 use crate::expr::typed::{Record, Source};
@@ -80,10 +83,10 @@ impl<'a> Scene<'a> {
         phase.evaluate(inputs, selected.len(), poison)
     }
 
-    fn numbered(&self, number: usize, rows: &[u32], places: Option<&[u32]>) -> ArrayRef {
+    fn numbered(&self, number: usize, rows: &[u32], some: Option<&OfTypes<'_>>) -> ArrayRef {
         match self.plan.inputs.list.get(number) {
             Some(((_, ty), Some(path))) => self.path_column(*path, rows, *ty),
-            Some((input, None)) => self.input(input, rows, places),
+            Some((input, None)) => self.input(input, rows, some),
             None => datafusion::arrow::array::new_null_array(&arrow_type(Type::Text), rows.len()),
         }
     }
@@ -95,29 +98,44 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Evaluates a phase over some of the kept rows: `rows` are row numbers, `places`
-    /// their places among the kept rows.
-    pub fn evaluate_some(&self, phase: &Phase, rows: &[u32], places: &[u32], poison: &mut Vec<u32>) -> Vec<ArrayRef> {
-        let inputs = phase.numbers.iter().map(|number| self.numbered(*number, rows, Some(places))).collect();
+    /// Evaluates a phase over the rows (numbers) of some types.
+    pub fn evaluate_some(&self, phase: &Phase, rows: &[u32], some: &OfTypes<'_>, poison: &mut Vec<u32>) -> Vec<ArrayRef> {
+        let inputs = phase.numbers.iter().map(|number| self.numbered(*number, rows, Some(some))).collect();
         phase.evaluate(inputs, rows.len(), poison)
     }
 
+    /// A path or a constant that differs from type to type.
+    fn by_type(&self, number: u32, rows: &[u32], some: Option<&OfTypes<'_>>, ty: Type) -> Option<ArrayRef> {
+        let some = some?;
+        match self.plan.by_type.get(number as usize)? {
+            ByType::Paths(paths) => {
+                let parts = paths.iter().enumerate().map(|(at, path)| (self.rows.columns.get(*path), rows.get(some.range(at)).unwrap_or_default()));
+                Some(columns::joined(self.arena, parts, ty))
+            }
+            ByType::Constants(constants) => take(constants, some.ordinals(), None).ok(),
+        }
+    }
+
     /// One input column for the given rows.
-    pub fn input(&self, (source, ty): &Input, rows: &[u32], places: Option<&[u32]>) -> ArrayRef {
+    pub fn input(&self, (source, ty): &Input, rows: &[u32], some: Option<&OfTypes<'_>>) -> ArrayRef {
         match source {
             Source::Event(path) => self.path_column(self.plan.path_numbers.get(path).copied().unwrap_or(usize::MAX), rows, *ty),
             Source::Record(Record::Timestamp) => {
                 let times = rows.iter().map(|row| self.arrivals.get(*row as usize).copied().filter(|t| *t != NO_TIME));
                 Arc::new(times.collect::<PrimitiveArray<TimestampMicrosecondType>>().with_timezone("+00:00"))
             }
-            Source::Field(name) if name == "occurred" => match (&self.occurred, places) {
+            Source::Field(name) if name == "occurred" => match (&self.occurred, some) {
                 (Some(column), None) => column.clone(),
-                (Some(column), Some(places)) => {
-                    let places = PrimitiveArray::<UInt32Type>::from_iter_values(places.iter().copied());
+                (Some(column), Some(some)) => {
+                    let places = UInt32Array::from_iter_values(some.places.iter().copied());
                     take(column, &places, None).unwrap_or_else(|_| datafusion::arrow::array::new_null_array(&arrow_type(*ty), rows.len()))
                 }
                 (None, _) => datafusion::arrow::array::new_null_array(&arrow_type(*ty), rows.len()),
             },
+            Source::ByType(number) => {
+                let null = || datafusion::arrow::array::new_null_array(&arrow_type(*ty), rows.len());
+                self.by_type(*number, rows, some, *ty).unwrap_or_else(null)
+            }
             // Attributes of the record and its headers: few, and read row by row.
             _ => {
                 let values = rows.iter().map(|row| self.get_row(*row, source, *ty));
@@ -180,6 +198,38 @@ impl<'a> Scene<'a> {
             }
             _ => Value::Null,
         }
+    }
+}
+
+/// Rows of some types among the kept ones, ordered by type.
+pub struct OfTypes<'a> {
+    /// The place of each among the kept rows.
+    pub places: &'a [u32],
+    /// Where the rows of each type begin.
+    pub bases: &'a [u32],
+    /// Per row which of these types it has; made at first use.
+    ordinals: OnceCell<UInt32Array>,
+}
+
+impl<'a> OfTypes<'a> {
+    /// Rows at `places`, those of the nth type from `bases[n]` on.
+    pub fn new(places: &'a [u32], bases: &'a [u32]) -> OfTypes<'a> {
+        OfTypes { places, bases, ordinals: OnceCell::new() }
+    }
+
+    fn range(&self, at: usize) -> Range<usize> {
+        let end = self.bases.get(at + 1).map_or(self.places.len(), |end| *end as usize);
+        self.bases.get(at).map_or(end, |start| *start as usize)..end
+    }
+
+    fn ordinals(&self) -> &UInt32Array {
+        self.ordinals.get_or_init(|| {
+            let mut ordinals = Vec::with_capacity(self.places.len());
+            for at in 0..self.bases.len() {
+                ordinals.resize(self.range(at).end, at as u32);
+            }
+            ordinals.into()
+        })
     }
 }
 

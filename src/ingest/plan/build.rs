@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use datafusion::prelude::SessionContext;
 
+use super::family::Families;
 use super::fields::{Definition, How, define, infos, merge, typed};
 use super::scope::{EventScope, FieldInfo, RuleScope, Tables, WhereScope};
 use super::*;
@@ -242,32 +243,21 @@ impl Builder<'_> {
         let occurred = fields.star.iter().find(|d| &*d.name == "occurred");
         let tenant = parts.tenant.as_ref().map(|typed| output(&mut star, typed));
 
-        // Which types compute which expression: equal sets form a section.
-        let mut users: Vec<(Typed, Vec<u16>)> = Vec::new();
+        // What types compute for themselves.
+        let mut own: BTreeMap<u16, Vec<Typed>> = BTreeMap::new();
         let fields_in_rules = self.rule_field_names(parts);
         for (code, overrides) in &fields.types {
+            let own = own.entry(*code).or_default();
             for definition in overrides {
                 if definition.how == How::Computed {
-                    add_user(&mut users, &definition.typed, *code);
+                    output(own, &definition.typed);
                 }
                 if let Some(ty) = fields_in_rules.get(&*definition.name) {
-                    add_user(&mut users, &self.for_rules(&definition.typed, *ty), *code);
+                    output(own, &self.for_rules(&definition.typed, *ty));
                 }
             }
         }
-        let mut sections: Vec<(Vec<u16>, Vec<Typed>)> = Vec::new();
-        for (typed, codes) in users {
-            match sections.iter_mut().find(|(known, _)| *known == codes) {
-                Some((_, outputs)) => outputs.push(typed),
-                None => sections.push((codes, vec![typed])),
-            }
-        }
-        let in_section = |typed: &Typed, code: u16| -> Option<From> {
-            sections.iter().enumerate().find_map(|(number, (codes, outputs))| {
-                let output = outputs.iter().position(|known| known == typed)?;
-                codes.contains(&code).then_some(From::Section(number, output))
-            })
-        };
+        let families = Families::new(own.iter().map(|(code, own)| (*code, own.as_slice())), &mut |path| paths.number(path))?;
 
         let mut layouts = Vec::new();
         for code in 0..self.types.len() as u16 {
@@ -282,7 +272,7 @@ impl Builder<'_> {
             for (definition, own) in merged {
                 let from = match definition.splice(&mut |path| paths.number(path)) {
                     Some(splice) => splice,
-                    None if own => in_section(&definition.typed, code).unwrap_or(From::Star(0)),
+                    None if own => families.place(&definition.typed, code).unwrap_or(From::Star(0)),
                     None if &*definition.name == "occurred" => From::Occurred,
                     None => From::Star(output(&mut star, &definition.typed)),
                 };
@@ -314,7 +304,7 @@ impl Builder<'_> {
             for (code, overrides) in &fields.types {
                 if let Some(definition) = overrides.iter().find(|d| &*d.name == name) {
                     let typed = self.for_rules(&definition.typed, ty);
-                    spread.types.extend(in_section(&typed, *code).map(|from| (*code, from)));
+                    spread.types.extend(families.place(&typed, *code).map(|from| (*code, from)));
                 }
             }
             let column = match (name, parts.known.get(name)) {
@@ -363,6 +353,7 @@ impl Builder<'_> {
         let mut occurred = plan(&occurred)?;
         let mut star = plan(&star)?;
         let mut rules = plan(&conditions)?;
+        let Families { sections, by_type, .. } = families;
         let mut sections = sections
             .into_iter()
             .map(|(types, outputs)| Ok(Section { types, phase: plan(&outputs)? }))
@@ -401,6 +392,7 @@ impl Builder<'_> {
             star,
             tenant,
             sections,
+            by_type,
             layouts,
             rule_fields,
             rules,
@@ -482,14 +474,6 @@ fn output(outputs: &mut Vec<Typed>, typed: &Typed) -> usize {
         outputs.push(typed.clone());
         outputs.len() - 1
     })
-}
-
-fn add_user(users: &mut Vec<(Typed, Vec<u16>)>, typed: &Typed, code: u16) {
-    match users.iter_mut().find(|(known, _)| known == typed) {
-        Some((_, codes)) if codes.last() == Some(&code) => {}
-        Some((_, codes)) => codes.push(code),
-        None => users.push((typed.clone(), vec![code])),
-    }
 }
 
 fn out_field(definition: &Definition, from: From) -> OutField {

@@ -4,6 +4,7 @@
 //! [`SourcePlan`] per source, because each has its own explode path and map.
 
 pub mod build;
+pub mod family;
 pub mod fields;
 pub mod scope;
 
@@ -18,6 +19,7 @@ use crate::config::model::{ClassifyDefault, Labels, Nulls};
 use crate::expr::path::Path;
 use crate::expr::typed::Typed;
 use crate::expr::value::Type;
+use family::ByType;
 
 /// A pipeline, ready to run.
 #[derive(Debug)]
@@ -148,6 +150,8 @@ pub struct SourcePlan {
     pub tenant: Option<usize>,
     /// Expressions of certain types only.
     pub sections: Vec<Section>,
+    /// Paths and constants in which the types of a section differ.
+    pub by_type: Vec<ByType>,
     /// Per type code: what an incident is made of.
     pub layouts: Vec<Layout>,
     /// Incident fields that rules read, as columns over all classified rows.
@@ -162,7 +166,7 @@ pub struct SourcePlan {
     pub where_fields: Vec<usize>,
 }
 
-/// Expressions that a set of types shares.
+/// Expressions that a set of types has in common, but for the paths and constants in [`SourcePlan::by_type`].
 #[derive(Debug)]
 pub struct Section {
     /// Type codes, ascending.
