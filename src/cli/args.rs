@@ -35,6 +35,8 @@ pub enum Command {
     Demo(super::demo::DemoArgs),
     /// Run as a member of a pipeline's fleet on Kafka
     Run(super::run::RunArgs),
+    /// Test a running pipeline under load: latency, capacity, and an audit of what came out
+    Load(super::load_run::LoadArgs),
     /// Report all mistakes of a pipeline, with places and hints
     Check(Check),
     /// Run files through a pipeline: NDJSON in, incidents out

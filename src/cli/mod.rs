@@ -16,6 +16,8 @@ pub mod explain_sql;
 pub mod generate;
 pub mod incident;
 pub mod load;
+pub mod load_report;
+pub mod load_run;
 pub mod output;
 pub mod replay;
 pub mod run;
@@ -81,6 +83,7 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Coverage(coverage) => coverage::run(coverage),
         args::Command::Diff(diff) => diff::run(diff),
         args::Command::DeadLetters(dead_letters) => dead_letters::run(dead_letters),
+        args::Command::Load(load) => load_run::run(load),
         args::Command::Demo(demo) => demo::run(demo),
         args::Command::Test(test) => test::run(test),
         args::Command::Incident(incident) => incident::run(incident),

@@ -75,6 +75,25 @@ impl Counts {
         differences
     }
 
+    /// Adds the counts of another part of the run.
+    pub fn merge(&mut self, other: &Counts) {
+        self.events += other.events;
+        self.unclassified += other.unclassified;
+        for (map, other) in [
+            (&mut self.incidents, &other.incidents),
+            (&mut self.filtered, &other.filtered),
+            (&mut self.dropped, &other.dropped),
+            (&mut self.attached, &other.attached),
+            (&mut self.closed, &other.closed),
+            (&mut self.linked, &other.linked),
+            (&mut self.dead_letters, &other.dead_letters),
+        ] {
+            for (name, n) in other {
+                *map.entry(name.clone()).or_default() += n;
+            }
+        }
+    }
+
     /// Counts `n` events of an outcome.
     pub fn add(&mut self, outcome: Outcome, n: u64) {
         let count = |map: &mut BTreeMap<String, u64>, name: &str| match map.get_mut(name) {

@@ -14,6 +14,7 @@ use super::answers::{Answers, Counts, Difference};
 use super::book::{Book, NO_GROUP, Place, Seen};
 use super::event::Outcome;
 use super::facts::{Fact, read_fact, read_reason};
+use super::ledger::Ledger;
 use crate::incident::id::IdPrefix;
 
 /// Examples that a problem names (count): enough to see a pattern.
@@ -110,7 +111,7 @@ pub enum Wrong {
     Orphan,
     /// A record is no fact.
     Unreadable,
-    /// Ranges of the ledger do not follow each other.
+    /// Offsets that the ledger does not cover, or covers twice.
     Gap,
     /// Events could not be sent.
     Unsent,
@@ -130,7 +131,7 @@ impl Wrong {
             Wrong::FactTwice => "facts came more than once",
             Wrong::Orphan => "facts are about incidents that never came",
             Wrong::Unreadable => "records are no facts",
-            Wrong::Gap => "ranges of the ledger are missing or overlap",
+            Wrong::Gap => "offsets are missing in the ledger or counted twice",
             Wrong::Unsent => "events could not be sent",
             Wrong::Unread => "partitions could not be read to their end",
         }
@@ -148,6 +149,8 @@ pub struct Found {
     pub others: u64,
     /// Incidents of events that we did not send.
     pub foreign: u64,
+    /// The ledger, where the index topic was read, too.
+    pub ledger: Ledger,
     problems: BTreeMap<Wrong, Problem>,
     /// Low half of an incident's id → its group.
     groups: HashMap<u64, u32>,
@@ -304,9 +307,23 @@ impl Found {
         }
     }
 
-    /// The verdict, once everything was read. `ledger`: the pipeline's own counts, if known.
-    pub fn verdict(mut self, expected: &Expected, book: &Book, ids: Option<&Ids>, ledger: Option<Counts>) -> Verdict {
+    /// The verdict, once everything was read. `ledger`: the pipeline's own counts, if known
+    /// otherwise than from the index topic.
+    pub fn verdict(mut self, expected: &Expected, book: &Book, ids: Option<&Ids>, mut ledger: Option<Counts>) -> Verdict {
         let mut notes = Vec::new();
+        if ledger.is_none() && self.ledger.records > 0 {
+            let (count, examples) = self.ledger.gaps(&book.ranges());
+            if count > 0 {
+                self.problems.insert(Wrong::Gap, Problem { count, examples });
+            }
+            ledger = Some(std::mem::take(&mut self.ledger.counts));
+        }
+        if self.ledger.unreadable > 0 {
+            notes.push(format!("{} records of the ledger could not be read", self.ledger.unreadable));
+        }
+        if ledger.is_none() {
+            notes.push("the ledger was not audited: the index topic holds none of this run".to_owned());
+        }
         let (missing, places) = book.missing(EXAMPLES_MAX);
         if missing > 0 {
             let name = |place: &Place| ids.and_then(|ids| ids.of(place)).map_or_else(|| place.to_string(), |id| format!("{id:032x} at {place}"));

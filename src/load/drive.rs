@@ -121,6 +121,7 @@ pub fn drive(spec: &DriveSpec, live: &Live, stop: Arc<AtomicBool>) -> Result<Dri
     let tail = Tail::spawn(TailSpec {
         reader: TopicReader::open(&Settings::reader(stage.broker.bootstrap()), &outputs, Some((&stage.credit, 0)))?,
         incidents: spec.incidents_topic.clone(),
+        dead_letters: spec.dead_letters_topic.clone(),
         book: book.clone(),
         ids: ids(spec).map(Arc::new),
         clock,

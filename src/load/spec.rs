@@ -1,7 +1,9 @@
 //! What to generate: which products, how much, and how much of it goes wrong.
 
+use super::pace::Pace;
 use super::profile::Profile;
 use super::profiles;
+use super::rng::mix;
 
 /// Where simulated time begins unless told otherwise: 2026-03-02 08:00:00 UTC, a
 /// Monday morning. Fixed, so that runs repeat byte by byte.
@@ -10,6 +12,13 @@ pub const START_MS: i64 = 1_772_438_400_000;
 /// Number of the first story. Above the crowd of the background (4,000), so that no story
 /// shares its host or user with it.
 pub const FIRST_STORY: u64 = 10_000;
+
+/// Fastest simulated time (events per second).
+const RATE_MAX: u32 = 1_000_000;
+/// The same for all products together.
+const RATE_OF_ALL_MAX: u32 = 500;
+/// Events of all products that fit between a day ago and now at that rate.
+const EVENTS_OF_ALL_MAX: u64 = 86_400 * RATE_OF_ALL_MAX as u64;
 
 /// What to generate.
 #[derive(Debug, Clone)]
@@ -83,5 +92,25 @@ impl GeneratorSpec {
             lines: false,
             first_story: FIRST_STORY,
         }
+    }
+
+    /// Events without end for a run on a real cluster at `pace`, of which about `events` are
+    /// sent, beginning about `now_ms`. Records carry simulated times near to now: retention goes
+    /// by them, and brokers refuse times far ahead.
+    pub fn load(name: &str, seed: u64, pace: Pace, events: u64, now_ms: i64) -> Option<GeneratorSpec> {
+        let spec = GeneratorSpec::named(name, seed, u64::MAX)?;
+        let many = spec.mix.len() > 1;
+        let wanted = match pace {
+            Pace::PerSecond(rate) => rate.ceil(),
+            Pace::Max => f64::from(RATE_MAX),
+        };
+        // The events of all products together have so few strangers' addresses that they would
+        // recur within a window if more happened in it; so there it must not be as busy.
+        let rate = wanted.clamp(1.0, f64::from(if many { RATE_OF_ALL_MAX } else { RATE_MAX })) as u32;
+        let seconds = if many { events.min(EVENTS_OF_ALL_MAX) / u64::from(rate) } else { 0 };
+        let begin = now_ms - seconds as i64 * 1000;
+        // Runs on the same topics must not share stories, or their events would attach to older incidents.
+        let first_story = FIRST_STORY + mix(seed) % 90_000 * 10_000_000;
+        Some(GeneratorSpec { rate, start_ms: begin, lines: false, first_story, ..spec })
     }
 }

@@ -29,8 +29,10 @@ const LOOK_EVERY: u32 = 256;
 pub struct TailSpec {
     /// Opened where this run's output begins.
     pub reader: TopicReader,
-    /// Topic of facts; others of the reader hold dead letters.
+    /// Topic of facts.
     pub incidents: String,
+    /// Topic of dead letters. Another topic of the reader is the index, with the ledger.
+    pub dead_letters: String,
     /// What was sent.
     pub book: Arc<Book>,
     /// How ids are made, if known.
@@ -158,7 +160,7 @@ fn read(mut spec: TailSpec, shared: &Shared, found: &mut Found) -> Result<(), Er
     let mut measured: Vec<(u64, u64)> = Vec::new();
     loop {
         for _ in 0..LOOK_EVERY {
-            let TailSpec { reader, incidents, book, ids, clock, live, .. } = &mut spec;
+            let TailSpec { reader, incidents, dead_letters, book, ids, clock, live, .. } = &mut spec;
             let read = reader.poll(POLL, |record| {
                 let at = || format!("{}[{}]@{}", record.topic, record.partition, record.offset);
                 if record.topic == incidents.as_str() {
@@ -168,6 +170,8 @@ fn read(mut spec: TailSpec, shared: &Shared, found: &mut Found) -> Result<(), Er
                         measured.push((intended, now.saturating_sub(intended)));
                     }
                     live.incidents.fetch_add(found.facts.0 - before, Ordering::Relaxed);
+                } else if record.topic != dead_letters.as_str() {
+                    found.ledger.read(record.key(), record.payload());
                 } else {
                     found.dead_letter(record.payload(), at);
                     live.dead_letters.fetch_add(1, Ordering::Relaxed);
