@@ -3,7 +3,7 @@
 //! what it costs to write it as index blocks, and to restore it from them.
 //!
 //! `cargo bench --bench index`; `CATCHMENT_INDEX_KEYS=1000000` for a shorter run,
-//! `CATCHMENT_INDEX_REPORT=only` leaves out criterion.
+//! `CATCHMENT_INDEX_REPORT=only` leaves out criterion, `=blocks` all but the blocks.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -32,9 +32,12 @@ const STALL_RUNS: usize = 3;
 
 fn main() {
     let keys = std::env::var("CATCHMENT_INDEX_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(KEYS);
-    report(keys);
+    let wanted = std::env::var("CATCHMENT_INDEX_REPORT").unwrap_or_default();
+    if wanted != "blocks" {
+        report(keys);
+    }
     blocks(keys);
-    if std::env::var_os("CATCHMENT_INDEX_REPORT").is_none_or(|value| value != "only") {
+    if wanted.is_empty() {
         let mut criterion = Criterion::default().sample_size(20).configure_from_args();
         fingerprints(&mut criterion);
         operations(&mut criterion, keys);
