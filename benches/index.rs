@@ -1,15 +1,19 @@
 //! The index at 10 million live keys beside a plain hash map, in one run: bytes a key,
-//! nanoseconds an operation, and the longest single operation with growth and rollover.
+//! nanoseconds an operation, and the longest single operation with growth and rollover; then
+//! what it costs to write it as index blocks, and to restore it from them.
 //!
 //! `cargo bench --bench index`; `CATCHMENT_INDEX_KEYS=1000000` for a shorter run,
-//! `CATCHMENT_INDEX_REPORT=only` leaves out criterion.
+//! `CATCHMENT_INDEX_REPORT=only` leaves out criterion, `=blocks` all but the blocks.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use catchment::ingest::decide::block::{Header, encode};
 use catchment::ingest::decide::index::Index;
-use catchment::ingest::decide::{Action, BatchInput, DecideSpec, Decided, Decider, Fingerprinter, LinkTo, Mode, NoWhere, Origin, RuleInput, RuleSpec, Scope};
+use catchment::ingest::decide::{
+    Action, BatchInput, DecideSpec, Decided, Decider, Fingerprinter, LinkTo, Mode, NoWhere, Notes, Origin, RuleInput, RuleSpec, Scope, ShardRestore,
+};
 use criterion::{Criterion, Throughput};
 use hashbrown::HashMap;
 
@@ -28,8 +32,12 @@ const STALL_RUNS: usize = 3;
 
 fn main() {
     let keys = std::env::var("CATCHMENT_INDEX_KEYS").ok().and_then(|text| text.parse().ok()).unwrap_or(KEYS);
-    report(keys);
-    if std::env::var_os("CATCHMENT_INDEX_REPORT").is_none_or(|value| value != "only") {
+    let wanted = std::env::var("CATCHMENT_INDEX_REPORT").unwrap_or_default();
+    if wanted != "blocks" {
+        report(keys);
+    }
+    blocks(keys);
+    if wanted.is_empty() {
         let mut criterion = Criterion::default().sample_size(20).configure_from_args();
         fingerprints(&mut criterion);
         operations(&mut criterion, keys);
@@ -290,6 +298,80 @@ fn side<T: Table>(name: &str, make: impl Fn() -> T, keys: u64, expires: bool) {
     println!("{name:>10}: one operation, growing{}: {}", if expires { " and rolling over" } else { "" }, worst(make, keys, fresh));
 }
 
+/// Every key comes once, is noted and put into a block; then all blocks make the index again.
+fn blocks(keys: u64) {
+    let rule = RuleSpec {
+        name: "rule".into(),
+        rule_key: 4_711,
+        action: Action::DropAndUpdate,
+        matches: true,
+        has_where: false,
+        within_ms: WITHIN_MS,
+        link_to: LinkTo::Oldest,
+        shadow: false,
+    };
+    let mut spec = spec(vec![rule]);
+    spec.index_bytes_max = 8 << 30;
+    let (mut decider, mut decided, mut notes) = (Decider::new(spec.clone()), Decided::default(), Notes::default());
+    let mut stream = Stream { state: 7, fresh: 0, window: keys, repeats: 0 };
+    let (mut numbers, mut prints) = (Vec::new(), Vec::new());
+    let (mut blocks, mut noting, mut writing) = (Vec::new(), Duration::ZERO, Duration::ZERO);
+    while stream.fresh + ROWS as u64 <= keys {
+        let from = stream.fresh as i64;
+        stream.batch(&mut numbers, &mut prints);
+        let origins: Vec<Origin> = (0..ROWS as i64).map(|row| Origin { partition: 0, offset: from + row, element: 0 }).collect();
+        let times_ms: Vec<i64> = numbers.iter().map(|(_, fresh)| time(*fresh, keys)).collect();
+        let rules = [RuleInput { holds: None, fingerprints: Some(std::mem::take(&mut prints)) }];
+        let mut input = BatchInput { origins: &origins, times_ms: &times_ms, rules: &rules, values: &mut NoWhere };
+        let start = cpu();
+        decider.decide_noted(blocks.len() as u64, &mut input, &mut decided, &mut notes);
+        decider.commit(blocks.len() as u64);
+        let noted = cpu();
+        let header = Header { pipeline: "bench", version: "1", topic: "events", partition: 0, from, to: from + ROWS as i64 };
+        let mut block = Vec::with_capacity(ROWS * 24);
+        encode(&header, &spec, &notes, 0, b"", &mut block);
+        (noting, writing) = (noting + (noted - start), writing + (cpu() - noted));
+        blocks.push(block);
+    }
+    let expected = decider.stats()[0].1.keys;
+    drop(decider);
+    let entries = (blocks.len() * ROWS) as f64;
+    let bytes: usize = blocks.iter().map(Vec::len).sum();
+    let (started, start) = (Instant::now(), cpu());
+    let mut restore = ShardRestore::new(&spec);
+    for block in &blocks {
+        restore.apply(0, block).unwrap();
+    }
+    let restored = restore.finish().unwrap();
+    let (wall, spent) = (started.elapsed(), cpu() - start);
+    assert_eq!((restored.report.entries, restored.stats().keys), (entries as u64, expected));
+    println!(
+        "    blocks: {:.0} ns to decide and note a new key, {:.0} ns to write it",
+        noting.as_nanos() as f64 / entries,
+        writing.as_nanos() as f64 / entries
+    );
+    println!(
+        "   restore: {entries:.0} keys from {} blocks of {:.1} bytes a key in {:.2} s ({:.0} ns of CPU a key)",
+        blocks.len(),
+        bytes as f64 / entries,
+        wall.as_secs_f64(),
+        spent.as_nanos() as f64 / entries
+    );
+}
+
+fn spec(rules: Vec<RuleSpec>) -> DecideSpec {
+    DecideSpec {
+        mode: Mode::First,
+        rules,
+        scope: Scope::Partition,
+        groups: Vec::new(),
+        where_key: 0,
+        at_least_once: false,
+        late_max_ms: 0,
+        index_bytes_max: 1 << 30,
+    }
+}
+
 /// Resident bytes of this process (Linux), else 0.
 fn resident() -> f64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -351,22 +433,18 @@ fn decisions(criterion: &mut Criterion, keys: u64) {
     };
     let mut group = criterion.benchmark_group("decide");
     group.throughput(Throughput::Elements(ROWS as u64));
-    for (name, rules) in [
-        ("one dropping rule, one for repeats", vec![rule(Action::Drop, false), rule(Action::DropAndUpdate, true)]),
-        ("and one that links", vec![rule(Action::Drop, false), rule(Action::DropAndUpdate, true), rule(Action::Link, true)]),
+    let two = vec![rule(Action::Drop, false), rule(Action::DropAndUpdate, true)];
+    let three = vec![rule(Action::Drop, false), rule(Action::DropAndUpdate, true), rule(Action::Link, true)];
+    for (name, rules, noted) in [
+        ("one dropping rule, one for repeats", two.clone(), false),
+        ("the same, noted and committed", two, true),
+        ("and one that links", three.clone(), false),
+        ("and one that links, noted and committed", three, true),
     ] {
-        let spec = DecideSpec {
-            mode: Mode::First,
-            rules,
-            scope: Scope::Partition,
-            groups: Vec::new(),
-            where_key: 0,
-            at_least_once: false,
-            late_max_ms: 0,
-            index_bytes_max: 1 << 30,
-        };
+        let spec = spec(rules);
         let mut decider = Decider::new(spec.clone());
         let mut decided = Decided::default();
+        let (mut notes, mut seq) = (Notes::default(), 0);
         let mut stream = Stream { state: 7, fresh: 0, window: keys, repeats: 96 };
         let (mut numbers, mut prints) = (Vec::new(), Vec::new());
         let mut batch = |stream: &mut Stream, decider: &mut Decider| {
@@ -383,7 +461,14 @@ fn decisions(criterion: &mut Criterion, keys: u64) {
             }
             let start = cpu();
             let mut input = BatchInput { origins: &origins, times_ms: &times_ms, rules: &rules, values: &mut NoWhere };
-            decider.decide(&mut input, &mut decided);
+            if noted {
+                decider.decide_noted(seq, &mut input, &mut decided, &mut notes);
+                // A few batches are under way.
+                seq += 1;
+                decider.commit(seq.saturating_sub(4));
+            } else {
+                decider.decide(&mut input, &mut decided);
+            }
             black_box(decided.verdicts.len());
             cpu() - start
         };

@@ -23,8 +23,6 @@ pub(super) struct Horizon {
     given_up: i64,
     /// Times before this are not live: the later of both.
     pub live_from: i64,
-    /// Times before this may be forgotten: `live_from`, or what is held if that is earlier.
-    pub kept_from: i64,
     /// [`FREE`], or `live_from` as of the last commit.
     held: i64,
     /// Something went since `take_lost` that undoing would need.
@@ -50,7 +48,6 @@ impl Horizon {
             from: i64::MIN,
             given_up: i64::MIN,
             live_from: i64::MIN,
-            kept_from: i64::MIN,
             held: FREE,
             lost: false,
             clock: i64::MIN,
@@ -77,14 +74,19 @@ impl Horizon {
         self.clock = clock.clamp(-TIME_MAX_MS, TIME_MAX_MS);
         self.from = self.clock - self.reach;
         self.live_from = self.from.max(self.given_up);
-        self.kept_from = self.live_from.min(self.held);
+    }
+
+    /// Times before this may be forgotten: those that are neither live nor held.
+    #[inline]
+    pub fn kept_from(&self) -> i64 {
+        self.live_from.min(self.held)
     }
 
     /// Gives up the slices before one that is live, in favour of what is younger.
     pub fn give_up_before(&mut self, slice: i64) {
         self.given_up = self.given_up.max(self.slices.start(slice));
         self.live_from = self.from.max(self.given_up);
-        (self.held, self.kept_from, self.lost) = (self.held.max(self.live_from), self.live_from, true);
+        (self.held, self.lost) = (self.held.max(self.live_from), true);
         self.settle();
     }
 
@@ -99,7 +101,6 @@ impl Horizon {
     pub fn commit(&mut self, clock: i64) {
         if self.held != FREE {
             self.held = self.held.max((clock.clamp(-TIME_MAX_MS, TIME_MAX_MS) - self.reach).max(self.given_up));
-            self.kept_from = self.live_from.min(self.held);
             self.settle();
         }
     }
@@ -115,7 +116,7 @@ impl Horizon {
         if self.held >= self.live_from {
             return false;
         }
-        (self.held, self.kept_from, self.lost) = (self.live_from, self.live_from, true);
+        (self.held, self.lost) = (self.live_from, true);
         self.settle();
         true
     }
@@ -133,10 +134,10 @@ impl Horizon {
     #[inline(never)]
     fn settle(&mut self) {
         // A tag of one byte cannot tell any number of slices.
-        if self.slices.of(self.clock) - self.slices.of(self.kept_from) > SLICES + 1 + HELD_MAX {
-            (self.held, self.kept_from, self.lost) = (self.live_from, self.live_from, true);
+        if self.slices.of(self.clock) - self.slices.of(self.kept_from()) > SLICES + 1 + HELD_MAX {
+            (self.held, self.lost) = (self.live_from, true);
         }
-        self.live = Live::new(self.slices.of(self.kept_from), self.slices.of(self.clock));
+        self.live = Live::new(self.slices.of(self.kept_from()), self.slices.of(self.clock));
         self.turn = self.slices.start(self.live.now + 1);
     }
 

@@ -197,7 +197,7 @@ impl Index {
     /// incident joins; `None` = it stays as it is.
     fn joined(&mut self, key: Key, entry: &Entry, newest: i64, member: Member) -> (Entered, Option<(Entry, u8)>) {
         let alone = self.entry(key, member.time, one(member.origin));
-        if newest < self.horizon.kept_from {
+        if newest < self.horizon.kept_from() {
             if let Some(number) = entry.chain() {
                 self.chains.free(number, &mut self.purse);
             }
@@ -215,7 +215,7 @@ impl Index {
                     last.origin = member.origin;
                     return (Entered::Replaced(old), None);
                 }
-                let gone = self.chains.push(number, member, self.horizon.kept_from, &mut self.purse);
+                let gone = self.chains.push(number, member, self.horizon.kept_from(), &mut self.purse);
                 if gone > 0 {
                     self.evict(gone as u64);
                 }

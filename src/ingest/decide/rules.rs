@@ -80,6 +80,13 @@ impl Decider {
         undone
     }
 
+    /// Sets [`DecideSpec::index_bytes_max`] for shards that are made or restored from now on.
+    /// Those that are there keep theirs: give each the share that it has when this process
+    /// holds the most partitions that it may come to hold.
+    pub fn set_bytes(&mut self, per_shard: usize) {
+        self.spec.index_bytes_max = per_shard;
+    }
+
     /// Begins to restore the shard of a partition (with [`Scope::Process`]: of all partitions)
     /// from index blocks. This needs no access to the decider and can go on on another thread.
     pub fn begin_restore(&self) -> ShardRestore {
