@@ -150,6 +150,13 @@ impl Broker {
         wait_for(admin.delete_records(&list, &options())).unwrap().elements()[0].error().unwrap();
     }
 
+    /// Whether a topic of this name is there.
+    pub(crate) fn exists(&self, name: &str) -> bool {
+        let reader: BaseConsumer = self.client().create().unwrap();
+        let metadata = reader.fetch_metadata(Some(name), WAIT).unwrap();
+        metadata.topics().iter().any(|topic| topic.name() == name && topic.error().is_none())
+    }
+
     /// Sets the configs of a topic; those that are not named go back to their defaults.
     pub(crate) fn configure(&self, topic: &str, configs: &[(&str, &str)]) {
         let mut change = AlterConfig::new(ResourceSpecifier::Topic(topic));
