@@ -106,7 +106,7 @@ impl<'b> Scene<'b> {
         }
         let mut attached: HashMap<String, u64> = HashMap::new();
         let mut keys: BTreeMap<String, i64> = BTreeMap::new();
-        for row in self.kafka.read(&format!("{}.incidents", self.name)) {
+        for row in self.kafka.read_settled(&format!("{}.incidents", self.name)) {
             let fact: Value = serde_json::from_slice(row.value.as_deref().unwrap()).unwrap();
             match fact["fact"].as_str().unwrap() {
                 "created" => {
@@ -133,7 +133,7 @@ impl<'b> Scene<'b> {
     fn check_ledger(&self, events: u64, filtered: u64, incidents: u64) {
         let mut intervals: BTreeMap<i64, Vec<(i64, i64)>> = BTreeMap::new();
         let (mut read, mut dropped, mut made, mut attached) = (0, 0, 0, 0);
-        for row in self.kafka.read(&format!("{}.index", self.name)).iter().filter(|row| row.key == b"ledger") {
+        for row in self.kafka.read_settled(&format!("{}.index", self.name)).iter().filter(|row| row.key == b"ledger") {
             let record: Value = serde_json::from_slice(row.value.as_deref().unwrap()).unwrap();
             let counts = &record["counts"];
             assert_eq!(counts["adds_up"], true);

@@ -85,6 +85,11 @@ fn until_ready(member: &mut Catchment) -> Duration {
 
 #[test]
 fn real_fault_three_nodes_lose_leaders_and_nothing_else() {
+    if !long() {
+        // Three brokers take a minute to start on a small machine.
+        println!("left out: CATCHMENT_LONG=1, or scripts/prove faults");
+        return;
+    }
     let Some(kafka) = Broker::private(3) else { return };
     let scene = Scene::new(&kafka, "leader");
     kafka.produce(&scene.source, (0..5_000).map(Scene::event));

@@ -28,7 +28,7 @@ struct Facts {
 impl Facts {
     fn read(scene: &Scene<'_>) -> Facts {
         let mut facts = Facts::default();
-        for row in scene.kafka.read(&scene.topic("incidents")) {
+        for row in scene.kafka.read_settled(&scene.topic("incidents")) {
             let fact: Value = serde_json::from_slice(row.value.as_deref().unwrap()).unwrap();
             if fact["fact"] == "created" {
                 let incident = &fact["incident"];
@@ -150,7 +150,7 @@ fn real_fault_the_end_at_which_reading_began_stays() {
     // It dies before it ever commits a result.
     kafka.produce(&scene.source, (1_000..2_000).map(Scene::event));
     assert!(!member.wait(DRAIN).success());
-    assert!(kafka.read(&scene.topic("incidents")).is_empty());
+    assert!(kafka.read_settled(&scene.topic("incidents")).is_empty());
     kafka.produce(&scene.source, (2_000..3_000).map(Scene::event));
     finish(&scene, &home).stop(DRAIN);
     let facts = Facts::read(&scene);

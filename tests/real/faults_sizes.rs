@@ -56,7 +56,7 @@ fn real_fault_what_is_too_large_is_made_to_fit() {
 
     let mut created: BTreeMap<String, Value> = BTreeMap::new();
     let mut attached: BTreeMap<String, u64> = BTreeMap::new();
-    for row in kafka.read(&scene.topic("incidents")) {
+    for row in kafka.read_settled(&scene.topic("incidents")) {
         let value = row.value.as_deref().unwrap();
         assert!(value.len() <= LIMIT);
         let fact: Value = serde_json::from_slice(value).unwrap();
@@ -79,13 +79,13 @@ fn real_fault_what_is_too_large_is_made_to_fit() {
         let (raw, raw_truncated, fields_truncated, _) = flags(key);
         assert_eq!((raw, raw_truncated, fields_truncated), (false, true, true), "{key}");
     }
-    let letters = kafka.read(&scene.topic("dead-letters"));
+    let letters = kafka.read_settled(&scene.topic("dead-letters"));
     assert_eq!(letters.len(), 2);
     for row in letters {
         let letter: Value = serde_json::from_slice(row.value.as_deref().unwrap()).unwrap();
         assert!(letter["raw_truncated"] == true && letter["source"]["offset"].is_i64() && row.value.unwrap().len() > LIMIT / 4);
     }
-    let blocks = kafka.read(&scene.topic("index"));
+    let blocks = kafka.read_settled(&scene.topic("index"));
     assert!(blocks.iter().all(|row| row.value.as_ref().unwrap().len() <= LIMIT));
 }
 

@@ -12,7 +12,7 @@ use super::{require_kafka, until};
 /// Facts of `incidents`: keys of the created, and how many events were attached.
 fn facts(scene: &Scene<'_>) -> (BTreeMap<String, u64>, u64) {
     let (mut created, mut attached) = (BTreeMap::new(), 0);
-    for row in scene.kafka.read(&scene.topic("incidents")) {
+    for row in scene.kafka.read_settled(&scene.topic("incidents")) {
         let fact: Value = serde_json::from_slice(row.value.as_deref().unwrap()).unwrap();
         match fact["fact"].as_str().unwrap() {
             "created" => *created.entry(fact["incident"]["k"].as_str().unwrap().to_owned()).or_default() += 1,

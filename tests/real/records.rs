@@ -199,6 +199,20 @@ impl Broker {
         metadata.topics()[0].partitions().len() as i32
     }
 
+    /// As [`Broker::read`], when no transaction is open any more: that one was committed is known
+    /// before all partitions show it, the more so while a leader is missing.
+    pub(crate) fn read_settled(&self, topic: &str) -> Vec<Row> {
+        let reader = |level: &str| -> BaseConsumer { self.client().set("isolation.level", level).create().unwrap() };
+        let (stable, all) = (reader("read_committed"), reader("read_uncommitted"));
+        let end = |reader: &BaseConsumer, partition| reader.fetch_watermarks(topic, partition, WAIT).ok().map(|(_, end)| end);
+        for partition in 0..self.partitions(topic) {
+            until(&format!("no transaction is open in {topic}, partition {partition}"), WAIT, || {
+                end(&stable, partition).is_some_and(|stable| Some(stable) == end(&all, partition))
+            });
+        }
+        self.read(topic)
+    }
+
     /// All committed records of a topic, by partition and offset. An open transaction ends the
     /// read of its partition where it began.
     pub(crate) fn read(&self, topic: &str) -> Vec<Row> {
