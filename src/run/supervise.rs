@@ -31,6 +31,7 @@ pub enum Ended {
 /// The user's fault, a bug, or what trying again does not mend.
 pub fn supervise(name: &str, stop: &Arc<AtomicBool>, health: &RoleHealth, mut role: impl FnMut() -> Result<Ended, Error>) -> Result<(), Error> {
     let mut pause = PAUSE_MIN;
+    let mut before = false;
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
         let error = match role() {
@@ -40,10 +41,11 @@ pub fn supervise(name: &str, stop: &Arc<AtomicBool>, health: &RoleHealth, mut ro
         };
         let steady = began.elapsed() >= STEADY;
         // At the first start what is missing is told at once; later it may come back.
-        let hopeless = error.fault != Fault::Environment || (!health.worked() && !error.retry);
+        let hopeless = error.fault != Fault::Environment || (!before && !steady && !health.worked() && !error.retry);
         if hopeless || stop.load(Ordering::Relaxed) {
             return Err(error);
         }
+        before = true;
         if steady {
             pause = PAUSE_MIN;
         }
