@@ -78,6 +78,8 @@ impl From<crate::ingest::pool::WorkerFailed> for Error {
 impl From<crate::kafka::Error> for Error {
     fn from(error: crate::kafka::Error) -> Error {
         let fault = match error.fault() {
+            // Two of them would throw each other out for ever.
+            _ if matches!(error, crate::kafka::Error::Fenced) => Fault::User,
             crate::kafka::Fault::Programmer => Fault::Bug,
             _ => Fault::Environment,
         };

@@ -31,7 +31,7 @@ pub const NOTES_BYTES_MAX: usize = 16 << 10;
 const RECORD_BYTES_RESERVED: usize = 4 << 10;
 
 /// Members that a `set` may not touch: they say where an incident came from, or are kept by the keeper.
-pub const SYSTEM_FIELDS: [&str; 18] = [
+pub const SYSTEM_FIELDS: [&str; 19] = [
     "id",
     "created",
     "occurred",
@@ -42,6 +42,7 @@ pub const SYSTEM_FIELDS: [&str; 18] = [
     "labels",
     "raw",
     "raw_truncated",
+    "fields_truncated",
     "_errors",
     "status",
     "version",

@@ -11,6 +11,7 @@
 //! | `fact` | reads them back, from whomever |
 //! | `fold` | what a fact makes of an incident |
 //! | `split` | JSON taken apart into raw tokens |
+//! | `shorten` | makes what is too large for its topic fit |
 //! | `encode`, `time_text` | bytes of JSON |
 
 pub mod body;
@@ -20,6 +21,7 @@ pub mod facts;
 pub mod fold;
 pub mod id;
 pub mod record;
+pub mod shorten;
 pub mod split;
 pub mod state;
 pub mod state_read;

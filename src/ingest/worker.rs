@@ -345,9 +345,10 @@ impl Worker {
                         output.incidents.truncate(start);
                         emitter.push_body(&mut output.incidents, place, id, occurred[number], created[number], false);
                         output.incidents.extend_from_slice(b",\"raw_truncated\":true");
-                        if too_large(output.incidents.len() - start) {
+                        // The rules remember it already, so repeats will attach to it: it must exist.
+                        if too_large(output.incidents.len() - start) && !cut_to_fit(&mut output.incidents, start, shared) {
                             output.incidents.truncate(start);
-                            let detail = "the incident is larger than the output topic takes, even without the event";
+                            let detail = "the incident is larger than the output topic takes, even without the event and with short texts";
                             output.note(scene, row, code, TraceEnd::Dead("incident_too_large"), None);
                             letter(&mut self.times, shared, scene, row, "incident_too_large", detail, output);
                             continue;
@@ -389,6 +390,16 @@ impl Worker {
         }
         self.decided = decided;
     }
+}
+
+/// Cuts the incident at the end of a buffer to what the topic takes; false where that cannot be done.
+fn cut_to_fit(incidents: &mut Vec<u8>, start: usize, shared: &Shared) -> bool {
+    let max = shared.record_bytes_max.unwrap_or(usize::MAX).saturating_sub(super::output::STATE_BYTES_RESERVED);
+    let body = incidents.get(start..).and_then(|body| std::str::from_utf8(body).ok());
+    let Some(short) = body.and_then(|body| crate::incident::shorten::incident(body, max)) else { return false };
+    incidents.truncate(start);
+    incidents.extend_from_slice(short.as_bytes());
+    true
 }
 
 /// A decoder for messages that are just one event: nothing is exploded, and more is a mistake.

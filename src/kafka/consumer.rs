@@ -399,6 +399,7 @@ impl Poller {
 fn failed(code: Code, fatal: bool, at: Option<(String, i32)>) -> Result<(), Error> {
     match (code, at) {
         (Code::AutoOffsetReset | Code::OffsetOutOfRange, Some((topic, partition))) => Err(Error::Trimmed { topic, partition }),
+        (Code::FencedInstanceId, _) => Err(Error::Fenced),
         (Code::UnknownTopicOrPartition | Code::UnknownTopic, Some((topic, _))) => Err(Error::NoSuchTopic { topic }),
         (code, _) if is_passing(code) && !fatal => {
             tracing::warn!(?code, "the consumer reports a passing error");

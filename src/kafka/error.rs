@@ -119,6 +119,9 @@ pub enum Error {
         /// How many.
         partitions: usize,
     },
+    /// Another process came to the group as the same member.
+    #[error("another process runs as this member: it came to the group with the same `instance`")]
+    Fenced,
     /// A record was not stored.
     #[error("batch {seq}: {failed} of its records were not delivered: {code}")]
     Undelivered {
@@ -216,6 +219,7 @@ impl Error {
             | Error::NoSuchTopic { .. }
             | Error::TooManyPartitions
             | Error::Revoked { .. }
+            | Error::Fenced
             | Error::TimedOut { .. }
             | Error::Stopped { .. } => Fault::Environment,
             Error::Failed { code, .. } | Error::Answered { code, .. } | Error::Undelivered { code, .. } | Error::Unfed { code, .. } => fault_of(*code),
@@ -235,6 +239,7 @@ impl Error {
             Error::Unreachable { kind: Refusal::Down, .. } => Some("are the brokers running, and are `brokers` (or --brokers) and `security.protocol` right?"),
             Error::Unreachable { kind: Refusal::Login, .. } => Some("look at `security` in catchment.yaml: mechanism, username, password"),
             Error::Unreachable { kind: Refusal::Tls, .. } => Some("look at `security` in catchment.yaml: protocol, ca, certificate, key"),
+            Error::Fenced => Some("give each process an `instance` of its own in its catchment.yaml"),
             Error::NoSuchTopic { .. } => Some("`catchment topics PIPELINE` tells what must exist; with --create it makes what the pipeline writes"),
             Error::Failed { code, .. } | Error::Answered { code, .. } => match code {
                 Code::TopicAuthorizationFailed
@@ -245,6 +250,11 @@ impl Error {
             },
             _ => None,
         }
+    }
+
+    /// True when a record was larger than its topic takes.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Error::Failed { code: Code::MessageSizeTooLarge, .. })
     }
 
     /// True when the same call may succeed a little later.

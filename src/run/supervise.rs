@@ -41,7 +41,7 @@ pub fn supervise(name: &str, stop: &Arc<AtomicBool>, health: &RoleHealth, mut ro
         };
         let steady = began.elapsed() >= STEADY;
         // At the first start what is missing is told at once; later it may come back.
-        let hopeless = error.fault != Fault::Environment || (!before && !steady && !error.retry);
+        let hopeless = error.fault != Fault::Environment || (!before && !steady && !health.worked() && !error.retry);
         if hopeless || stop.load(Ordering::Relaxed) {
             return Err(error);
         }

@@ -16,25 +16,30 @@ use super::{Broker, Home, Input, require_kafka, unique};
 
 const PARTITIONS: i32 = 6;
 /// How long members may take to read what is left after the last kill.
-const DRAIN: Duration = Duration::from_secs(240);
+pub(super) const DRAIN: Duration = Duration::from_secs(240);
 /// Event times: fixed, so that `within` never depends on when the test runs.
 const FIRST_MS: i64 = 1_790_000_000_000;
 
 /// A pipeline, its topics, and what was fed.
-pub(super) struct Scene {
-    pub(super) kafka: &'static Broker,
+pub(super) struct Scene<'b> {
+    pub(super) kafka: &'b Broker,
     pub(super) name: String,
     pub(super) source: String,
 }
 
-impl Scene {
-    pub(super) fn new(kafka: &'static Broker, name: &str) -> Scene {
+impl<'b> Scene<'b> {
+    pub(super) fn new(kafka: &'b Broker, name: &str) -> Scene<'b> {
         let name = unique(name);
         let source = format!("{name}.events");
         for (topic, partitions) in [("events", PARTITIONS), ("incidents", 3), ("incident-state", 3), ("index", PARTITIONS), ("dead-letters", 2)] {
             kafka.create(&format!("{name}.{topic}"), partitions, &[]);
         }
         Scene { kafka, name, source }
+    }
+
+    /// One of its topics.
+    pub(super) fn topic(&self, name: &str) -> String {
+        format!("{}.{name}", self.name)
     }
 
     pub(super) fn pipeline(&self) -> String {
@@ -46,14 +51,29 @@ impl Scene {
 
     /// Home of a member; the pipeline stands in it.
     pub(super) fn home(&self, instance: &str) -> Home {
-        let home = Home::new(self.kafka, &format!("instance: {instance}\ntransaction: {{ linger: 20ms }}"));
+        self.home_with(instance, "transaction: { linger: 20ms }")
+    }
+
+    /// The same with other lines in its environment file.
+    pub(super) fn home_with(&self, instance: &str, more: &str) -> Home {
+        let home = Home::new(self.kafka, &format!("instance: {instance}\nlisten: {{ api: 127.0.0.1:0 }}\n{more}"));
         home.write("pipeline.yaml", &self.pipeline());
         home
     }
 
     pub(super) fn start(&self, home: &Home, failpoint: Option<&str>) -> Catchment {
         let variables: Vec<(&str, &str)> = failpoint.map(|value| ("CATCHMENT_FAILPOINT", value)).into_iter().collect();
-        home.spawn("run", &["run", "pipeline.yaml", "--role", "ingest", "--log", "info"], &variables)
+        self.start_with(home, &variables)
+    }
+
+    /// The same with these environment variables.
+    pub(super) fn start_with(&self, home: &Home, variables: &[(&str, &str)]) -> Catchment {
+        home.spawn("run", &["run", "pipeline.yaml", "--role", "ingest", "--log", "info"], variables)
+    }
+
+    /// Waits until everything is read and committed.
+    pub(super) fn drained(&self) {
+        self.kafka.until_read(&self.group(), &[&self.source], DRAIN);
     }
 
     /// Event `n`: most keys repeat.
@@ -86,7 +106,7 @@ impl Scene {
         }
         let mut attached: HashMap<String, u64> = HashMap::new();
         let mut keys: BTreeMap<String, i64> = BTreeMap::new();
-        for row in self.kafka.read(&format!("{}.incidents", self.name)) {
+        for row in self.kafka.read_settled(&format!("{}.incidents", self.name)) {
             let fact: Value = serde_json::from_slice(row.value.as_deref().unwrap()).unwrap();
             match fact["fact"].as_str().unwrap() {
                 "created" => {
@@ -113,7 +133,7 @@ impl Scene {
     fn check_ledger(&self, events: u64, filtered: u64, incidents: u64) {
         let mut intervals: BTreeMap<i64, Vec<(i64, i64)>> = BTreeMap::new();
         let (mut read, mut dropped, mut made, mut attached) = (0, 0, 0, 0);
-        for row in self.kafka.read(&format!("{}.index", self.name)).iter().filter(|row| row.key == b"ledger") {
+        for row in self.kafka.read_settled(&format!("{}.index", self.name)).iter().filter(|row| row.key == b"ledger") {
             let record: Value = serde_json::from_slice(row.value.as_deref().unwrap()).unwrap();
             let counts = &record["counts"];
             assert_eq!(counts["adds_up"], true);
@@ -141,7 +161,7 @@ fn kills() -> u32 {
 }
 
 /// Feeds events at a steady pace until told to stop; returns how many.
-fn feed(scene: &Arc<Scene>, from: u64, rate: u64, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<u64> {
+fn feed(scene: &Arc<Scene<'static>>, from: u64, rate: u64, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<u64> {
     let (scene, stop) = (scene.clone(), stop.clone());
     std::thread::spawn(move || {
         let mut next = from;

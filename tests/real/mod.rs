@@ -13,6 +13,12 @@
 #![allow(dead_code)] // a harness has more helpers than today's tests use
 
 mod exactly_once;
+mod faults;
+mod faults_access;
+mod faults_members;
+mod faults_modes;
+mod faults_sizes;
+mod faults_topics;
 mod incident_cli;
 mod keeper;
 mod member;

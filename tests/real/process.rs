@@ -1,6 +1,8 @@
 //! `catchment` as processes: started in a directory of their own, signalled, watched.
 
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -58,6 +60,16 @@ impl Home {
 /// The text of a `catchment.yaml`.
 pub(crate) fn environment(broker: &Broker, state: &str, more: &str) -> String {
     format!("brokers: [{}]\nstate_dir: {state}\n{more}\n", broker.bootstrap())
+}
+
+/// The answer to a request for `/readyz`.
+fn get(address: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// A process. Dropped while it runs, it is killed.
@@ -166,6 +178,47 @@ impl Catchment {
             assert!(said || !ended, "{name} ended without {needle:?}; it said:\n{}", self.last_words());
             said
         });
+    }
+
+    /// What `/readyz` answers: `Ok` when ready, else why not. Needs `listen: { api: 127.0.0.1:0 }`.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        let said = self.stderr();
+        let address = said.rsplit("health: http://").next().and_then(|rest| rest.split_once('/')).map(|(address, _)| address.to_owned());
+        let answer = address.and_then(|address| get(&address).ok()).ok_or("it does not answer")?;
+        match answer.split_once("\r\n\r\n") {
+            Some((head, _)) if head.contains(" 200 ") => Ok(()),
+            Some((_, body)) => Err(body.trim().to_owned()),
+            None => Err(answer),
+        }
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Panics
+    /// After `limit`, with the last lines of its log.
+    pub(crate) fn until_ready(&mut self, limit: Duration) {
+        let since = Instant::now();
+        while let Err(why) = self.ready() {
+            assert!(since.elapsed() < limit && self.status().is_none(), "{} is not ready: {why}; it said:\n{}", self.name, self.last_words());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until `/readyz` says so why it is not ready; returns all that it says.
+    ///
+    /// # Panics
+    /// After `limit`, with the last lines of its log.
+    pub(crate) fn until_troubled(&mut self, needle: &str, limit: Duration) -> String {
+        let since = Instant::now();
+        loop {
+            let ready = self.ready();
+            match &ready {
+                Err(why) if why.contains(needle) => return why.clone(),
+                _ => {}
+            }
+            assert!(since.elapsed() < limit && self.status().is_none(), "{}: {ready:?} instead of {needle:?}; it said:\n{}", self.name, self.last_words());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn last_words(&self) -> String {

@@ -150,6 +150,13 @@ impl Broker {
         wait_for(admin.delete_records(&list, &options())).unwrap().elements()[0].error().unwrap();
     }
 
+    /// Whether a topic of this name is there.
+    pub(crate) fn exists(&self, name: &str) -> bool {
+        let reader: BaseConsumer = self.client().create().unwrap();
+        let metadata = reader.fetch_metadata(Some(name), WAIT).unwrap();
+        metadata.topics().iter().any(|topic| topic.name() == name && topic.error().is_none())
+    }
+
     /// Sets the configs of a topic; those that are not named go back to their defaults.
     pub(crate) fn configure(&self, topic: &str, configs: &[(&str, &str)]) {
         let mut change = AlterConfig::new(ResourceSpecifier::Topic(topic));
@@ -190,6 +197,20 @@ impl Broker {
         let reader: BaseConsumer = self.client().create().unwrap();
         let metadata = reader.fetch_metadata(Some(topic), WAIT).unwrap();
         metadata.topics()[0].partitions().len() as i32
+    }
+
+    /// As [`Broker::read`], when no transaction is open any more: that one was committed is known
+    /// before all partitions show it, the more so while a leader is missing.
+    pub(crate) fn read_settled(&self, topic: &str) -> Vec<Row> {
+        let reader = |level: &str| -> BaseConsumer { self.client().set("isolation.level", level).create().unwrap() };
+        let (stable, all) = (reader("read_committed"), reader("read_uncommitted"));
+        let end = |reader: &BaseConsumer, partition| reader.fetch_watermarks(topic, partition, WAIT).ok().map(|(_, end)| end);
+        for partition in 0..self.partitions(topic) {
+            until(&format!("no transaction is open in {topic}, partition {partition}"), WAIT, || {
+                end(&stable, partition).is_some_and(|stable| Some(stable) == end(&all, partition))
+            });
+        }
+        self.read(topic)
     }
 
     /// All committed records of a topic, by partition and offset. An open transaction ends the

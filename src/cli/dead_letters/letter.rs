@@ -31,6 +31,9 @@ pub struct Letter {
     /// The pipeline that gave up on it.
     #[serde(default)]
     pub pipeline: String,
+    /// The message was longer than the topic of dead letters takes.
+    #[serde(default)]
+    raw_truncated: bool,
     raw: Option<String>,
     raw_base64: Option<String>,
 }
@@ -65,6 +68,14 @@ impl Letter {
             return Err("its raw_base64 is not base64");
         }
         Ok(letter)
+    }
+
+    /// The letter, if it holds its message whole.
+    pub fn whole(self) -> Result<Letter, &'static str> {
+        if self.raw_truncated {
+            return Err("its message was cut to what the topic takes: it stands whole at the coordinates of its source");
+        }
+        Ok(self)
     }
 
     /// The bytes: of the message, or of the one event.

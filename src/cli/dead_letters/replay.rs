@@ -179,7 +179,7 @@ fn survey(files: &[PathBuf], sources: &HashMap<String, u16>, plan: &Plan) -> Res
     let mut found = Found::default();
     for file in files {
         lines(file, &mut |number, line| {
-            let letter = match Letter::parse(line) {
+            let letter = match Letter::parse(line).and_then(Letter::whole) {
                 Ok(letter) => letter,
                 Err(why) => {
                     report_bad(file, number, why, &mut found.bad);
@@ -259,7 +259,7 @@ impl Feeder {
     fn run(mut self, files: &[PathBuf]) -> Result<u64, Error> {
         for file in files {
             lines(file, &mut |_, line| {
-                if let Ok(letter) = Letter::parse(line) {
+                if let Ok(letter) = Letter::parse(line).and_then(Letter::whole) {
                     self.letter(&letter);
                 }
                 Ok(())

@@ -13,7 +13,7 @@ use crate::config::source_map::Spanned;
 use super::is_identifier;
 
 /// Fields that Catchment fills itself, with where their value comes from.
-pub const RESERVED_FIELDS: [(&str, &str); 18] = [
+pub const RESERVED_FIELDS: [(&str, &str); 19] = [
     ("id", "the id is derived from where the event stood in its topic"),
     ("type", "the type comes from `classify`"),
     ("created", "it is the time at which the incident was made"),
@@ -31,6 +31,7 @@ pub const RESERVED_FIELDS: [(&str, &str); 18] = [
     ("updated", "the keeper says there who made the newest version"),
     ("last_rejected", "the keeper says there which edit it refused"),
     ("raw_truncated", "it says that an incident was too large to keep its event"),
+    ("fields_truncated", "it says that an incident was too large to keep all of its fields"),
     ("_errors", "expressions that yield no value are listed there"),
 ];
 

@@ -79,6 +79,25 @@ impl Notes {
         true
     }
 
+    /// The rows of a partition, one half and the other, with the clocks; `None` if there is only one.
+    pub fn halves(&self, partition: u16) -> Option<[Notes; 2]> {
+        let rows = || self.all().filter(|(row, ..)| row.origin.partition == partition);
+        let count = rows().count();
+        if count < 2 {
+            return None;
+        }
+        let part = |from: usize, count: usize| {
+            let mut part = Notes { one_shard: self.one_shard, clocks: self.clocks.clone(), ..Notes::default() };
+            for (row, prints, values) in rows().skip(from).take(count) {
+                part.prints.extend_from_slice(prints);
+                part.values.extend_from_slice(values.unwrap_or_default());
+                part.end_row(row.origin, row.time, row.order, values.is_some());
+            }
+            part
+        };
+        Some([part(0, count / 2), part(count / 2, count)])
+    }
+
     /// Puts the rows in their order over all partitions.
     pub(super) fn sort(&mut self) {
         let mut sorted = Notes { one_shard: self.one_shard, ..Notes::default() };

@@ -53,6 +53,8 @@ const ADMIN_WAIT: Duration = Duration::from_secs(15);
 /// Room that a record's own framing needs below the topic's limit, in bytes: batch header,
 /// key, times, and the fact around an incident.
 const FRAMING_BYTES: usize = 1024;
+/// Least `max.message.bytes` with which an incident, and what a rule remembers of one, always fits.
+const MESSAGE_BYTES_MIN: usize = 128 << 10;
 /// `max.message.bytes` where a topic does not say (Kafka's default).
 const MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
 
@@ -107,6 +109,9 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
     let topics = Arc::new(input.topics);
     let [facts, dead_letters, index] = outputs(spec, &admin)?;
     let message_bytes = message_bytes(spec, &admin)?;
+    let inputs = topics.topics().iter().map(|topic| topic.name.clone()).zip(input.identities.iter().cloned());
+    let outputs = [(&spec.names.incidents, &facts), (&spec.names.dead_letters, &dead_letters), (&spec.names.index, &index)];
+    let identities: Vec<(String, String)> = inputs.chain(outputs.map(|(name, (_, identity))| (name.clone(), identity.clone()))).collect();
 
     let partitions = topics.partitions().len();
     let plan = spec.plan.clone();
@@ -131,6 +136,7 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
     let epochs: Arc<[AtomicU32]> = (0..partitions).map(|_| AtomicU32::new(0)).collect();
     let positions: Arc<[AtomicI64]> = (0..partitions).map(|_| AtomicI64::new(-1)).collect();
     let changed = Arc::new(AtomicBool::new(false));
+    let ending = Arc::new(AtomicBool::new(false));
     let consumer_stop = Arc::new(AtomicBool::new(false));
     let helpers_stop = Arc::new(AtomicBool::new(false));
     let (note, notes) = unbounded::<Note>();
@@ -162,6 +168,7 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
             topics: topics.clone(),
             starts: input.starts,
             identities: input.identities,
+            health: health.clone(),
             member: member.clone(),
             reader: reader.clone(),
             index_topic: spec.names.index.clone(),
@@ -198,8 +205,9 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
             gate: gate.clone(),
             cut: spec.cut,
             positions: positions.clone(),
-            stop: stop.clone(),
+            stop: ending.clone(),
             health: health.clone(),
+            changed: changed.clone(),
         },
         chunks,
         on_commit,
@@ -212,6 +220,8 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
         plan: plan.clone(),
         progress: consumer.progress().clone(),
         health: health.clone(),
+        identities,
+        changed: changed.clone(),
         stop: helpers_stop.clone(),
     })?;
     let emitting = {
@@ -247,6 +257,7 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
         std::thread::sleep(Duration::from_millis(20));
     }
     consumer_stop.store(true, Ordering::Relaxed);
+    ending.store(true, Ordering::Relaxed);
     let read = consumer.join();
     let emitted = emitting.join().unwrap_or_else(|_| Err(Error::bug("the emitting thread failed")));
     let written = writing.join().unwrap_or(Err(crate::kafka::Error::Thread { name: "writer", problem: "panicked" }));
@@ -287,7 +298,7 @@ impl Input {
         let found = admin.sources(&spec.sources, &spec.names.outputs())?;
         let missing: Vec<&str> = found.iter().filter(|(_, _, topic)| topic.is_none()).map(|(_, name, _)| name.as_str()).collect();
         if !missing.is_empty() {
-            return Err(Error::environment(format!("input topics that do not exist: {}", missing.join(", ")))
+            return Err(Error { retry: false, ..Error::environment(format!("input topics that do not exist: {}", missing.join(", "))) }
                 .hint("create them where their producer lives, or for a trial with `catchment topics PIPELINE --create --create-inputs 6`"));
         }
         if found.is_empty() {
@@ -317,9 +328,8 @@ fn outputs(spec: &IngestSpec, admin: &Admin) -> Result<[(i32, String); 3], Error
     let found = admin.topics(&names)?;
     let missing: Vec<&str> = names.iter().zip(&found).filter(|(_, topic)| topic.is_none()).map(|(name, _)| *name).collect();
     if !missing.is_empty() {
-        return Err(
-            Error::environment(format!("output topics that do not exist: {}", missing.join(", "))).hint("`catchment topics PIPELINE --create` makes them")
-        );
+        return Err(Error { retry: false, ..Error::environment(format!("output topics that do not exist: {}", missing.join(", "))) }
+            .hint("`catchment topics PIPELINE --create` makes them"));
     }
     let mut all = found.into_iter().flatten().map(|topic| (topic.partitions, topic.identity()));
     match (all.next(), all.next(), all.next()) {
@@ -330,9 +340,16 @@ fn outputs(spec: &IngestSpec, admin: &Admin) -> Result<[(i32, String); 3], Error
 
 /// The smallest `max.message.bytes` of the topics that ingest writes.
 fn message_bytes(spec: &IngestSpec, admin: &Admin) -> Result<usize, Error> {
-    let configs = admin.configs(&[&spec.names.incidents, &spec.names.dead_letters, &spec.names.index])?;
+    let names = [spec.names.incidents.as_str(), &spec.names.dead_letters, &spec.names.index];
+    let configs = admin.configs(&names)?;
     let limit = |config: &BTreeMap<String, crate::kafka::ConfigValue>| config.get("max.message.bytes").and_then(|value| value.value.parse::<usize>().ok());
-    Ok(configs.iter().map(|config| limit(config).unwrap_or(MESSAGE_BYTES_DEFAULT)).min().unwrap_or(MESSAGE_BYTES_DEFAULT))
+    let limits = configs.iter().map(|config| limit(config).unwrap_or(MESSAGE_BYTES_DEFAULT));
+    let (bytes, name) = limits.zip(names).min().unwrap_or((MESSAGE_BYTES_DEFAULT, ""));
+    if bytes < MESSAGE_BYTES_MIN {
+        return Err(Error { retry: false, ..Error::environment(format!("the topic {name} takes records of {bytes} bytes at most (max.message.bytes)")) }
+            .hint(format!("set it to {MESSAGE_BYTES_MIN} or more")));
+    }
+    Ok(bytes)
 }
 
 /// The secret of fingerprints: the same for all members and as long as the index topic lives, and

@@ -14,12 +14,17 @@ use crate::ingest::decide::block::BlockError;
 use crate::ingest::decide::{DecideSpec, Decider, ShardRestore};
 use crate::kafka::{Admin, Error, Membership, Settings, SourceTopics, read_to_end};
 use crate::run::failpoint;
+use crate::run::health::RoleHealth;
 
 /// How long the committed offset may stay unknown: a dead member's open transaction holds it
 /// back until the broker has aborted that.
 const COMMITTED_WAIT: Duration = Duration::from_secs(60);
-/// Pause before a partition is tried again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Pause before a partition is tried again; doubled up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_secs(1);
+/// Longest pause: a person who has mended something should not wait for long.
+const RETRY_MAX: Duration = Duration::from_secs(10);
+/// Under which name trouble is told.
+const PART: &str = "restore";
 /// How quickly the stop flag is noticed.
 const IDLE_WAIT: Duration = Duration::from_millis(200);
 
@@ -65,32 +70,59 @@ pub struct PrepareSpec {
     pub epochs: Arc<[AtomicU32]>,
     /// Committed offsets as far as this process knows.
     pub positions: Arc<[AtomicI64]>,
+    /// Where trouble is told.
+    pub health: Arc<RoleHealth>,
     /// Ends the thread.
     pub stop: Arc<AtomicBool>,
 }
 
+/// A task that failed and is tried again.
+struct Again {
+    at: Instant,
+    pause: Duration,
+    task: Task,
+    error: String,
+}
+
 /// Runs until the channel closes or the stop flag is raised.
 pub fn run(spec: &PrepareSpec, admin: &Admin, tasks: &Receiver<Task>, notes: &Sender<Note>) {
-    loop {
-        let task = match tasks.recv_timeout(IDLE_WAIT) {
-            Ok(task) => task,
-            Err(RecvTimeoutError::Timeout) if !spec.stop.load(Ordering::Relaxed) => continue,
-            Err(_) => return,
+    work(spec, admin, tasks, notes);
+    spec.health.tell(PART, None);
+}
+
+fn work(spec: &PrepareSpec, admin: &Admin, tasks: &Receiver<Task>, notes: &Sender<Note>) {
+    // Those that failed wait here while others go on: one damaged partition must not stop the rest.
+    let mut failed: Vec<Again> = Vec::new();
+    while !spec.stop.load(Ordering::Relaxed) {
+        let due = failed.iter().position(|again| again.at <= Instant::now());
+        let (task, pause) = match (tasks.try_recv(), due) {
+            (Ok(task), _) => (task, RETRY_MIN),
+            (Err(_), Some(due)) => {
+                let again = failed.remove(due);
+                (again.task, (again.pause * 2).min(RETRY_MAX))
+            }
+            (Err(_), None) => match tasks.recv_timeout(IDLE_WAIT) {
+                Ok(task) => (task, RETRY_MIN),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            },
         };
-        while current(spec, &task) && !spec.stop.load(Ordering::Relaxed) {
-            match prepare(spec, admin, &task) {
-                Ok(prepared) => {
-                    if notes.send(Note::Prepared(prepared)).is_err() {
-                        return;
-                    }
-                    break;
-                }
-                Err(error) => {
-                    tracing::warn!(partitions = task.partitions.len(), %error, "partitions are not ready yet: trying again");
-                    std::thread::sleep(RETRY_AFTER);
+        let partitions = task.partitions.len();
+        match current(spec, &task).then(|| prepare(spec, admin, &task)) {
+            None | Some(Err(Failed::Void)) => {}
+            Some(Ok(prepared)) => {
+                if notes.send(Note::Prepared(prepared)).is_err() {
+                    return;
                 }
             }
+            Some(Err(error)) => {
+                tracing::warn!(partitions, %error, "partitions are not ready yet: trying again");
+                failed.push(Again { at: Instant::now() + pause, pause, task, error: error.to_string() });
+            }
         }
+        failed.retain(|again| current(spec, &again.task));
+        let unread: usize = failed.iter().map(|again| again.task.partitions.len()).sum();
+        spec.health.tell(PART, failed.first().map(|again| format!("{unread} partitions are not read: {}", again.error)));
     }
 }
 

@@ -59,7 +59,8 @@ impl Encoder {
             from = *end;
         }
         for letter in output.dead.split(|byte| *byte == b'\n').filter(|letter| !letter.is_empty()) {
-            fits &= batch.push(DEAD_LETTERS, &[], letter, 0, 0);
+            let short = if letter.len() > self.record_bytes() { self.shortened(letter) } else { None };
+            fits &= batch.push(DEAD_LETTERS, &[], short.as_deref().map_or(letter, str::as_bytes), 0, 0);
         }
         if let Some(notes) = output.notes.take() {
             for interval in batch.offsets.intervals().to_vec() {
@@ -81,14 +82,33 @@ impl Encoder {
     /// What the index of one partition remembers of the batch. Also where that is nothing: the
     /// clock of the partition moves on.
     fn block(&mut self, batch: &mut OutputBatch, notes: &Notes, interval: Interval) -> bool {
+        let number = interval.partition;
         let (topic, partition) = self.shared.partitions.name(interval.partition);
         let header = Header { pipeline: &self.plan.name, version: &self.plan.version, topic, partition, from: interval.from, to: interval.to };
         self.facts.clear();
         encode(&header, &self.plan.decide, notes, interval.partition, &[], &mut self.facts);
+        if self.facts.len() > self.record_bytes()
+            && let Some([first, second]) = notes.halves(number)
+        {
+            // Many rules, or long values for `where`: more than one record takes.
+            return self.block(batch, &first, interval) && self.block(batch, &second, interval);
+        }
         let key = block_key(self.shared.partitions.identity(interval.partition), partition);
         let fits = batch.push(INDEX, &key, &self.facts, 0, 0);
         batch.set_partition(partition);
         fits
+    }
+}
+
+impl Encoder {
+    /// What a record may take, in bytes.
+    fn record_bytes(&self) -> usize {
+        self.shared.record_bytes_max.unwrap_or(usize::MAX)
+    }
+
+    /// A dead letter with less of its message. Such a message came from a topic that takes more than this one.
+    fn shortened(&self, letter: &[u8]) -> Option<String> {
+        crate::incident::shorten::letter(std::str::from_utf8(letter).ok()?, self.record_bytes())
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::ingest::plan::Plan;
 use crate::ingest::turnstile::Turnstile;
-use crate::kafka::{Admin, Progress, SourceTopics};
+use crate::kafka::{Admin, Progress, SourceTopics, Topic};
 use crate::run::health::RoleHealth;
 use crate::serve::metrics;
 
@@ -15,6 +15,8 @@ use crate::serve::metrics;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two questions to the brokers about the ends of partitions.
 const ASK_EVERY: Duration = Duration::from_secs(5);
+/// Under which name trouble is told.
+const PART: &str = "brokers";
 /// How quickly the stop flag is noticed.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -34,6 +36,10 @@ pub struct WatchSpec {
     pub progress: Arc<Progress>,
     /// Where readiness is told.
     pub health: Arc<RoleHealth>,
+    /// Topics with what identified them at the start: input and outputs.
+    pub identities: Vec<(String, String)>,
+    /// Raised when one of them is another now, or gone.
+    pub changed: Arc<AtomicBool>,
     /// Ends the thread.
     pub stop: Arc<AtomicBool>,
 }
@@ -47,6 +53,11 @@ pub fn spawn(spec: WatchSpec) -> std::io::Result<JoinHandle<()>> {
 }
 
 fn watch(spec: &WatchSpec) {
+    look(spec);
+    spec.health.tell(PART, None);
+}
+
+fn look(spec: &WatchSpec) {
     let (mut looked, mut asked) = (Instant::now(), Instant::now() - ASK_EVERY);
     while !spec.stop.load(Ordering::Relaxed) {
         std::thread::sleep(STEP);
@@ -59,11 +70,33 @@ fn watch(spec: &WatchSpec) {
         if asked.elapsed() >= ASK_EVERY {
             asked = Instant::now();
             match lag(spec) {
-                Ok(lag) => metrics::record_lag(lag),
-                Err(error) => tracing::debug!(%error, "the lag is not known"),
+                Ok(lag) => {
+                    spec.health.tell(PART, None);
+                    metrics::record_lag(lag);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the lag is not known");
+                    if error.retryable() {
+                        spec.health.tell(PART, Some(format!("the brokers do not answer: {error}")));
+                    }
+                }
+            }
+            if let Some(topic) = changed(spec) {
+                tracing::error!(topic, "this topic was deleted (and perhaps made again) while we ran: all begins anew with the topics as they are now");
+                spec.changed.store(true, Ordering::Release);
             }
         }
     }
+}
+
+/// A topic that is not the one of the start. Its offsets and its sequence numbers mean nothing any
+/// more, and on the index topic's identity rest the fingerprints.
+fn changed(spec: &WatchSpec) -> Option<String> {
+    let names: Vec<&str> = spec.identities.iter().map(|(name, _)| name.as_str()).collect();
+    // Brokers that do not answer, or not to us, say nothing about topics.
+    let found = spec.admin.topics(&names).ok()?;
+    let same = |(known, topic): &(&(String, String), Option<Topic>)| topic.as_ref().is_some_and(|topic| topic.identity() == known.1);
+    spec.identities.iter().zip(found).find(|pair| !same(pair)).map(|((name, _), _)| name.clone())
 }
 
 /// Records between the committed offsets of our partitions and their ends.

@@ -86,6 +86,8 @@ pub struct WriterSpec {
     pub stop: Arc<AtomicBool>,
     /// Where trouble is told.
     pub health: Arc<RoleHealth>,
+    /// Raised when the topics are not what they were at the start.
+    pub changed: Arc<AtomicBool>,
 }
 
 /// Called after each commit, inside the gate, with the chunks of the transaction. Must not block.
@@ -285,6 +287,10 @@ impl Writer {
             self.transactor = Some(self.connect()?);
         }
         self.rest();
+        if error.is_too_large() {
+            // A topic takes less than it did, or more now.
+            self.spec.changed.store(true, Ordering::Release);
+        }
         self.spec.gate.fail();
         Ok(())
     }

@@ -20,6 +20,16 @@ const MAGIC: [u8; 4] = *b"CTIX";
 /// Format that this build writes. A reader refuses blocks of a higher major version, and skips
 /// the sections that it does not know of a higher minor one.
 pub const VERSION: (u8, u8) = (1, 0);
+/// For proofs of rolling upgrades: this build writes blocks as one with this minor version
+/// would, with a section that nobody knows.
+pub const MINOR_VARIABLE: &str = "CATCHMENT_FORMAT_MINOR";
+
+/// The minor version that is written. Read from the environment once.
+fn minor() -> u8 {
+    static MINOR: std::sync::OnceLock<u8> = std::sync::OnceLock::new();
+    *MINOR.get_or_init(|| std::env::var(MINOR_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(VERSION.1))
+}
+
 /// Bytes before the sections: magic, version, length of the sections.
 const HEAD_BYTES: usize = 10;
 /// Bytes of a fingerprint: 112 bits.
@@ -37,6 +47,8 @@ mod tag {
     pub const INCIDENTS: u8 = 3;
     /// The ledger of the batch, opaque here. Missing if empty.
     pub const LEDGER: u8 = 4;
+    /// See [`MINOR_VARIABLE`](super::MINOR_VARIABLE).
+    pub const OF_THE_FUTURE: u8 = 250;
 }
 
 /// Flag of INCIDENTS: each incident has its number among all of the shard.

@@ -1,7 +1,7 @@
 //! Notes → bytes.
 
 use super::varint::{push, push_signed};
-use super::{FINGERPRINT_BYTES, Header, MAGIC, ORDERED, VERSION, kind, tag};
+use super::{FINGERPRINT_BYTES, Header, MAGIC, ORDERED, VERSION, kind, minor, tag};
 use crate::ingest::decide::notes::{Notes, parts};
 use crate::ingest::decide::{DecideSpec, Scope};
 
@@ -9,7 +9,8 @@ use crate::ingest::decide::{DecideSpec, Scope};
 /// `ledger`: bytes of the caller that [`Block`](super::Block) gives back as they are.
 pub fn encode(header: &Header<'_>, spec: &DecideSpec, notes: &Notes, partition: u16, ledger: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&[VERSION.0, VERSION.1]);
+    let minor = minor();
+    out.extend_from_slice(&[VERSION.0, minor]);
     counted(out, |out| {
         section(out, tag::SOURCE, |out| {
             for text in [header.pipeline, header.version, header.topic] {
@@ -33,6 +34,9 @@ pub fn encode(header: &Header<'_>, spec: &DecideSpec, notes: &Notes, partition: 
         }
         if !ledger.is_empty() {
             section(out, tag::LEDGER, |out| out.extend_from_slice(ledger));
+        }
+        if minor > VERSION.1 {
+            section(out, tag::OF_THE_FUTURE, |out| out.extend_from_slice(b"unknown"));
         }
     });
 }
