@@ -51,6 +51,8 @@ pub enum Command {
     Explain(super::explain::ExplainArgs),
     /// Write seeded events, and what must become of them
     Generate(super::generate::GenerateArgs),
+    /// What a pipeline needs on Kafka: print it, compare it, create it
+    Topics(super::topics::TopicsArgs),
     /// Print completions for a shell
     Completions(super::completions::CompletionsArgs),
 }

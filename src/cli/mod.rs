@@ -22,6 +22,7 @@ pub mod samples;
 pub mod summary;
 pub mod test;
 pub mod text;
+pub mod topics;
 
 use std::process::ExitCode;
 
@@ -84,6 +85,7 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Test(test) => test::run(test),
         args::Command::Explain(explain) => explain::run(explain),
         args::Command::Generate(generate) => generate::run(generate),
+        args::Command::Topics(topics) => topics::run(topics),
         args::Command::Completions(completions) => completions::run(completions),
     }
 }
