@@ -53,6 +53,8 @@ pub enum Command {
     Generate(super::generate::GenerateArgs),
     /// What a pipeline needs on Kafka: print it, compare it, create it
     Topics(super::topics::TopicsArgs),
+    /// Who runs, what they read, how far they are
+    Status(super::status::StatusArgs),
     /// Print completions for a shell
     Completions(super::completions::CompletionsArgs),
 }

@@ -19,6 +19,7 @@ pub mod output;
 pub mod replay;
 pub mod run;
 pub mod samples;
+pub mod status;
 pub mod summary;
 pub mod test;
 pub mod text;
@@ -85,6 +86,7 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Test(test) => test::run(test),
         args::Command::Explain(explain) => explain::run(explain),
         args::Command::Generate(generate) => generate::run(generate),
+        args::Command::Status(status) => status::run(status),
         args::Command::Topics(topics) => topics::run(topics),
         args::Command::Completions(completions) => completions::run(completions),
     }

@@ -368,7 +368,7 @@ mod tests {
         let told: Vec<String> = problems.iter().map(|p| format!("{:?} {} {} / {}", p.weight, p.what, p.found, p.wanted)).collect();
         assert_eq!(
             told,
-            ["Needed partitions 4 / 12", "Needed retention.ms 1h / ≥ 2d1h5m", "Needed retention.bytes 9 / -1 (no bound)", "Advice segment.ms 7d / ≤ 1d"]
+            ["Needed partitions 4 / 12", "Needed retention.ms 1h / ≥ 2d1h5m", "Needed retention.bytes 9 / -1 (no bound)", "Advice segment.ms 1w / ≤ 1d"]
         );
     }
 
