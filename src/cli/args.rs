@@ -55,6 +55,10 @@ pub enum Command {
     Explain(super::explain::ExplainArgs),
     /// Write seeded events, and what must become of them
     Generate(super::generate::GenerateArgs),
+    /// What a pipeline needs on Kafka: print it, compare it, create it
+    Topics(super::topics::TopicsArgs),
+    /// Who runs, what they read, how far they are
+    Status(super::status::StatusArgs),
     /// Print completions for a shell
     Completions(super::completions::CompletionsArgs),
 }

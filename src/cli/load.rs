@@ -16,6 +16,19 @@ pub fn compile(path: &Path, options: &Options) -> (Option<(Pipeline, Plan)>, Dia
     (plan.map(|plan| (pipeline, plan)), diagnostics)
 }
 
+/// Reads a pipeline without compiling it, or prints what is wrong with it: for commands that
+/// only need its names.
+pub fn require_pipeline(path: &Path) -> Result<Pipeline, Error> {
+    let (pipeline, diagnostics) = load(path);
+    match pipeline.filter(|_| !diagnostics.has_errors()) {
+        Some(pipeline) => Ok(pipeline),
+        None => {
+            eprint!("{}", diagnostics.render(output::colour_err()));
+            Err(Error::user(format!("{} cannot be used: {}", path.display(), diagnostics.summary())))
+        }
+    }
+}
+
 /// Loads and compiles a pipeline, or prints what is wrong with it.
 pub fn require(path: &Path, options: &Options) -> Result<(Pipeline, Plan), Error> {
     let (compiled, diagnostics) = compile(path, options);

@@ -22,9 +22,11 @@ pub mod output;
 pub mod replay;
 pub mod run;
 pub mod samples;
+pub mod status;
 pub mod summary;
 pub mod test;
 pub mod text;
+pub mod topics;
 
 use std::process::ExitCode;
 
@@ -89,6 +91,8 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Incident(incident) => incident::run(incident),
         args::Command::Explain(explain) => explain::run(explain),
         args::Command::Generate(generate) => generate::run(generate),
+        args::Command::Status(status) => status::run(status),
+        args::Command::Topics(topics) => topics::run(topics),
         args::Command::Completions(completions) => completions::run(completions),
     }
 }

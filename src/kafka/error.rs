@@ -233,6 +233,11 @@ impl Error {
         }
     }
 
+    /// True when something was to be made that is there already.
+    pub fn already_exists(&self) -> bool {
+        matches!(self, Error::Answered { code: Code::TopicAlreadyExists, .. } | Error::Failed { code: Code::TopicAlreadyExists, .. })
+    }
+
     /// What a person may do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

@@ -22,6 +22,7 @@
 //! | `partitioner` | key → partition, as every other Kafka client does it |
 //! | `admin`, `admin/` | what a cluster says about itself and its topics; making topics |
 //! | `group` | consumer groups, seen from outside: members, assignments, committed offsets |
+//! | `ranges` | reads parts of a topic, for commands that look at what is there |
 //! | `feeder` | produces generated events quickly to the embedded broker, for `demo` |
 //! | `flood` | produces generated events to a real cluster and tells their offsets, for `load` |
 //! | `reader` | reads topics from given offsets, for `demo`, `load`, audits and tests |
@@ -50,6 +51,7 @@ mod output;
 mod partitioner;
 mod producer;
 mod progress;
+mod ranges;
 mod reader;
 mod reports;
 mod restore;
@@ -76,6 +78,7 @@ pub use output::{OutHeader, OutRecord, OutputBatch};
 pub use partitioner::{murmur2, partition_of};
 pub use producer::{Delivered, OutputTopic, Producer, ProducerSpec, ProducerTotals};
 pub use progress::Progress;
+pub use ranges::{Range, read_ranges};
 pub use reader::{Record, TopicReader};
 pub use restore::{ReadToEnd, read_to_end, watermarks};
 pub use settings::{EMBEDDED_MESSAGE_BYTES_MAX, Settings, is_secret};

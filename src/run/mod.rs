@@ -3,6 +3,7 @@
 pub mod failpoint;
 pub mod health;
 pub mod ingest;
+pub mod layout;
 pub mod lock;
 pub mod names;
 pub mod signals;

@@ -12,6 +12,7 @@
 //! reads a pipe of ours sees it close.
 #![allow(dead_code)] // a harness has more helpers than today's tests use
 
+mod admin;
 mod exactly_once;
 mod faults;
 mod faults_access;
