@@ -5,6 +5,8 @@
 //! `cargo bench --bench index`; `CATCHMENT_INDEX_KEYS=1000000` for a shorter run,
 //! `CATCHMENT_INDEX_REPORT=only` leaves out criterion, `=blocks` all but the blocks.
 
+#![allow(clippy::unwrap_used)] // a bench that fails should stop
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -27,7 +27,7 @@ fn real_topics_have_ids_that_do_not_outlive_them() {
     assert!(result(&name).is_ok());
     let said = result(&bad.name).as_ref().unwrap_err().to_string();
     assert!(said.contains("replication factor of 7"), "{said}");
-    assert!(admin.create(&[new.clone()]).unwrap()[0].1.as_ref().unwrap_err().already_exists());
+    assert!(admin.create(std::slice::from_ref(&new)).unwrap()[0].1.as_ref().unwrap_err().already_exists());
 
     let topics = admin.topics(&["no-such-topic", &name]).unwrap();
     assert_eq!(topics[0], None);
