@@ -171,6 +171,7 @@ impl Member<'_> {
             workers,
             shares: limits.shares(),
             decode: DecodeLimits { message_bytes: usize::try_from(limits.message_bytes).unwrap_or(usize::MAX), ..DecodeLimits::default() },
+            fenced: Arc::default(),
         };
         let health = self.health.role(Role::Ingest.name());
         let (stop, current, swap) = (self.stop.clone(), current.clone(), swap.clone());

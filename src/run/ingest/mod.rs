@@ -20,14 +20,14 @@ use std::collections::BTreeMap;
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, unbounded};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::config::limits::MemoryShares;
 use crate::config::model::{Source, Start};
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::ingest::decide::Scope;
 use crate::ingest::decode::DecodeLimits;
 use crate::ingest::files::BATCH_ROWS_MAX;
@@ -50,6 +50,12 @@ const CHUNKS_AHEAD: usize = 8;
 const ARENAS_KEPT: usize = 16;
 /// How long the brokers may take to answer questions.
 const ADMIN_WAIT: Duration = Duration::from_secs(15);
+/// How often the group may take this member for replaced before another process must be the reason.
+/// A broker that hung carries out its own old request to join after the one that followed it, and
+/// then refuses the only member that there is.
+const FENCED_MAX: u32 = 3;
+/// A role that ran so long was not fenced by a rival: those fence each other within seconds.
+const FENCED_WITHIN: Duration = Duration::from_secs(120);
 /// Room that a record's own framing needs below the topic's limit, in bytes: batch header,
 /// key, times, and the fact around an incident.
 const FRAMING_BYTES: usize = 1024;
@@ -87,6 +93,8 @@ pub struct IngestSpec {
     pub shares: MemoryShares,
     /// Limits of the decoder.
     pub decode: DecodeLimits,
+    /// How often in a row the group took this member for replaced.
+    pub fenced: Arc<AtomicU32>,
 }
 
 /// How the role ended without an error.
@@ -103,6 +111,7 @@ pub enum Ended {
 /// # Errors
 /// What ended it early. Nothing is lost: the next start goes on from the committed offsets.
 pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health: &Arc<RoleHealth>) -> Result<Ended, Error> {
+    let began = Instant::now();
     let reader = Settings::reader(&spec.bootstrap).with_user(&spec.properties)?;
     let admin = Arc::new(Admin::connect(&reader, ADMIN_WAIT)?);
     let input = Input::find(spec, &admin)?;
@@ -265,6 +274,14 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
     let _ = preparing.join();
     let _ = watching.join();
     health.set_reading(false);
+    if matches!(read, Err(crate::kafka::Error::Fenced)) {
+        if began.elapsed() > FENCED_WITHIN {
+            spec.fenced.store(0, Ordering::Relaxed);
+        }
+        let error = Error::from(crate::kafka::Error::Fenced);
+        let rival = spec.fenced.fetch_add(1, Ordering::Relaxed) + 1 >= FENCED_MAX;
+        return Err(if rival { error } else { Error { fault: Fault::Environment, retry: true, ..error } });
+    }
     emitted?;
     let totals = written?;
     read?;
