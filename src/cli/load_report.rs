@@ -46,7 +46,8 @@ fn write(report: &Report, searched: bool, out: &mut String) -> std::fmt::Result 
     } else {
         writeln!(out, "  {}  ({} incidents)", times(&report.latency), number(report.latency.count))?;
         writeln!(out, "  {}", report.latency_line)?;
-        if let Some(worst) = report.per_second.iter().max_by_key(|second| second.p99_us).filter(|worst| worst.p99_us > 2 * report.latency.p99_us) {
+        let measured = report.per_second.iter().filter(|second| second.at >= report.measured_from);
+        if let Some(worst) = measured.max_by_key(|second| second.p99_us).filter(|worst| worst.p99_us > 2 * report.latency.p99_us) {
             writeln!(out, "  slowest second: {} s after the beginning, p99 {}", worst.at, ms(worst.p99_us))?;
         }
     }
@@ -69,7 +70,7 @@ fn steps(report: &Report) -> String {
         let verdict = match (step.flat, step.sender_bound) {
             (true, false) if step.whole => style("flat, the whole time", Style::Good),
             (true, false) => style("flat", Style::Good),
-            (true, true) => style("flat, but the load could not send more", Style::Warn),
+            (true, true) => style("could not be sent", Style::Warn),
             (false, _) => style("too much", Style::Bad),
         };
         rows.add_row([

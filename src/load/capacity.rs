@@ -43,7 +43,7 @@ pub struct Step {
     pub growth: f64,
     /// True if lag stayed flat.
     pub flat: bool,
-    /// True if the sender did not send as fast as it should: the figure is about the load, not the pipeline.
+    /// True if events could not be sent as fast as they should: the rate was not really tried.
     pub sender_bound: bool,
     /// True if it was kept up for the whole `flat` time.
     pub whole: bool,
@@ -99,10 +99,9 @@ impl Search {
 
     /// What became of the last [`Search::next`].
     pub fn record(&mut self, step: &Step) {
-        if step.sender_bound && step.flat {
-            // Nothing above it can be tried from here: what was sent is what was shown.
-            self.done = Some(Some(step.sent));
-        } else if step.whole && step.flat {
+        // A rate that could not be sent was not tried: it bounds the search like one that is too much.
+        let good = step.flat && !step.sender_bound;
+        if step.whole && good {
             self.done = Some(Some(step.rate));
         } else if step.whole {
             self.downs += 1;
@@ -111,7 +110,7 @@ impl Search {
             if self.downs > STEPS_DOWN_MAX || step.rate * STEP_DOWN < RATE_MIN {
                 self.done = Some(None);
             }
-        } else if step.flat {
+        } else if good {
             self.low = Some(step.rate);
         } else {
             self.high = Some(step.rate);
@@ -192,13 +191,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_that_cannot_keep_up_ends_the_search() {
+    fn what_could_not_be_sent_is_not_the_answer() {
         let mut search = Search::new(1_000.0, FLAT);
         let samples: Vec<(u64, u64)> = (0..50).map(|n| (n, 10)).collect();
         let step = judge(1_000.0, 500.0, 10.0, false, false, &samples);
         assert!(step.sender_bound && step.flat);
         search.record(&step);
-        assert_eq!(search.next(), Next::Done(Some(500.0)));
+        assert!(matches!(search.next(), Next::Try { rate, .. } if rate == 500.0));
     }
 
     #[test]

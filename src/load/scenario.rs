@@ -67,6 +67,8 @@ pub struct Report {
     /// The same as one line of text.
     #[serde(skip)]
     pub latency_line: String,
+    /// Second of the run in which the measured part began.
+    pub measured_from: u64,
     /// Every second of the run.
     pub per_second: Vec<Second>,
     /// Lag at its highest in the measured part; `None`: it could not be measured.
@@ -142,6 +144,9 @@ pub fn run(spec: ClusterSpec, scenario: &Scenario, live: Arc<Live>, stop: &Atomi
     let lag_max = run.lag_since(since).iter().map(|(_, lag)| *lag).max();
     live.do_now("reading the output to its end");
     let finished = run.finish()?;
+    if stopped {
+        notes.push("stopped by hand: the figures are of a part of the run".to_owned());
+    }
     if let Some(segment) = &segment {
         say_about(segment, stopped, &mut notes);
     }
@@ -165,6 +170,7 @@ pub fn run(spec: ClusterSpec, scenario: &Scenario, live: Arc<Live>, stop: &Atomi
         send_delay: segment.as_ref().map(|s| percentiles(&s.delay)).unwrap_or_default(),
         latency: percentiles(&finished.latencies),
         latency_line: line(&finished.latencies),
+        measured_from: since / 1_000_000,
         per_second: live.seconds(0),
         lag_max,
         drain_seconds,
@@ -219,14 +225,20 @@ fn find_capacity(
         }
         live.do_now(format!("trying {}/s{}", short(rate), if whole { ", the whole time" } else { "" }));
         let since = run.now_us();
-        let segment = run.send(Pace::PerSecond(rate), u64::MAX, Some(length), stop, &|| live.lag().is_some_and(|lag| hopeless(rate, lag)))?;
+        let too_long = Instant::now() + length + length / 10;
+        let hopeless = || live.lag().is_some_and(|lag| hopeless(rate, lag));
+        let segment = run.send(Pace::PerSecond(rate), u64::MAX, Some(length), stop, &|| hopeless() || Instant::now() > too_long)?;
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let samples = run.lag_since(since);
-        let step = judge(rate, segment.rate(), segment.seconds, whole, segment.stopped, &samples);
+        let step = judge(rate, segment.rate(), segment.seconds, whole, segment.stopped && hopeless(), &samples);
         if step.sender_bound && step.flat {
-            notes.push(format!("the load itself sends no more than {}/s here: the pipeline can do more", short(step.sent)));
+            notes.push(format!(
+                "{}/s could not be sent: this machine or the brokers took {}/s; the pipeline may be able to do more than what was found",
+                short(rate),
+                short(step.sent)
+            ));
         }
         steps.push(step);
         search.record(&step);
