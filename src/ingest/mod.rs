@@ -17,6 +17,7 @@ pub mod guard;
 pub mod ledger;
 pub mod map;
 pub mod offsets;
+pub mod origin;
 pub mod output;
 pub mod phase;
 pub mod plan;
