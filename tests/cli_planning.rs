@@ -364,7 +364,7 @@ fn dead_letters_are_never_lost_on_the_way() {
     write(dir, "dead.ndjson", &format!("{good}\n{stranger}\n{two}\nnot a letter\n{{\"reason\":1}}\n"));
     let done = catchment(dir, &["dead-letters", "replay", "p", "dead.ndjson", "-o", "out.ndjson", "--dead-letters", "new.ndjson"]);
     assert_eq!(done.code, 1, "{}", done.err);
-    assert!(done.err.contains("dead.ndjson:4 is no dead letter") && done.err.contains("name the source `gone`"), "{}", done.err);
+    assert!(done.err.contains("dead.ndjson:4 cannot be used") && done.err.contains("name the source `gone`"), "{}", done.err);
     let incident = &lines(dir, "out.ndjson")[0];
     assert_eq!(incident["source"], serde_json::json!({ "name": "plain", "topic": "t", "partition": 3, "offset": 7, "element": 2 }));
     // No time of its own: that of the record, which the letter kept.

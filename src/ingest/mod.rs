@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod lines_file;
 pub mod map;
 pub mod offsets;
+pub mod origin;
 pub mod output;
 pub mod phase;
 pub mod plan;

@@ -1,6 +1,7 @@
 //! What a worker hands on: incidents, attachments, links and dead letters of one
 //! batch, with its offsets and counts.
 
+use super::batch::Message;
 use super::control::Acted;
 use super::decide::{Notes, Origin};
 use super::ledger::Counts;
@@ -35,8 +36,8 @@ pub struct Output {
     pub links: Vec<LinkOut>,
     /// Dead letters as JSON lines, in the order of their events.
     pub dead: Vec<u8>,
-    /// Where each of them ends, and its event: number of the message, and in it.
-    pub letters: Vec<(u32, u16, usize)>,
+    /// Where each of them ends, and its event.
+    pub letters: Vec<LetterEnd>,
     /// The arena, for the next batch.
     pub arena: Option<Vec<u8>>,
     /// What became of each event, where that was asked for.
@@ -126,23 +127,48 @@ pub enum TraceEnd {
     Dead(&'static str),
 }
 
+/// A dead letter among [`Output::dead`].
+#[derive(Debug, Clone, Copy)]
+pub struct LetterEnd {
+    /// Number of the message in the batch.
+    pub message: u32,
+    /// Number of the event in the message; `None`: the message as a whole.
+    pub element: Option<u16>,
+    /// Dense partition number.
+    pub partition: u16,
+    /// Offset.
+    pub offset: i64,
+    /// Where it ends in [`Output::dead`], with its line break.
+    pub end: usize,
+}
+
+impl LetterEnd {
+    fn place(&self) -> (u32, Option<u16>) {
+        (self.message, self.element)
+    }
+}
+
 impl Output {
+    /// Ends the line of a dead letter.
+    pub(super) fn end_letter(&mut self, number: u32, message: &Message, element: Option<u16>) {
+        self.dead.push(b'\n');
+        self.letters.push(LetterEnd { message: number, element, partition: message.partition, offset: message.offset, end: self.dead.len() });
+    }
+
     /// Puts the dead letters, which the stages write one after the other, in the order of
     /// their events: so that it does not depend on how batches were cut.
     pub(super) fn sort_letters(&mut self) {
-        let keys = |letters: &[(u32, u16, usize)]| letters.is_sorted_by_key(|(message, element, _)| (*message, *element));
-        if keys(&self.letters) {
+        if self.letters.is_sorted_by_key(LetterEnd::place) {
             return;
         }
-        let starts = std::iter::once(0).chain(self.letters.iter().map(|(.., end)| *end));
-        let mut parts: Vec<(u32, u16, usize, usize)> =
-            self.letters.iter().zip(starts).map(|((message, element, end), start)| (*message, *element, start, *end)).collect();
-        parts.sort_by_key(|(message, element, ..)| (*message, *element));
+        let starts = std::iter::once(0).chain(self.letters.iter().map(|letter| letter.end));
+        let mut parts: Vec<(usize, LetterEnd)> = starts.zip(self.letters.iter().copied()).collect();
+        parts.sort_by_key(|(_, letter)| letter.place());
         let mut sorted = Vec::with_capacity(self.dead.len());
         self.letters.clear();
-        for (message, element, start, end) in parts {
-            sorted.extend_from_slice(self.dead.get(start..end).unwrap_or_default());
-            self.letters.push((message, element, sorted.len()));
+        for (start, letter) in parts {
+            sorted.extend_from_slice(self.dead.get(start..letter.end).unwrap_or_default());
+            self.letters.push(LetterEnd { end: sorted.len(), ..letter });
         }
         self.dead = sorted;
     }

@@ -10,16 +10,17 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::datatypes::TimestampMicrosecondType;
 use hashbrown::HashMap;
 
-use super::batch::{Message, Partitions, RawBatch};
+use super::batch::{Header, Message, Partitions, RawBatch};
 use super::classify::classify;
 use super::columns::Arena;
-use super::dead_letter::{Letter, push_letter};
+use super::dead_letter::{Letter, Sender, push_letter};
 use super::decide::{DecideSpec, Decided, Fingerprinter, Notes, Origin, Verdict};
 use super::decode::{DecodeLimits, Decoder, Rows, Shape, ShapeOptions};
 use super::emit::Emitter;
 use super::filter::filter;
 use super::ledger::Counts;
 use super::map::{Death, Mapped, map};
+use super::origin;
 use super::output::{AttachOut, Created, LinkOut, Output, TraceEnd, Traced};
 use super::plan::build::Arrival;
 use super::plan::{DefaultPlan, From, Plan};
@@ -58,6 +59,13 @@ pub struct Shared {
     pub trace: bool,
     /// Buffers for incidents that sinks gave back.
     pub spare: Spare,
+}
+
+impl Shared {
+    /// What letters of a source have in common.
+    fn sender<'a>(&'a self, source: &'a str) -> Sender<'a> {
+        Sender { pipeline: &self.plan.name, source, cluster: &self.cluster, partitions: &self.partitions }
+    }
 }
 
 /// Buffers that go round between workers and sinks: memory that was touched once is
@@ -126,7 +134,7 @@ impl Worker {
         let turn = turnstile.ticket(batch.seq);
         let shared = self.shared.clone();
         let plan = &*shared.plan;
-        let RawBatch { seq, source: number, arena, messages, headers, offsets, generation, control } = batch;
+        let RawBatch { seq, source: number, arena, mut messages, headers, offsets, generation, control } = batch;
         if let Some(control) = control {
             let acted = turn.act(control)?;
             return Ok(Output { seq, source: number, counts: Counts::new(plan), generation, control: Some(acted), ..Output::default() });
@@ -136,9 +144,12 @@ impl Worker {
         let Some(source) = plan.sources.get(number as usize) else { return Err(Ended) };
         let mut rows = self.rows[number as usize].take().unwrap_or_else(|| Rows::new(&source.shape));
         rows.clear();
+        if !headers.is_empty() {
+            origin::restore(&mut messages, &headers, &arena, &shared.cluster, &shared.partitions);
+        }
         let arena = Arena::new(arena);
 
-        self.decode(number as usize, &arena, &messages, &mut rows, &mut output);
+        self.decode(number as usize, &arena, &messages, &headers, &mut rows, &mut output);
         {
             let mut scene = Scene::new(source, &arena, &messages, &headers, &shared.partitions, &rows);
             let mut selected: Vec<u32> = (0..rows.len() as u32).collect();
@@ -185,7 +196,7 @@ impl Worker {
         Ok(output)
     }
 
-    fn decode(&mut self, source: usize, arena: &Arena, messages: &[Message], rows: &mut Rows, output: &mut Output) {
+    fn decode(&mut self, source: usize, arena: &Arena, messages: &[Message], headers: &[Header], rows: &mut Rows, output: &mut Output) {
         let shared = self.shared.clone();
         let (Some(decoder), Some(single)) = (self.decoders.get_mut(source), self.singles.get_mut(source)) else { return };
         output.counts.messages += messages.len() as u64;
@@ -214,10 +225,10 @@ impl Worker {
                     }
                     let raw = arena.bytes().get(message.range()).unwrap_or_default();
                     let detail = format!("at byte {}", reject.at);
-                    let letter = Letter { reason: reject.reason.as_str(), detail: &detail, message, element: message.element, raw };
-                    push_letter(&mut output.dead, &letter, &shared.plan.name, &shared.plan.sources[source].name, &shared.partitions, &mut self.times);
-                    output.dead.push(b'\n');
-                    output.letters.push((number as u32, message.element.unwrap_or_default(), output.dead.len()));
+                    let letter =
+                        Letter { reason: reject.reason.as_str(), detail: &detail, message, element: message.element, raw, arena: arena.bytes(), headers };
+                    push_letter(&mut output.dead, &letter, &shared.sender(&shared.plan.sources[source].name), &mut self.times);
+                    output.end_letter(number as u32, message, message.element);
                 }
             }
         }
@@ -474,11 +485,10 @@ fn letter(times: &mut TimeText, shared: &Shared, scene: &Scene<'_>, row: u32, re
     let Some(message) = scene.message(row) else { return };
     let raw = scene.rows.events.get(row as usize).copied().unwrap_or_default();
     let element = scene.rows.elements.get(row as usize).copied();
-    let letter = Letter { reason, detail, message, element, raw: raw.raw(scene.arena.bytes()) };
-    push_letter(&mut output.dead, &letter, &shared.plan.name, &scene.plan.name, &shared.partitions, times);
-    output.dead.push(b'\n');
-    let message = scene.rows.messages.get(row as usize).copied().unwrap_or_default();
-    output.letters.push((message, element.unwrap_or_default(), output.dead.len()));
+    let arena = scene.arena.bytes();
+    let letter = Letter { reason, detail, message, element, raw: raw.raw(arena), arena, headers: scene.headers };
+    push_letter(&mut output.dead, &letter, &shared.sender(&scene.plan.name), times);
+    output.end_letter(scene.rows.messages.get(row as usize).copied().unwrap_or_default(), message, element);
 }
 
 /// A secret for fingerprints, from the system's random numbers.

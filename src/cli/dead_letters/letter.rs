@@ -1,5 +1,5 @@
-//! Dead letters as they stand in files: one JSON object a line, as `replay --dead-letters`
-//! writes them.
+//! Dead letters as they stand in files and on the topic: one JSON object each, as
+//! `docs/formats.md` describes them.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::incident::encode::base64;
 use crate::ingest::decode::MESSAGE_BYTES_MAX;
 use crate::ingest::files::open;
+use crate::ingest::origin::First;
 use crate::ingest::scene::NO_TIME;
 
 /// Longest line of a file with dead letters, in bytes: the longest message with every byte
@@ -31,11 +32,23 @@ pub struct Letter {
     /// The pipeline that gave up on it.
     #[serde(default)]
     pub pipeline: String,
+    key: Option<String>,
+    key_base64: Option<String>,
+    #[serde(default)]
+    headers: Vec<Header>,
     /// The message was longer than the topic of dead letters takes.
     #[serde(default)]
     raw_truncated: bool,
     raw: Option<String>,
     raw_base64: Option<String>,
+}
+
+/// A header of the message.
+#[derive(Debug, Deserialize)]
+struct Header {
+    name: String,
+    value: Option<String>,
+    value_base64: Option<String>,
 }
 
 /// Where a message came from.
@@ -51,6 +64,10 @@ pub struct Coordinates {
     pub offset: i64,
     /// Number of the event in the message; none: the message as a whole.
     pub element: Option<u16>,
+    /// Kafka's id of the topic; files have none.
+    pub topic_id: Option<String>,
+    /// Kafka's id of the cluster; files have none.
+    pub cluster: Option<String>,
 }
 
 impl Letter {
@@ -60,12 +77,16 @@ impl Letter {
             serde_json::error::Category::Data => "it lacks what a dead letter has (reason, source, raw)",
             _ => "it is not JSON",
         })?;
-        let base64_good = letter.raw_base64.as_ref().is_none_or(|text| base64(text.as_bytes()).is_some());
+        let good = |text: &Option<String>| text.as_ref().is_none_or(|text| base64(text.as_bytes()).is_some());
+        let base64_good = good(&letter.raw_base64);
         if letter.raw.is_none() && letter.raw_base64.is_none() {
             return Err("it lacks the message (raw or raw_base64)");
         }
         if !base64_good {
             return Err("its raw_base64 is not base64");
+        }
+        if !good(&letter.key_base64) || !letter.headers.iter().all(|header| good(&header.value_base64)) {
+            return Err("its key or headers are not base64");
         }
         Ok(letter)
     }
@@ -80,11 +101,24 @@ impl Letter {
 
     /// The bytes: of the message, or of the one event.
     pub fn bytes(&self) -> Vec<u8> {
-        match (&self.raw, &self.raw_base64) {
-            (Some(text), _) => text.clone().into_bytes(),
-            (None, Some(text)) => base64(text.as_bytes()).unwrap_or_default(),
-            (None, None) => Vec::new(),
-        }
+        either(self.raw.as_ref(), self.raw_base64.as_ref())
+    }
+
+    /// The message's key; empty if it had none.
+    pub fn key(&self) -> Vec<u8> {
+        either(self.key.as_ref(), self.key_base64.as_ref())
+    }
+
+    /// The message's headers.
+    pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
+        self.headers.iter().map(|header| (header.name.clone(), either(header.value.as_ref(), header.value_base64.as_ref()))).collect()
+    }
+
+    /// The header that names the message's first coordinates; `None` for what came from files.
+    pub fn origin(&self) -> Option<String> {
+        let Coordinates { partition, offset, element, topic_id, cluster, .. } = &self.source;
+        let first = First { cluster: cluster.as_deref()?, topic_id: topic_id.as_deref()?, partition: *partition, offset: *offset, element: *element };
+        Some(first.to_value())
     }
 
     /// The record's time in microseconds, or [`NO_TIME`].
@@ -104,6 +138,15 @@ impl Letter {
             Some(element) if *element > 0 => format!("{message}#{element}"),
             _ => message,
         }
+    }
+}
+
+/// Text, or what its base64 stands for.
+fn either(text: Option<&String>, encoded: Option<&String>) -> Vec<u8> {
+    match (text, encoded) {
+        (Some(text), _) => text.clone().into_bytes(),
+        (None, Some(encoded)) => base64(encoded.as_bytes()).unwrap_or_default(),
+        (None, None) => Vec::new(),
     }
 }
 
@@ -140,6 +183,9 @@ mod tests {
         assert_eq!((letter.bytes(), letter.place(), letter.timestamp_us()), (b"{\"a\0".to_vec(), "a/b.ndjson:7".into(), NO_TIME));
         let letter = Letter::parse(br#"{"reason":"not_utf8","source":{"name":"s","topic":"t","partition":2,"offset":6,"element":3},"timestamp":"1970-01-01T00:00:01Z","raw_base64":"/w=="}"#).unwrap();
         assert_eq!((letter.bytes(), letter.place(), letter.timestamp_us()), (vec![0xff], "t/2@6#3".into(), 1_000_000));
+        let letter = Letter::parse(br#"{"reason":"x","source":{"name":"s","topic":"t","partition":2,"offset":6,"topic_id":"u","cluster":"c"},"key_base64":"/w==","headers":[{"name":"a","value":"b"}],"raw":"{}"}"#).unwrap();
+        assert_eq!((letter.key(), letter.headers()), (vec![0xff], vec![("a".to_owned(), b"b".to_vec())]));
+        assert_eq!(letter.origin().as_deref(), Some("c u 2 6 -"));
         for bad in [
             "",
             "{",

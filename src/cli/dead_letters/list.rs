@@ -6,12 +6,16 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::letter::{Letter, lines};
+use super::input::{Input, RangeArgs};
+use super::letter::Letter;
 use super::report_bad;
 use crate::cli::Answer;
+use crate::cli::environment::{EnvironmentArgs, connect};
+use crate::cli::load::require_pipeline;
 use crate::cli::output::{Style, number, style};
 use crate::cli::text::{Cut, Grid, clip, count, visible, width};
 use crate::error::Error;
+use crate::run::Names;
 
 /// Different (reason, detail) pairs that are told apart (count).
 pub const GROUPS_MAX: usize = 1_000;
@@ -23,12 +27,24 @@ const RAW_COLUMNS: usize = 92;
 /// `dead-letters list`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Places are file:line for messages from files, topic/partition@offset for records of Kafka, and #n for event n (0-based) of a message that holds several. In details, N stands for any number.\n\nMessages may hold what not everybody may read: their content is shown only with --show-raw.\n\nExamples:\n  catchment dead-letters list dead.ndjson\n  catchment dead-letters list dead.ndjson --reason syntax --show-raw --limit 20\n\nExit codes: 0 done; 1 done, but some lines are no dead letters; 2 could not be done."
+    after_help = "Places are file:line for messages from files, topic/partition@offset for records of Kafka, and #n for event n (0-based) of a message that holds several. In details, N stands for any number.\n\nMessages may hold what not everybody may read: their content is shown only with --show-raw.\n\nExamples:\n  catchment dead-letters list dead.ndjson\n  catchment dead-letters list --pipeline pipelines/soc --config catchment.yaml\n  catchment dead-letters list dead.ndjson --reason syntax --show-raw --limit 20\n\nExit codes: 0 done; 1 done, but some lines are no dead letters; 2 could not be done."
 )]
 pub struct ListArgs {
     /// Files with dead letters, as replay --dead-letters writes them (also compressed), or -
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present_any = ["pipeline", "topic"], conflicts_with_all = ["pipeline", "topic"], value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Instead of files: the topic of this pipeline
+    #[arg(long, value_name = "PIPELINE")]
+    pub pipeline: Option<PathBuf>,
+    /// Instead of files: this topic
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: EnvironmentArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub range: RangeArgs,
     /// Only letters of this reason
     #[arg(long, value_name = "REASON")]
     pub reason: Option<String>,
@@ -71,31 +87,30 @@ pub fn run(args: &ListArgs) -> Result<Answer, Error> {
     let mut groups: BTreeMap<(String, String), Group> = BTreeMap::new();
     let (mut letters, mut bad, mut others) = (0u64, 0u64, 0u64);
     let mut known = std::collections::BTreeSet::new();
-    for file in &args.files {
-        lines(file, &mut |line_number, line| {
-            let letter = match Letter::parse(line) {
-                Ok(letter) => letter,
-                Err(why) => {
-                    report_bad(file, line_number, why, &mut bad);
-                    return Ok(());
-                }
-            };
-            if known.len() < GROUPS_MAX {
-                known.insert(letter.reason.clone());
+    let input = open(args)?;
+    input.each(&mut |place, line| {
+        let letter = match Letter::parse(line) {
+            Ok(letter) => letter,
+            Err(why) => {
+                report_bad(place, why, &mut bad);
+                return Ok(true);
             }
-            if args.reason.as_ref().is_some_and(|reason| *reason != letter.reason) {
-                return Ok(());
-            }
-            letters += 1;
-            let key = (letter.reason.clone(), without_numbers(&letter.detail));
-            if groups.len() >= GROUPS_MAX && !groups.contains_key(&key) {
-                others += 1;
-                return Ok(());
-            }
-            add(groups.entry(key).or_default(), &letter, args);
-            Ok(())
-        })?;
-    }
+        };
+        if known.len() < GROUPS_MAX {
+            known.insert(letter.reason.clone());
+        }
+        if args.reason.as_ref().is_some_and(|reason| *reason != letter.reason) {
+            return Ok(true);
+        }
+        letters += 1;
+        let key = (letter.reason.clone(), without_numbers(&letter.detail));
+        if groups.len() >= GROUPS_MAX && !groups.contains_key(&key) {
+            others += 1;
+            return Ok(true);
+        }
+        add(groups.entry(key).or_default(), &letter, args);
+        Ok(true)
+    })?;
     if let Some(reason) = args.reason.as_ref().filter(|reason| !known.contains(*reason)) {
         let names: Vec<&str> = known.iter().map(String::as_str).collect();
         let error = Error::user(format!("no dead letter has the reason `{reason}`"));
@@ -106,7 +121,7 @@ pub fn run(args: &ListArgs) -> Result<Answer, Error> {
     }
     let mut rows: Vec<(&(String, String), &Group)> = groups.iter().collect();
     rows.sort_by(|a, b| b.1.letters.cmp(&a.1.letters).then(a.0.cmp(b.0)));
-    let text = if args.json { format!("{:#}\n", to_json(&rows, letters, bad, others, args.limit)) } else { text(&rows, letters, others, args) };
+    let text = if args.json { format!("{:#}\n", to_json(&rows, letters, bad, others, args.limit)) } else { text(&rows, letters, others, args, &input) };
     crate::cli::coverage::print(&text)?;
     Ok(if bad == 0 { Answer::Yes } else { Answer::No })
 }
@@ -171,9 +186,8 @@ fn window(bytes: &[u8], fault: Option<usize>) -> Window {
     Window { fault: fault.map(|_| width(&before)), text }
 }
 
-fn text(rows: &[(&(String, String), &Group)], letters: u64, others: u64, args: &ListArgs) -> String {
-    let files = count(args.files.len() as u64, "file", "files");
-    let mut text = format!("{}\n", style(&format!("{} in {files}", count(letters, "dead letter", "dead letters")), Style::Head));
+fn text(rows: &[(&(String, String), &Group)], letters: u64, others: u64, args: &ListArgs, input: &Input) -> String {
+    let mut text = format!("{}\n", style(&format!("{} in {}", count(letters, "dead letter", "dead letters"), input.describe()), Style::Head));
     if letters == 0 {
         return text;
     }
@@ -213,7 +227,28 @@ fn text(rows: &[(&(String, String), &Group)], letters: u64, others: u64, args: &
             }
         }
     }
+    if let Input::Topic(input) = input {
+        text.push_str(&format!("\n{}\n", style(&format!("exactly these: {}", input.options(&input.ends())), Style::Dim)));
+    }
     text
+}
+
+/// Files, or the topic.
+fn open(args: &ListArgs) -> Result<Input, Error> {
+    if args.pipeline.is_none() && args.topic.is_none() {
+        if !args.range.from.is_empty() || !args.range.until.is_empty() {
+            return Err(Error::user("--from and --until name offsets of a topic, and these are files").hint("give --pipeline or --topic instead of files"));
+        }
+        return Ok(Input::Files(args.files.clone()));
+    }
+    let (environment, bootstrap) = args.environment.require(args.pipeline.as_deref())?;
+    let name = match (&args.topic, &args.pipeline) {
+        (Some(topic), _) => topic.clone(),
+        (None, Some(pipeline)) => Names::of(&require_pipeline(pipeline)?).dead_letters,
+        (None, None) => String::new(),
+    };
+    let admin = connect(&environment, &bootstrap)?;
+    Ok(Input::Topic(super::topic_input(&admin, &bootstrap, &environment.client_properties(), &name, &args.range)?))
 }
 
 /// One of each group, then the second of each, until there are enough.

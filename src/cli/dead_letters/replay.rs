@@ -13,8 +13,10 @@ use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
+use super::input::{Place, RangeArgs};
 use super::letter::{Coordinates, Letter, lines};
 use super::report_bad;
+use crate::cli::environment::EnvironmentArgs;
 use crate::cli::load::require;
 use crate::cli::output::{self, Style, err_style};
 use crate::cli::text::count;
@@ -39,14 +41,32 @@ pub const LETTERS_REMEMBERED_MAX: usize = 4_000_000;
 /// `dead-letters replay`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Each message keeps the coordinates of its letter (topic or file, partition, offset, number of the event), so an incident has the id that it would have had at first, and a letter given twice counts once. What fails again goes to --dead-letters, as does, unchanged, what names a source that the pipeline does not have. Rules see only these messages: what an earlier incident would have attached to itself may become one of its own.\n\nExamples:\n  catchment replay pipelines/soc events/ -o incidents.ndjson --dead-letters dead.ndjson\n  catchment dead-letters list dead.ndjson\n  (mend the pipeline)\n  catchment dead-letters replay pipelines/soc dead.ndjson -o more.ndjson --dead-letters dead2.ndjson\n\nExit codes: 0 done and the ledger adds up; 1 it does not, or some lines could not be used; 2 could not be done."
+    after_help = "With files: through the pipeline here, incidents to --output. Without files: the letters of the pipeline's topic go back to the topics that they came from, and the running members take them through the pipeline as it is now.\n\nEach message keeps the coordinates of its letter (topic or file, partition, offset, number of the event), so an incident has the id that it would have had at first, and a letter given twice counts once. What fails again goes to --dead-letters, as does, unchanged, what names a source that the pipeline does not have. Rules see only these messages: what an earlier incident would have attached to itself may become one of its own.\n\nExamples:\n  catchment replay pipelines/soc events/ -o incidents.ndjson --dead-letters dead.ndjson\n  catchment dead-letters list dead.ndjson\n  (mend the pipeline)\n  catchment dead-letters replay pipelines/soc dead.ndjson -o more.ndjson --dead-letters dead2.ndjson\n  catchment dead-letters replay pipelines/soc --reason required_field --dry-run\n  catchment dead-letters replay pipelines/soc --from 0:0,1:0,2:0 --until 0:12,1:9,2:11\n\nExit codes: 0 done and the ledger adds up; 1 it does not, or some lines could not be used; 2 could not be done."
 )]
 pub struct ReplayArgs {
     /// The pipeline: a directory with a pipeline.yaml, or the file
     pub pipeline: PathBuf,
     /// Files with dead letters, as replay --dead-letters writes them (also compressed), or -
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Without files: only letters of this reason
+    #[arg(long, value_name = "REASON", conflicts_with = "files")]
+    pub reason: Option<String>,
+    /// Without files: so many letters at the most
+    #[arg(long, value_name = "N", conflicts_with = "files")]
+    pub limit: Option<u64>,
+    /// Without files: say what would be fed again, and do nothing
+    #[arg(long, conflicts_with = "files")]
+    pub dry_run: bool,
+    /// Without files: read this topic instead of the pipeline's own
+    #[arg(long, value_name = "TOPIC", conflicts_with = "files")]
+    pub topic: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub environment: EnvironmentArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub range: RangeArgs,
     /// Where incidents go: a file, or - for standard output
     #[arg(short, long, default_value = "-", value_name = "FILE")]
     pub output: PathBuf,
@@ -64,8 +84,10 @@ struct Found {
     partitions: Partitions,
     numbers: HashMap<(String, i32), u16>,
     letters: u64,
-    /// Letters of Kafka records, which have a time.
+    /// Letters of Kafka records that do not name their cluster.
     records: u64,
+    /// The clusters that letters name.
+    clusters: std::collections::BTreeSet<String>,
     bad: u64,
     other_pipelines: BTreeMap<String, u64>,
     unknown_sources: BTreeMap<String, u64>,
@@ -73,6 +95,12 @@ struct Found {
 
 /// Runs the command.
 pub fn run(args: &ReplayArgs) -> Result<Answer, Error> {
+    if args.files.is_empty() {
+        return super::again::run(args);
+    }
+    if !args.range.from.is_empty() || !args.range.until.is_empty() {
+        return Err(Error::user("--from and --until name offsets of a topic, and these are files").hint("leave the files out to replay from the topic"));
+    }
     let started = Instant::now();
     let arrival = Arrival::Occurred;
     let (_, mut plan) = require(&args.pipeline, &Options { arrival: Some(arrival.clone()) })?;
@@ -85,16 +113,16 @@ pub fn run(args: &ReplayArgs) -> Result<Answer, Error> {
     for target in [Some(&args.output), args.dead_letters.as_ref()].into_iter().flatten() {
         refuse_input(target, &files)?;
     }
-    let found = survey(&files, &sources, &plan)?;
+    let mut found = survey(&files, &sources, &plan)?;
     let out = output::target(&args.output)?;
     let mut dead = args.dead_letters.as_deref().map(output::writer).transpose()?;
     warn(&found, &plan, args.dead_letters.is_some());
 
-    let partitions = Arc::new(found.partitions);
+    let partitions = Arc::new(std::mem::take(&mut found.partitions));
     let shared = Arc::new(Shared {
         plan: plan.clone(),
         partitions: partitions.clone(),
-        cluster: "replay".into(),
+        cluster: cluster(&found.clusters).to_owned(),
         arrival: Some(arrival),
         fingerprint_key: random_key(),
         decode: DecodeLimits::default(),
@@ -142,6 +170,14 @@ pub fn run(args: &ReplayArgs) -> Result<Answer, Error> {
     Ok(if clean && counts.adds_up() { Answer::Yes } else { Answer::No })
 }
 
+/// The cluster in incident ids: the one that letters name, else a word of ours.
+fn cluster(named: &std::collections::BTreeSet<String>) -> &str {
+    match (named.first(), named.len()) {
+        (Some(cluster), 1) => cluster,
+        _ => "replay",
+    }
+}
+
 fn stats(counts: &Counts, started: Instant) -> serde_json::Value {
     let (user, system, rss) = output::resources();
     let wall = started.elapsed().as_secs_f64();
@@ -181,16 +217,19 @@ fn survey(files: &[PathBuf], sources: &HashMap<String, u16>, plan: &Plan) -> Res
             let letter = match Letter::parse(line).and_then(Letter::whole) {
                 Ok(letter) => letter,
                 Err(why) => {
-                    report_bad(file, number, why, &mut found.bad);
+                    report_bad(&Place::Line(file, number), why, &mut found.bad);
                     return Ok(());
                 }
             };
             found.letters += 1;
-            found.records += u64::from(letter.timestamp_us() != NO_TIME);
+            match &letter.source.cluster {
+                Some(cluster) => drop(found.clusters.insert(cluster.clone())),
+                None => found.records += u64::from(letter.timestamp_us() != NO_TIME),
+            }
             if letter.pipeline != *plan.name {
                 *found.other_pipelines.entry(letter.pipeline).or_default() += 1;
             }
-            let Coordinates { name, topic, partition, .. } = letter.source;
+            let Coordinates { name, topic, partition, topic_id, .. } = letter.source;
             if !sources.contains_key(&name) {
                 *found.unknown_sources.entry(name).or_default() += 1;
                 return Ok(());
@@ -200,6 +239,9 @@ fn survey(files: &[PathBuf], sources: &HashMap<String, u16>, plan: &Plan) -> Res
                     .partitions
                     .number(&topic, partition)
                     .ok_or_else(|| Error::user("the letters come from more than 65,536 partitions or files").hint("replay fewer at once"))?;
+                if let Some(id) = &topic_id {
+                    found.partitions.identify(number, id);
+                }
                 found.numbers.insert((topic, partition), number);
             }
             Ok(())
@@ -219,9 +261,12 @@ fn warn(found: &Found, plan: &Plan, kept: bool) {
     }
     if found.records > 0 {
         eprintln!(
-            "{head}: {} came from Kafka: a letter does not name the cluster, so ids of incidents differ from those of a run on it",
+            "{head}: {} came from Kafka and do not name the cluster, so ids of incidents differ from those of a run on it",
             count(found.records, "letter", "letters")
         );
+    }
+    if found.clusters.len() > 1 {
+        eprintln!("{head}: the letters come from {} clusters, so ids of incidents differ from those of runs on them: replay each apart", found.clusters.len());
     }
     for (name, letters) in &found.unknown_sources {
         let fate = if kept { "they go to the new dead letters as they are" } else { "they are left out; --dead-letters would keep them" };

@@ -193,7 +193,9 @@ impl Shard {
         }
         let mut kept = false;
         if let (true, Some(candidates)) = (asked, &mut self.candidates)
-            && !(spec.at_least_once && candidates.is_behind(origin))
+            // Rows that come again with `at_least_once`, and events that are fed again under their
+            // first coordinates. What came later must not be forgotten for them.
+            && !((spec.at_least_once || NOTE) && candidates.is_behind(origin))
         {
             let values = input.values.capture(row);
             kept = candidates.insert(origin, time, &values);

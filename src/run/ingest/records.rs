@@ -16,7 +16,7 @@ use crate::ingest::decide::block::{Header, encode};
 use crate::ingest::facts_out::push_facts;
 use crate::ingest::ledger::Counts;
 use crate::ingest::offsets::Interval;
-use crate::ingest::output::Output;
+use crate::ingest::output::{LetterEnd, Output};
 use crate::ingest::plan::Plan;
 use crate::ingest::worker::Shared;
 use crate::kafka::OutputBatch;
@@ -58,9 +58,14 @@ impl Encoder {
             fits &= batch.push(INCIDENTS, &id.hex(), fact, created.div_euclid(1000), created);
             from = *end;
         }
-        for letter in output.dead.split(|byte| *byte == b'\n').filter(|letter| !letter.is_empty()) {
-            let short = if letter.len() > self.record_bytes() { self.shortened(letter) } else { None };
-            fits &= batch.push(DEAD_LETTERS, &[], short.as_deref().map_or(letter, str::as_bytes), 0, 0);
+        let mut from = 0;
+        for letter in &output.letters {
+            let line = output.dead.get(from..letter.end).unwrap_or_default().trim_ascii_end();
+            from = letter.end;
+            let key = self.coordinates(letter);
+            let room = self.record_bytes().saturating_sub(key.len());
+            let short = if line.len() > room { shortened(line, room) } else { None };
+            fits &= batch.push(DEAD_LETTERS, key.as_bytes(), short.as_deref().map_or(line, str::as_bytes), 0, 0);
         }
         if let Some(notes) = output.notes.take() {
             for interval in batch.offsets.intervals().to_vec() {
@@ -77,6 +82,13 @@ impl Encoder {
             source: output.source,
             barrier: output.control.take().map(|acted| acted.ticket),
         })
+    }
+
+    /// The key of a dead letter: `topic/partition/offset/element`, with `-` for the message as a whole.
+    fn coordinates(&self, letter: &LetterEnd) -> String {
+        let (topic, partition) = self.shared.partitions.name(letter.partition);
+        let element = letter.element.map_or_else(|| "-".to_owned(), |element| element.to_string());
+        format!("{topic}/{partition}/{}/{element}", letter.offset)
     }
 
     /// What the index of one partition remembers of the batch. Also where that is nothing: the
@@ -105,11 +117,11 @@ impl Encoder {
     fn record_bytes(&self) -> usize {
         self.shared.record_bytes_max.unwrap_or(usize::MAX)
     }
+}
 
-    /// A dead letter with less of its message. Such a message came from a topic that takes more than this one.
-    fn shortened(&self, letter: &[u8]) -> Option<String> {
-        crate::incident::shorten::letter(std::str::from_utf8(letter).ok()?, self.record_bytes())
-    }
+/// A dead letter with less of its message. Such a message came from a topic that takes more than this one.
+fn shortened(letter: &[u8], room: usize) -> Option<String> {
+    crate::incident::shorten::letter(std::str::from_utf8(letter).ok()?, room)
 }
 
 /// The ledger of a transaction: what became of the events of these offsets. The partition of the
