@@ -102,7 +102,7 @@ pub fn read(key: Option<&[u8]>, value: &[u8], timestamp_ms: Option<i64>) -> Resu
     let (about, what) = match &*kind {
         "created" => {
             let incident = Incident::read(of("incident")?, b"").ok_or(wrong("incident"))?;
-            (incident.id().ok_or(wrong("incident"))?, What::Created(Box::new(incident)))
+            (incident.id, What::Created(Box::new(incident)))
         }
         "attached" => {
             let samples = state_read::samples(of("samples")?).ok_or(wrong("samples"))?;

@@ -156,16 +156,22 @@ fn create(incident: &Incident, fact: &Fact, record_bytes_max: usize) -> (Option<
 }
 
 /// What a rule did cannot be refused; only an incident that has no more room does not learn of it.
-fn by_rule(held: Incident, change: &Change, rule: &str, fact: &Fact, record_bytes_max: usize) -> (Incident, Effect) {
-    let mut new = held.clone();
-    if !new.state.apply(change) {
+fn by_rule(mut held: Incident, change: &Change, rule: &str, fact: &Fact, record_bytes_max: usize) -> (Incident, Effect) {
+    // Nearly all have room for whatever comes: no copy is kept to go back to.
+    let grows = match change {
+        Change::Attached(new) => new.samples.iter().map(|sample| sample.topic.len() * 6 + 160).sum::<usize>(),
+        _ => 0,
+    };
+    let roomy = held.bytes_max() + grows + rule.len() * 12 + 256 + RECORD_BYTES_RESERVED <= record_bytes_max;
+    let before = (!roomy).then(|| held.clone());
+    if !held.state.apply(change) {
         return (held, Effect::Repeated);
     }
-    new.updated = Some(Updated { actor: format!("rule:{rule}").into(), at: fact.at, fact: fact.id });
-    new.note(fact.id, Outcome::Applied);
-    match fits(&mut new, record_bytes_max) {
-        true => (new, Effect::Applied),
-        false => (held, Effect::TooLarge),
+    held.updated = Some(Updated { actor: format!("rule:{rule}").into(), at: fact.at, fact: fact.id });
+    held.note(fact.id, Outcome::Applied);
+    match before {
+        Some(before) if !fits(&mut held, record_bytes_max) => (before, Effect::TooLarge),
+        _ => (held, Effect::Applied),
     }
 }
 

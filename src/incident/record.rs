@@ -70,6 +70,8 @@ pub struct Updated {
 /// An incident in one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incident {
+    /// Its id.
+    pub id: IncidentId,
     /// The members before `status`, as an object without its closing brace.
     pub(super) body: String,
     /// Its changing part.
@@ -90,10 +92,9 @@ impl Incident {
         let members = members(value)?;
         let end = members.iter().position(|(key, _)| *key == "\"status\"")?;
         let (body, tail) = members.split_at(end);
-        let id = text(find(body, "id")?)?;
-        IncidentId::parse(&id)?;
+        let id = IncidentId::parse(&text(find(body, "id")?)?)?;
         let mut incident =
-            Incident { body: body_of(value, body), state: State::default(), updated: None, last_rejected: None, extra: String::new(), recent: Vec::new() };
+            Incident { id, body: body_of(value, body), state: State::default(), updated: None, last_rejected: None, extra: String::new(), recent: Vec::new() };
         for (key, token) in tail {
             incident.read_member(key, token)?;
         }
@@ -125,13 +126,6 @@ impl Incident {
             }
         }
         Some(())
-    }
-
-    /// The incident's id.
-    pub fn id(&self) -> Option<IncidentId> {
-        let whole = [&self.body, "}"].concat();
-        let members = members(&whole)?;
-        IncidentId::parse(&text(find(&members, "id")?)?)
     }
 
     /// Appends the value of its record.
@@ -259,6 +253,7 @@ mod tests {
             state.apply(&Change::Attached(Attachment { rule, count: u64::MAX, first: -1, last: -1, samples: vec![sample] }));
         }
         let incident = Incident {
+            id: IncidentId(1),
             body: "{\"id\":1".into(),
             state,
             updated: Some(Updated { actor: text, at: -1, fact: FactId(u128::MAX) }),

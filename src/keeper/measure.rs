@@ -1,7 +1,7 @@
 //! What a keeper counts, for its caller and for Prometheus.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::{counter, gauge, histogram};
 
@@ -64,9 +64,11 @@ impl KeeperTotals {
     }
 }
 
-/// Time from a fact's record to its committed state.
-pub(super) fn record_latency(millis: u64) {
-    histogram!("catchment_fact_to_state_seconds").record(millis as f64 / 1e3);
+/// Times from facts' records, in milliseconds since 1970, to their committed states, now.
+pub(super) fn record_latencies(times: &[i64]) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+    let histogram = histogram!("catchment_fact_to_state_seconds");
+    times.iter().for_each(|time| histogram.record((now - time).max(0) as f64 / 1e3));
 }
 
 /// Partitions that are read, facts that wait in them, incidents that are cached (about).

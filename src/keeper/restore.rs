@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::error::Error;
 use crate::incident::id::IncidentId;
-use crate::kafka::{Error as KafkaError, Membership, Record, Settings, Start, read_to_end, watermarks};
+use crate::kafka::{Admin, At, Error as KafkaError, Membership, Record, Settings, Start, read_to_end};
 
 /// Bytes of records handed over at once.
 const CHUNK_BYTES: usize = 2 << 20;
@@ -77,6 +77,7 @@ pub struct Restorer {
 
 /// What the thread works with.
 pub struct Source {
+    pub admin: Arc<Admin>,
     pub settings: Settings,
     pub membership: Membership,
     pub facts: String,
@@ -145,13 +146,26 @@ impl Source {
         let partition = job.partition;
         // First the position: it is stable, so what is committed with it is below the high watermark.
         let committed = self.membership.committed(&[(&self.facts, partition)], COMMITTED_WAIT)?.first().copied().flatten();
-        let (low, high) = watermarks(&self.settings, &self.states, partition)?;
+        let parts = [(self.states.as_str(), partition), (self.facts.as_str(), partition)];
+        let (begins, ends) = (self.admin.offsets(&parts, At::Begin)?, self.admin.offsets(&parts, At::End)?);
+        let (Some(low), Some(high), Some(oldest)) = (begins.first().copied(), ends.first().copied(), begins.get(1).copied()) else {
+            return Err(Ended::Failed(Error::bug("two partitions were asked for")));
+        };
         let mut from = job.filled;
         if from.is_some_and(|from| !(low..=high).contains(&from)) {
             say(What::Forget)?;
             from = None;
         }
         let (mut chunk, mut bytes) = (Vec::new(), 0);
+        let mut opened = Opened { start: Start::Earliest, lost: 0, records: 0, took: Duration::ZERO };
+        if let Some(committed) = committed {
+            opened.start = Start::Offset(committed.max(oldest));
+            opened.lost = u64::try_from(oldest - committed).unwrap_or(0);
+        }
+        if from == Some(high) {
+            opened.took = began.elapsed();
+            return Ok(opened);
+        }
         let read = read_to_end(&self.settings, &self.states, partition, from, |record| -> Result<(), Ended> {
             crate::run::failpoint::hit("during_restore");
             if job.cancelled.load(Ordering::Relaxed) {
@@ -167,10 +181,7 @@ impl Source {
             Ok(())
         })?;
         say(What::Records(chunk, read.next))?;
-        let (oldest, _) = watermarks(&self.settings, &self.facts, partition)?;
-        let lost = committed.map_or(0, |committed| u64::try_from(oldest - committed).unwrap_or(0));
-        let start = committed.map_or(Start::Earliest, |committed| Start::Offset(committed.max(oldest)));
-        Ok(Opened { start, lost, records: read.records, took: began.elapsed() })
+        Ok(Opened { records: read.records, took: began.elapsed(), ..opened })
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::KeeperSpec;
 use super::batch::{Batch, FactRecord};
-use super::measure::{KeeperTotals, record_latency, record_sizes};
+use super::measure::{KeeperTotals, record_latencies, record_sizes};
 use super::restore::{Answer, Job, Restorer, Source, What};
 use super::store::{Store, StoreError};
 use crate::error::Error;
@@ -27,6 +27,9 @@ const SIZES_EVERY: Duration = Duration::from_secs(5);
 /// Transactions taken back one after the other before the keeper ends, to be started again later (count).
 const ABORTS_MAX: u32 = 5;
 
+/// Memory of encoded states that is kept between transactions, in bytes: what most of them need.
+const VALUES_BYTES_KEPT: usize = 2 * super::CUT_BYTES;
+
 /// A partition that the group gave us.
 enum Owned {
     /// Its states are read into the cache.
@@ -43,7 +46,7 @@ enum Owned {
 /// A running keeper.
 pub struct Keeper<'a> {
     spec: &'a KeeperSpec,
-    admin: Admin,
+    admin: Arc<Admin>,
     store: Store,
     /// Before the member: its thread holds the membership, too.
     restorer: Restorer,
@@ -59,6 +62,10 @@ pub struct Keeper<'a> {
     measured: Instant,
     totals: KeeperTotals,
     times: TimeText,
+    /// The values of the transaction's records, one after the other: for the topic and the cache.
+    values: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
 }
 
 /// What the member's queue asked for, without what belongs to the queue.
@@ -75,7 +82,9 @@ impl<'a> Keeper<'a> {
     pub fn start(spec: &'a KeeperSpec, admin: Admin, store: Store, partitions: i32, record_bytes_max: usize) -> Result<Keeper<'a>, Error> {
         let transactor = transactor(spec, partitions, record_bytes_max)?;
         let member = Member::join(&spec.member, &[&spec.names.incidents])?;
+        let admin = Arc::new(admin);
         let source = Source {
+            admin: admin.clone(),
             settings: spec.reader.clone(),
             membership: member.membership(),
             facts: spec.names.incidents.clone(),
@@ -98,6 +107,8 @@ impl<'a> Keeper<'a> {
             measured: Instant::now(),
             totals: KeeperTotals::default(),
             times: TimeText::default(),
+            values: Vec::new(),
+            ends: Vec::new(),
         })
     }
 
@@ -321,9 +332,12 @@ impl<'a> Keeper<'a> {
         let mut write = self.store.write();
         let mut states = 0;
         let mut done = Ok(());
-        for state in self.batch.writes() {
+        let mut start = 0;
+        for (state, end) in self.batch.writes().zip(&self.ends) {
             states += 1;
-            done = done.and_then(|()| write.put(state.partition, state.id, &state.incident.to_json(), &state.incident.facts_header()));
+            let value = self.values.get(start..*end).unwrap_or_default();
+            start = *end;
+            done = done.and_then(|()| write.put(state.partition, state.id, value, &state.incident.facts_header()));
             if let Some(Owned::Reading { written, .. }) = self.owned.get_mut(&state.partition) {
                 *written = true;
             }
@@ -346,8 +360,7 @@ impl<'a> Keeper<'a> {
             tracing::warn!(facts = strangers, "facts about incidents that are not there were left out");
         }
         self.totals.committed(&self.batch.counts, states);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        self.batch.times.iter().for_each(|time| record_latency(u64::try_from(now - time).unwrap_or(0)));
+        record_latencies(&self.batch.times);
         self.batch.clear();
         Ok(())
     }
@@ -355,15 +368,21 @@ impl<'a> Keeper<'a> {
     /// States and positions in one transaction.
     fn write(&mut self) -> Result<(), TxnError> {
         self.transactor.begin()?;
-        let mut value = Vec::new();
+        self.values.clear();
+        self.ends.clear();
+        if self.values.capacity() > VALUES_BYTES_KEPT {
+            self.values = Vec::new();
+        }
         for state in self.batch.writes() {
-            value.clear();
-            state.incident.push(&mut value, &mut self.times);
+            let start = self.values.len();
+            state.incident.push(&mut self.values, &mut self.times);
+            self.ends.push(self.values.len());
+            let value = self.values.get(start..).unwrap_or_default();
             let version = state.incident.state.version.to_string();
             let (fact, facts) = (state.fact.hex(), state.incident.facts_header());
             let headers: [(&str, &[u8]); 4] =
                 [("version", version.as_bytes()), ("fact", &fact), ("outcome", state.outcome.name().as_bytes()), ("facts", &facts)];
-            self.transactor.produce(0, Some(state.partition), &state.id.hex(), &value, &headers, 0)?;
+            self.transactor.produce(0, Some(state.partition), &state.id.hex(), value, &headers, 0)?;
         }
         failpoint::hit("keeper_after_produce");
         let positions: Vec<(&str, i32, i64)> = self.batch.positions().map(|(partition, next)| (self.spec.names.incidents.as_str(), partition, next)).collect();

@@ -145,7 +145,7 @@ fn set(id: IncidentId, fact: u128, token: &str, if_version: Option<u64>) -> (Inc
 
 /// Incidents by number: spread over partitions by their hex.
 fn id(number: u32) -> IncidentId {
-    IncidentId(u128::from(number) * 0x0001_0001_0203_0405_0607_0809_0a0b_0c0d + 1)
+    IncidentId(u128::from(number).wrapping_mul(0x0001_0001_0203_0405_0607_0809_0a0b_0c0d) + 1)
 }
 
 #[test]
