@@ -198,7 +198,12 @@ fn real_a_record_that_is_too_large_is_refused_and_the_producer_goes_on() {
         assert!(matches!(error, TxnError::Refused(_)), "{size}: {error:?}");
         transactor.abort().unwrap();
     }
-    transaction(&mut transactor, 20..30).unwrap();
+    // The refused record has left a gap in librdkafka's numbers: at most one more abort closes it.
+    if let Err(error) = transaction(&mut transactor, 20..30) {
+        assert!(matches!(error, TxnError::Abort(_)), "{error:?}");
+        transactor.abort().unwrap();
+        transaction(&mut transactor, 20..30).unwrap();
+    }
     assert_eq!(keys(&kafka.read(&topic)), range(20..30));
 }
 
