@@ -246,7 +246,7 @@ impl Transactor {
                     self.serve(ROOM_WAIT)?;
                     record = back;
                 }
-                Err((KafkaError::MessageProduction(code), _)) => return Err(TxnError::of("producing a record", code, code == Code::Fatal)),
+                Err((KafkaError::MessageProduction(code), _)) => return Err(self.refused(code)),
                 Err((error, _)) => return Err(TxnError::Abort(Error::from_kafka("producing a record", error))),
             }
         }
@@ -376,6 +376,19 @@ impl Transactor {
                 }
             })
             .map_err(TxnError::Fatal)
+    }
+
+    /// Why a record was not even taken. After a transaction has failed in the background librdkafka
+    /// says only that its state is wrong, and the cause to whoever tries to begin another.
+    fn refused(&self, code: Code) -> TxnError {
+        let action = "producing a record";
+        if code == Code::State && self.delivery == Delivery::ExactlyOnce {
+            // SAFETY: the client is alive. A transaction is open, so this cannot begin one.
+            if let Err(cause) = checked(action, unsafe { sys::rd_kafka_begin_transaction(self.native()) }) {
+                return cause;
+            }
+        }
+        TxnError::of(action, code, code == Code::Fatal)
     }
 
     /// An error if the client cannot be used any more; its calls would only wait.

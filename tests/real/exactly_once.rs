@@ -1,13 +1,9 @@
-//! Exactly once on a real broker, whatever dies: members are killed at random moments and at
-//! the worst ones while events keep coming, and what committed readers see afterwards is what
-//! a run without any accident would have written: ids, contents, counts, ledger.
-//!
-//! `CATCHMENT_KILLS` (default 6) says how often; `scripts/prove kill` sets it to 60.
+//! Exactly once on a real broker: a pipeline with its topics, and the check that what committed
+//! readers see is what a run without any accident would have written: ids, contents, counts,
+//! ledger. `kill` and the `faults` break it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -156,26 +152,6 @@ impl<'b> Scene<'b> {
     }
 }
 
-fn kills() -> u32 {
-    std::env::var("CATCHMENT_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
-}
-
-/// Feeds events at a steady pace until told to stop; returns how many.
-fn feed(scene: &Arc<Scene<'static>>, from: u64, rate: u64, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<u64> {
-    let (scene, stop) = (scene.clone(), stop.clone());
-    std::thread::spawn(move || {
-        let mut next = from;
-        while !stop.load(Ordering::Relaxed) {
-            let until = next + rate / 5;
-            let began = Instant::now();
-            scene.kafka.produce(&scene.source, (next..until).map(Scene::event));
-            next = until;
-            std::thread::sleep(Duration::from_millis(200).saturating_sub(began.elapsed()));
-        }
-        next
-    })
-}
-
 #[test]
 fn real_one_member_writes_each_key_once_and_stops_in_order() {
     let Some(kafka) = require_kafka() else { return };
@@ -190,59 +166,6 @@ fn real_one_member_writes_each_key_once_and_stops_in_order() {
     let mut member = scene.start(&home, None);
     kafka.until_read(&scene.group(), &[&scene.source], DRAIN);
     member.stop(DRAIN);
-    scene.check();
-}
-
-#[test]
-fn real_killed_members_lose_and_repeat_nothing() {
-    let Some(kafka) = require_kafka() else { return };
-    let scene = Arc::new(Scene::new(kafka, "kill"));
-    kafka.produce(&scene.source, (0..60_000).map(Scene::event));
-    let stop = Arc::new(AtomicBool::new(false));
-    let feeding = feed(&scene, 60_000, 20_000, &stop);
-    let homes = [scene.home("a"), scene.home("b")];
-    let failpoints = ["after_produce:3", "after_send_offsets:2", "after_end_txn:2", "during_restore:5", "in_revoke:1"];
-    let mut members = [scene.start(&homes[0], None), scene.start(&homes[1], None)];
-    let mut pause = 0x9e37_79b9_7f4a_7c15u64;
-    for round in 0..kills() {
-        pause = pause.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        std::thread::sleep(Duration::from_millis(600 + (pause >> 33) % 1_800));
-        let both = round % 5 == 4;
-        for (at, member) in members.iter_mut().enumerate() {
-            if !both && at as u32 != round % 2 {
-                continue;
-            }
-            // Dead already: by its failpoint.
-            if member.status().is_none() {
-                member.kill();
-            }
-            let failpoint = (round % 3 == 1).then(|| failpoints[(round / 3) as usize % failpoints.len()]);
-            if round % 11 == 7 {
-                // The local disk is a cache: without it everything is in the topics.
-                let _ = std::fs::remove_dir_all(homes[at].path().join("state"));
-            }
-            *member = scene.start(&homes[at], failpoint);
-        }
-    }
-    for (at, member) in members.iter_mut().enumerate() {
-        if member.status().is_some() {
-            *member = scene.start(&homes[at], None);
-        }
-    }
-    stop.store(true, Ordering::Relaxed);
-    feeding.join().unwrap();
-    let began = Instant::now();
-    let group = scene.group();
-    while kafka.lag(&group, &scene.source) > 0 && began.elapsed() < DRAIN {
-        for (at, member) in members.iter_mut().enumerate() {
-            if member.status().is_some() {
-                *member = scene.start(&homes[at], None);
-            }
-        }
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    kafka.until_read(&group, &[&scene.source], Duration::from_secs(5));
-    members.iter_mut().for_each(|member| member.stop(DRAIN));
     scene.check();
 }
 

@@ -72,7 +72,7 @@ fn real_fault_what_is_too_large_is_made_to_fit() {
         (incident.get("raw").is_some(), incident["raw_truncated"] == true, incident["fields_truncated"] == true, attached.get(id).copied().unwrap_or(0))
     };
     assert_eq!(flags("small"), (true, false, false, 1));
-    assert_eq!(flags("raw"), (false, true, true, 1), "its label is as large as its event");
+    assert_eq!(flags("raw"), (false, true, false, 1), "there is room for its label, not for its event too");
     assert_eq!(flags("labels"), (false, true, true, 1));
     assert_eq!(flags("many-7"), (true, false, false, 1));
     for key in ["field", "all"] {

@@ -22,6 +22,7 @@ mod faults_sizes;
 mod faults_topics;
 mod incident_cli;
 mod keeper;
+mod kill;
 mod member;
 mod process;
 mod records;
