@@ -74,12 +74,16 @@ fn ingest_alone(pipeline: &std::path::Path, input: &std::path::Path, workers: us
     reader.run(&inputs[0], 0, &mut |_| {}).expect("a readable file");
     drop(reader);
     let batches: Vec<_> = batches.into_iter().collect();
+    // As every sink does.
+    let spare = shared.spare.clone();
     let mut pool = catchment::ingest::pool::Pool::start(Arc::new(shared), workers).expect("threads");
     let sender = pool.sender().expect("an open pool");
     pool.close();
     let started = std::time::Instant::now();
     let feeder = std::thread::spawn(move || batches.into_iter().for_each(|batch| drop(sender.send(batch))));
-    while pool.recv().expect("workers do not fail").is_some() {}
+    while let Some(mut output) = pool.recv().expect("workers do not fail") {
+        spare.give(std::mem::take(&mut output.incidents));
+    }
     let seconds = started.elapsed().as_secs_f64();
     feeder.join().expect("the feeder ends");
     seconds

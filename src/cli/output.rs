@@ -9,6 +9,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::Args;
 use crate::error::Error;
+use crate::ingest::folder::Target;
+use crate::ingest::lines_file::LinesFile;
 
 static COLOUR: OnceLock<(bool, bool)> = OnceLock::new();
 
@@ -130,6 +132,16 @@ pub fn writer(path: &Path) -> Result<Box<dyn Write + Send>, Error> {
     }
     let file = std::fs::File::create(path).map_err(|error| Error::user(format!("cannot write {}: {error}", path.display())))?;
     Ok(Box::new(std::io::BufWriter::with_capacity(1 << 18, file)))
+}
+
+/// Opens a place for incidents: a regular file can be corrected later, all else cannot.
+pub fn target(path: &Path) -> Result<Target<'static>, Error> {
+    let other = path.as_os_str() == "-" || std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
+    if !other && let Ok(file) = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path) {
+        return Ok(Target::File(LinesFile::new(file)));
+    }
+    // Also files that we may write and not read.
+    Ok(Target::Stream(writer(path)?))
 }
 
 /// CPU seconds (user and system) and peak resident bytes of this process so far.

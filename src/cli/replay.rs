@@ -38,7 +38,7 @@ pub fn run(args: &Replay) -> Result<Answer, Error> {
     // All files of a source are one partition: what repeats may stand in two of them.
     plan.decide.groups = inputs.iter().map(|input| input.source).collect();
     let plan = Arc::new(plan);
-    let out = output::writer(&args.output)?;
+    let target = output::target(&args.output)?;
     let dead = args.dead_letters.as_deref().map(output::writer).transpose()?;
     let total: u64 = inputs.iter().filter_map(|i| std::fs::metadata(&i.path).ok()).map(|m| m.len()).sum();
     let compressed = inputs.iter().any(|i| i.path.extension().is_some_and(|e| e == "gz" || e == "zst") || i.path.as_os_str() == "-");
@@ -53,26 +53,22 @@ pub fn run(args: &Replay) -> Result<Answer, Error> {
     let reader = Reader::new(batches, recycled, args.batch_rows, shared.decode.message_bytes).batch_bytes(batch_bytes(&plan));
     let reader = read(inputs.clone(), reader, bar.clone())?;
 
-    let mut sink = Sink {
-        plan: plan.clone(),
-        partitions: shared.partitions.clone(),
-        counts: Counts::new(&plan),
-        out,
-        dead,
-        facts: args.facts,
-        spare: shared.spare.clone(),
+    let out = match args.facts {
+        true => Out::Facts(target.into_writer()),
+        false => Out::Incidents(Box::new(Folder::new(plan.clone(), shared.partitions.clone(), target, shared.spare.clone()))),
     };
-    let folder = match sink.drain(&mut pool, &recycle, &bar) {
-        Ok(folder) => folder,
+    let mut sink = Sink { plan: plan.clone(), partitions: shared.partitions.clone(), counts: Counts::new(&plan), out, dead, spare: shared.spare.clone() };
+    match sink.drain(&mut pool, &recycle, &bar) {
+        Ok(()) => {}
         // `replay … | head`: the reader of our output has seen enough.
         Err(Stop::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Answer::Yes),
         Err(Stop::Io(error)) => return Err(Error::environment(format!("cannot write: {error}"))),
         Err(Stop::Worker(error)) => return Err(error),
     };
-    let Sink { counts, mut out, mut dead, .. } = sink;
+    let Sink { counts, out, mut dead, .. } = sink;
     let damaged = reader.join().map_err(|_| Error::bug("the reader failed"))?;
     bar.finish_and_clear();
-    let written = folder.finish(&mut *out).and_then(|()| out.flush()).and_then(|()| dead.as_mut().map_or(Ok(()), |dead| dead.flush()));
+    let written = out.finish().and_then(|()| dead.as_mut().map_or(Ok(()), |dead| dead.flush()));
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Answer::Yes),
         other => other.map_err(|error| Error::environment(format!("cannot write: {error}")))?,
@@ -146,15 +142,28 @@ struct Sink {
     plan: Arc<Plan>,
     partitions: Arc<Partitions>,
     counts: Counts,
-    out: Box<dyn Write + Send>,
+    out: Out,
     dead: Option<Box<dyn Write + Send>>,
-    facts: bool,
     spare: Spare,
 }
 
+/// What is written.
+enum Out {
+    Facts(Box<dyn Write + Send>),
+    Incidents(Box<Folder<'static>>),
+}
+
+impl Out {
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Out::Facts(mut out) => out.flush(),
+            Out::Incidents(folder) => folder.finish(),
+        }
+    }
+}
+
 impl Sink {
-    fn drain(&mut self, pool: &mut Pool, recycle: &Sender<Vec<u8>>, bar: &ProgressBar) -> Result<Folder, Stop> {
-        let mut folder = Folder::new(self.plan.clone(), self.partitions.clone());
+    fn drain(&mut self, pool: &mut Pool, recycle: &Sender<Vec<u8>>, bar: &ProgressBar) -> Result<(), Stop> {
         let mut facts = Vec::new();
         let mut times = TimeText::default();
         while let Some(mut output) = pool.recv().map_err(|error| Stop::Worker(error.into()))? {
@@ -162,17 +171,18 @@ impl Sink {
             if let Some(dead) = &mut self.dead {
                 dead.write_all(&output.dead).map_err(Stop::Io)?;
             }
-            if self.facts {
-                facts.clear();
-                let mut ends = Vec::new();
-                push_facts(&output, &self.plan, &self.partitions, &mut times, &mut facts, &mut |_, end| ends.push(end));
-                let mut from = 0;
-                for end in ends {
-                    self.out.write_all(&facts[from..end]).and_then(|()| self.out.write_all(b"\n")).map_err(Stop::Io)?;
-                    from = end;
+            match &mut self.out {
+                Out::Incidents(folder) => folder.add(&mut output).map_err(Stop::Io)?,
+                Out::Facts(out) => {
+                    facts.clear();
+                    let mut ends = Vec::new();
+                    push_facts(&output, &self.plan, &self.partitions, &mut times, &mut facts, &mut |_, end| ends.push(end));
+                    let mut from = 0;
+                    for end in ends {
+                        out.write_all(&facts[from..end]).and_then(|()| out.write_all(b"\n")).map_err(Stop::Io)?;
+                        from = end;
+                    }
                 }
-            } else {
-                folder.add(&mut output).map_err(Stop::Io)?;
             }
             self.spare.give(std::mem::take(&mut output.incidents));
             if let Some(arena) = output.arena.take() {
@@ -183,7 +193,7 @@ impl Sink {
                 bar.set_message(format!("{} events, {} incidents", output::number(self.counts.events), output::number(self.counts.incidents_total())));
             }
         }
-        Ok(folder)
+        Ok(())
     }
 }
 

@@ -68,6 +68,27 @@ fn push_escape(out: &mut Vec<u8>, byte: u8) {
     }
 }
 
+/// Bytes that [`push_padded`] copies at once.
+pub const STRIDE: usize = 32;
+/// Longest text that is copied in strides.
+const STRIDES_MAX: usize = 4 * STRIDE;
+
+/// Appends `len` bytes that stand at `start` of a longer buffer; nothing where they are not there.
+/// Short texts are copied in strides, behind their end if need be, and cut off: a copy of fixed
+/// length is a few instructions, one of any length a call.
+#[inline]
+pub fn push_padded(out: &mut Vec<u8>, buffer: &[u8], start: usize, len: usize) {
+    let end = out.len() + len;
+    if let Some(wide) = buffer.get(start..start + len.next_multiple_of(STRIDE)).filter(|_| len <= STRIDES_MAX) {
+        for stride in wide.as_chunks::<STRIDE>().0 {
+            out.extend_from_slice(stride);
+        }
+        out.truncate(end);
+    } else if let Some(exact) = buffer.get(start..start + len) {
+        out.extend_from_slice(exact);
+    }
+}
+
 /// Appends a number: whole ones up to 2^53 without a fraction, else the shortest text
 /// that reads back as the same double.
 pub fn push_number(out: &mut Vec<u8>, number: f64) {

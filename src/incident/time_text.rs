@@ -12,18 +12,27 @@ pub fn read_time(text: &str) -> Option<i64> {
 #[derive(Debug, Clone)]
 pub struct TimeText {
     second: i64,
+    /// Quote, date and time of day of `second`.
     text: [u8; 20],
+    day: i64,
+    micros: i64,
+    /// The whole of `micros`, which often comes again: what occurred was created then.
+    whole: [u8; 32],
+    len: usize,
 }
 
 impl Default for TimeText {
     fn default() -> TimeText {
-        TimeText { second: i64::MIN, text: [0; 20] }
+        TimeText { second: i64::MIN, text: [0; 20], day: i64::MIN, micros: 0, whole: [0; 32], len: 0 }
     }
 }
 
 impl TimeText {
     /// Appends `"2026-11-21T18:45:00.123Z"` with its quotes.
     pub fn push(&mut self, out: &mut Vec<u8>, micros: i64) {
+        if micros == self.micros && self.len > 0 {
+            return self.push_whole(out);
+        }
         let second = micros.div_euclid(1_000_000);
         let fraction = micros.rem_euclid(1_000_000) as u32;
         if second != self.second && !self.set(second) {
@@ -35,7 +44,7 @@ impl TimeText {
             out.push(b'"');
             return;
         }
-        let mut buffer = [0u8; 30];
+        let buffer = &mut self.whole;
         buffer[..20].copy_from_slice(&self.text);
         let digit = |n: u32| b'0' + (n % 10) as u8;
         let mut len = 20;
@@ -51,40 +60,35 @@ impl TimeText {
         }
         buffer[len] = b'Z';
         buffer[len + 1] = b'"';
-        out.extend_from_slice(&buffer[..len + 2]);
+        self.micros = micros;
+        self.len = len + 2;
+        self.push_whole(out);
+    }
+
+    fn push_whole(&self, out: &mut Vec<u8>) {
+        // A copy of fixed length is a few instructions; what is too much is cut off.
+        let end = out.len() + self.len;
+        out.extend_from_slice(&self.whole);
+        out.truncate(end);
     }
 
     /// Prepares the text of a second: quote, date, time of day.
     fn set(&mut self, second: i64) -> bool {
         let (days, of_day) = (second.div_euclid(86_400), second.rem_euclid(86_400));
-        let (year, month, day) = civil(days);
-        if !(0..=9999).contains(&year) {
-            return false;
-        }
         let digit = |n: i64| b'0' + (n % 10) as u8;
+        if days != self.day {
+            let (year, month, day) = civil(days);
+            if !(0..=9999).contains(&year) {
+                return false;
+            }
+            self.text[0] = b'"';
+            self.text[1..5].copy_from_slice(&[digit(year / 1000), digit(year / 100), digit(year / 10), digit(year)]);
+            self.text[5..8].copy_from_slice(&[b'-', digit(month / 10), digit(month)]);
+            self.text[8..12].copy_from_slice(&[b'-', digit(day / 10), digit(day), b'T']);
+            self.day = days;
+        }
         let (hour, minute, sec) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-        self.text = [
-            b'"',
-            digit(year / 1000),
-            digit(year / 100),
-            digit(year / 10),
-            digit(year),
-            b'-',
-            digit(month / 10),
-            digit(month),
-            b'-',
-            digit(day / 10),
-            digit(day),
-            b'T',
-            digit(hour / 10),
-            digit(hour),
-            b':',
-            digit(minute / 10),
-            digit(minute),
-            b':',
-            digit(sec / 10),
-            digit(sec),
-        ];
+        self.text[12..].copy_from_slice(&[digit(hour / 10), digit(hour), b':', digit(minute / 10), digit(minute), b':', digit(sec / 10), digit(sec)]);
         self.second = second;
         true
     }

@@ -158,7 +158,7 @@ impl RawBatch {
 /// Names of the (topic, partition) pairs behind the dense numbers of [`Message::partition`].
 #[derive(Debug, Default, Clone)]
 pub struct Partitions {
-    names: Vec<(String, i32)>,
+    names: Vec<(Arc<str>, i32)>,
     /// What stands for the topic in incident ids, where it is not its name.
     identities: Vec<Option<Arc<str>>>,
 }
@@ -167,18 +167,18 @@ impl Partitions {
     /// The dense number of a pair, given out at first sight.
     /// `None` when more than 65,536 partitions are in use.
     pub fn number(&mut self, topic: &str, partition: i32) -> Option<u16> {
-        if let Some(at) = self.names.iter().position(|(t, p)| *p == partition && t == topic) {
+        if let Some(at) = self.names.iter().position(|(t, p)| *p == partition && **t == *topic) {
             return u16::try_from(at).ok();
         }
         let at = u16::try_from(self.names.len()).ok()?;
-        self.names.push((topic.to_owned(), partition));
+        self.names.push((topic.into(), partition));
         Some(at)
     }
 
     /// Adds a partition of its own (number 0 of `topic`), even where the name is known already.
     pub fn append(&mut self, topic: &str) -> Option<u16> {
         let at = u16::try_from(self.names.len()).ok()?;
-        self.names.push((topic.to_owned(), 0));
+        self.names.push((topic.into(), 0));
         Some(at)
     }
 
@@ -199,7 +199,12 @@ impl Partitions {
 
     /// Topic and Kafka partition of a dense number.
     pub fn name(&self, number: u16) -> (&str, i32) {
-        self.names.get(number as usize).map_or(("", -1), |(topic, partition)| (topic.as_str(), *partition))
+        self.names.get(number as usize).map_or(("", -1), |(topic, partition)| (&**topic, *partition))
+    }
+
+    /// The same, to keep.
+    pub fn shared_name(&self, number: u16) -> (Arc<str>, i32) {
+        self.names.get(number as usize).map_or_else(|| ("".into(), -1), |(topic, partition)| (topic.clone(), *partition))
     }
 
     /// How many pairs are known.

@@ -14,7 +14,7 @@ use super::plan::{From, OutField, Plan};
 use super::scene::Scene;
 use crate::config::model::Labels;
 use crate::expr::value::Type;
-use crate::incident::encode::{push_escaped, push_integer, push_number, push_raw, push_string};
+use crate::incident::encode::{STRIDE, push_escaped, push_integer, push_number, push_padded, push_raw, push_string};
 use crate::incident::id::IncidentId;
 use crate::incident::time_text::TimeText;
 
@@ -36,7 +36,26 @@ struct LayoutWriter<'a> {
     /// `","type":…,"severity":`
     head: Vec<u8>,
     severity: Option<FieldWriter<'a>>,
-    fields: Vec<(&'a [u8], FieldWriter<'a>)>,
+    fields: Vec<(Key<'a>, FieldWriter<'a>)>,
+}
+
+/// `,"name":` as it is written, padded if it is short.
+struct Key<'a> {
+    text: &'a [u8],
+    padded: [u8; STRIDE],
+}
+
+impl<'a> Key<'a> {
+    fn new(text: &'a [u8]) -> Key<'a> {
+        let mut padded = [0; STRIDE];
+        padded.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+        Key { text, padded }
+    }
+
+    #[inline(always)]
+    fn push(&self, out: &mut Vec<u8>) {
+        if self.text.len() <= STRIDE { push_padded(out, &self.padded, 0, self.text.len()) } else { out.extend_from_slice(self.text) }
+    }
 }
 
 /// How one field of one type is written.
@@ -100,7 +119,7 @@ impl<'a> Emitter<'a> {
         if let Some(layout) = &self.layouts[code] {
             out.extend_from_slice(&layout.head);
             match layout.severity.as_ref() {
-                Some(severity) if severity.push(out, b"", arena, row, place, self.mapped, &mut self.times) => {}
+                Some(severity) if severity.push(out, &Key::new(b""), arena, row, place, self.mapped, &mut self.times) => {}
                 _ => out.push(b'0'),
             }
             out.extend_from_slice(b",\"occurred\":");
@@ -135,7 +154,7 @@ impl<'a> Emitter<'a> {
         LayoutWriter {
             head,
             severity: layout.severity.as_ref().map(|field| self.writer(field, code)),
-            fields: layout.fields.iter().map(|field| (&*field.key, self.writer(field, code))).collect(),
+            fields: layout.fields.iter().map(|field| (Key::new(&field.key), self.writer(field, code))).collect(),
         }
     }
 
@@ -240,11 +259,14 @@ impl<'a> Emitter<'a> {
 }
 
 /// Appends a token of the event; containers on one line.
+#[inline(always)]
 fn push_token(out: &mut Vec<u8>, arena: &[u8], slot: Slot) {
     match slot.kind() {
         Kind::Missing => out.extend_from_slice(b"null"),
         Kind::Object | Kind::Array => push_raw(out, slot.raw(arena)),
-        _ => out.extend_from_slice(slot.token(arena)),
+        // With the quotes.
+        Kind::String | Kind::StringEscaped => push_padded(out, arena, (slot.start() as usize).saturating_sub(1), slot.len() as usize + 2),
+        _ => push_padded(out, arena, slot.start() as usize, slot.len() as usize),
     }
 }
 
@@ -262,7 +284,7 @@ impl FieldWriter<'_> {
     /// Appends `key` and the value; nothing, and false, where there is no value.
     #[inline]
     #[allow(clippy::too_many_arguments)]
-    fn push(&self, out: &mut Vec<u8>, key: &[u8], arena: &[u8], row: usize, place: usize, mapped: &Mapped, times: &mut TimeText) -> bool {
+    fn push(&self, out: &mut Vec<u8>, key: &Key<'_>, arena: &[u8], row: usize, place: usize, mapped: &Mapped, times: &mut TimeText) -> bool {
         let slot = |slots: &SlotColumn| slots.get(row);
         match self {
             FieldWriter::Token(slots) => {
@@ -270,7 +292,7 @@ impl FieldWriter<'_> {
                 if matches!(slot.kind(), Kind::Missing | Kind::Null) {
                     return false;
                 }
-                out.extend_from_slice(key);
+                key.push(out);
                 push_token(out, arena, slot);
             }
             FieldWriter::Text(slots) => {
@@ -278,11 +300,11 @@ impl FieldWriter<'_> {
                 match slot.kind() {
                     Kind::Missing | Kind::Null => return false,
                     Kind::String | Kind::StringEscaped => {
-                        out.extend_from_slice(key);
-                        out.extend_from_slice(slot.token(arena));
+                        key.push(out);
+                        push_token(out, arena, slot);
                     }
                     _ => {
-                        out.extend_from_slice(key);
+                        key.push(out);
                         out.push(b'"');
                         push_escaped(out, slot.raw(arena));
                         out.push(b'"');
@@ -292,11 +314,11 @@ impl FieldWriter<'_> {
             FieldWriter::Number(slots) => {
                 let slot = slot(slots);
                 if slot.kind() == Kind::Number {
-                    out.extend_from_slice(key);
-                    out.extend_from_slice(slot.raw(arena));
+                    key.push(out);
+                    push_token(out, arena, slot);
                 } else {
                     let Some(number) = columns::number(arena, slot) else { return false };
-                    out.extend_from_slice(key);
+                    key.push(out);
                     push_number(out, number);
                 }
             }
@@ -304,17 +326,17 @@ impl FieldWriter<'_> {
                 let slot = slot(slots);
                 // Digits stay as they are: a double would round them.
                 if columns::is_integer(arena, slot) {
-                    out.extend_from_slice(key);
+                    key.push(out);
                     out.extend_from_slice(slot.raw(arena));
                 } else {
                     let Some(number) = columns::number(arena, slot) else { return false };
-                    out.extend_from_slice(key);
+                    key.push(out);
                     push_number(out, number.trunc() + 0.0);
                 }
             }
             FieldWriter::Boolean(slots) => {
                 let Some(truth) = columns::boolean(arena, slot(slots)) else { return false };
-                out.extend_from_slice(key);
+                key.push(out);
                 out.extend_from_slice(if truth { b"true" } else { b"false" });
             }
             FieldWriter::TextColumn(column, index) => {
@@ -322,7 +344,7 @@ impl FieldWriter<'_> {
                 if column.is_null(at) {
                     return false;
                 }
-                out.extend_from_slice(key);
+                key.push(out);
                 push_string(out, column.value(at));
             }
             FieldWriter::NumberColumn(column, index) => {
@@ -330,7 +352,7 @@ impl FieldWriter<'_> {
                 if column.is_null(at) {
                     return false;
                 }
-                out.extend_from_slice(key);
+                key.push(out);
                 push_number(out, column.value(at));
             }
             FieldWriter::BooleanColumn(column, index) => {
@@ -338,7 +360,7 @@ impl FieldWriter<'_> {
                 if column.is_null(at) {
                     return false;
                 }
-                out.extend_from_slice(key);
+                key.push(out);
                 out.extend_from_slice(if column.value(at) { b"true" } else { b"false" });
             }
             FieldWriter::TimeColumn(column, index) => {
@@ -346,7 +368,7 @@ impl FieldWriter<'_> {
                 if column.is_null(at) {
                     return false;
                 }
-                out.extend_from_slice(key);
+                key.push(out);
                 times.push(out, column.value(at));
             }
             FieldWriter::Nothing => return false,

@@ -1,43 +1,105 @@
-//! `replay`'s sink: incidents in their state at the end of the input.
+//! `replay`'s sink: incidents in their state at the end of the input, in the order of
+//! their creation.
 //!
-//! Incidents are kept as they were created (in memory up to a bound, then in a file
-//! without a name); what happens to them later is kept beside them. At the end they are
-//! written once, in order: untouched ones in whole runs, as they are.
+//! Incidents wait in memory while new ones come: most of what happens to an incident
+//! happens soon. The oldest are written, in the state that they have by then, straight to
+//! the output if it is a regular file, else to a file without a name. Only if something
+//! happens to an incident after that are lines written anew, once, at the end.
 
 use std::cmp::Ordering;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use super::batch::Partitions;
 use super::decide::Origin;
+use super::lines_file::{Copy, LinesFile, Pass, READ_BYTES};
 use super::output::{AttachOut, LinkOut, Output};
 use super::plan::Plan;
+use super::worker::Spare;
 use crate::incident::state::{Attachment, Change, Sample, State, keep_last, push_state};
 use crate::incident::time_text::TimeText;
 
-/// Bytes of incidents kept in memory before they go to a file.
-pub const SPOOL_MEMORY_BYTES: usize = 160 << 20;
+/// Bytes of incidents that wait for what happens to them.
+pub const HELD_BYTES: usize = 32 << 20;
+/// Bytes of incidents that stay in memory to the end where the output cannot be corrected: what
+/// fits costs no file beside it.
+pub const RESIDENT_BYTES: usize = 112 << 20;
+/// Bytes written at once when there are too many, so that attachments are not sorted for every batch.
+const STEP_BYTES: usize = 6 << 20;
 /// Attachments noted before they are coalesced per incident (count; 48 bytes each).
 const NOTED_MAX: usize = 1 << 20;
+/// Bytes of lines collected for one write.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// Where incidents go.
+pub enum Target<'a> {
+    /// A regular file, empty: lines are written early and corrected.
+    File(LinesFile),
+    /// Anything else: lines are written at the end.
+    Stream(Box<dyn Write + Send + 'a>),
+}
+
+impl<'a> Target<'a> {
+    /// A plain writer.
+    pub fn into_writer(self) -> Box<dyn Write + Send + 'a> {
+        match self {
+            Target::File(file) => Box::new(io::BufWriter::with_capacity(WRITE_BYTES, file)),
+            Target::Stream(stream) => stream,
+        }
+    }
+}
 
 /// Incidents and what happened to them.
-pub struct Folder {
+pub struct Folder<'a> {
     plan: Arc<Plan>,
     partitions: Arc<Partitions>,
-    /// The first incidents, as workers wrote them.
-    memory: Vec<Vec<u8>>,
-    memory_bytes: usize,
-    /// The later ones.
-    file: Option<File>,
+    /// Takes buffers whose incidents are written.
+    spare: Spare,
+    /// Where lines go at the end; `None`: to `early`.
+    stream: Option<Box<dyn Write + Send + 'a>>,
+    /// The first incidents, which stay in memory.
+    resident: Chunks,
+    /// The lines written so far.
+    early: Option<LinesFile>,
+    /// Which of `entries` they are.
+    written: Range<usize>,
+    /// The incidents behind them.
+    held: Chunks,
     entries: Vec<Entry>,
-    /// Attachments since they were coalesced last: a plain list is cheap to write and, once
-    /// sorted, to read beside the incidents.
+    touches: Touches,
+}
+
+/// Incidents, as workers wrote them.
+#[derive(Default)]
+struct Chunks {
+    list: VecDeque<Vec<u8>>,
+    bytes: usize,
+}
+
+/// What happened to incidents.
+#[derive(Default)]
+struct Touches {
+    /// Incidents came in the order of their origins so far (files one after the other).
+    /// Then attachments are lists: cheap to write and, once sorted, to read beside the incidents.
+    unordered: bool,
+    /// The last of the incidents that stay in memory.
+    resident: Option<Origin>,
+    /// The last of those that are written.
+    frontier: Option<Origin>,
+    /// Attachments to incidents that stay in memory.
+    early: Vec<Noted>,
+    /// Attachments to incidents that wait, sorted when these are written.
     noted: Vec<Noted>,
-    /// Everything else that happened to incidents, coalesced.
-    touched: HashMap<Origin, Touch>,
+    /// Those that were written with their incidents, by target.
+    done: Vec<Noted>,
+    /// Those that came too late for that.
+    late: Vec<Noted>,
+    /// Everything else, coalesced.
+    coalesced: HashMap<Origin, Touch>,
 }
 
 /// One attachment.
@@ -51,7 +113,9 @@ struct Noted {
 
 struct Entry {
     origin: Origin,
+    /// Bytes of the part that never changes.
     body: u32,
+    /// Bytes of the whole; once it is written, with the line break.
     len: u32,
 }
 
@@ -62,6 +126,8 @@ struct Touch {
     created: Option<Box<State>>,
     attached: Vec<Attachments>,
     links: Vec<LinkOut>,
+    /// Some of it happened after the incident was written.
+    late: bool,
 }
 
 struct Attachments {
@@ -73,81 +139,207 @@ struct Attachments {
     samples: Vec<(Origin, i64)>,
 }
 
-impl Folder {
+impl<'a> Folder<'a> {
     /// An empty folder.
-    pub fn new(plan: Arc<Plan>, partitions: Arc<Partitions>) -> Folder {
-        Folder { plan, partitions, memory: Vec::new(), memory_bytes: 0, file: None, entries: Vec::new(), noted: Vec::new(), touched: HashMap::new() }
+    pub fn new(plan: Arc<Plan>, partitions: Arc<Partitions>, target: Target<'a>, spare: Spare) -> Folder<'a> {
+        let (early, stream) = match target {
+            Target::File(file) => (Some(file), None),
+            Target::Stream(stream) => (None, Some(stream)),
+        };
+        Folder {
+            plan,
+            partitions,
+            spare,
+            stream,
+            early,
+            resident: Chunks::default(),
+            written: 0..0,
+            held: Chunks::default(),
+            entries: Vec::new(),
+            touches: Touches::default(),
+        }
     }
 
     /// Takes the incidents, attachments and links of a batch.
     pub fn add(&mut self, output: &mut Output) -> io::Result<()> {
         for line in output.lines.drain(..) {
             if let Some(state) = line.state {
-                self.touched.entry(line.origin).or_default().created = Some(state);
+                self.touches.coalesced.entry(line.origin).or_default().created = Some(state);
+            }
+            if self.entries.last().is_some_and(|last| last.origin > line.origin) && !self.touches.unordered {
+                self.touches.coalesce(&self.partitions);
+                self.touches.unordered = true;
             }
             self.entries.push(Entry { origin: line.origin, body: line.body, len: line.len });
         }
-        self.noted.extend(output.attaches.iter().map(|a| Noted { target: a.target, event: a.event, occurred: a.occurred, rule: a.rule }));
-        if self.noted.len() > NOTED_MAX {
-            for noted in self.noted.drain(..) {
-                self.touched.entry(noted.target).or_default().attach(noted, &self.partitions);
-            }
+        let mut incidents = std::mem::take(&mut output.incidents);
+        if incidents.capacity() > incidents.len() * 2 {
+            incidents.shrink_to_fit();
+        }
+        if self.stream.is_some() && self.held.list.is_empty() && self.early.is_none() && self.resident.bytes + incidents.capacity() <= RESIDENT_BYTES {
+            self.resident.push(incidents);
+            self.touches.resident = self.entries.last().map(|entry| entry.origin);
+            self.written = self.entries.len()..self.entries.len();
+        } else {
+            self.held.push(incidents);
+        }
+        for attach in &output.attaches {
+            let noted = Noted { target: attach.target, event: attach.event, occurred: attach.occurred, rule: attach.rule };
+            self.touches.add(noted, &self.partitions);
         }
         for link in &output.links {
-            self.touched.entry(link.target).or_default().links.push(*link);
+            let late = self.touches.is_late(link.target);
+            let touch = self.touches.coalesced.entry(link.target).or_default();
+            touch.late |= late;
+            touch.links.push(*link);
         }
-        if output.incidents.is_empty() {
-            return Ok(());
+        if self.held.bytes > HELD_BYTES {
+            let mut early = match self.early.take() {
+                Some(early) => early,
+                None => LinesFile::unnamed()?,
+            };
+            self.write_held(HELD_BYTES - STEP_BYTES, &mut early)?;
+            self.early = Some(early);
         }
-        if self.file.is_none() && self.memory_bytes + output.incidents.len() <= SPOOL_MEMORY_BYTES {
-            let mut incidents = std::mem::take(&mut output.incidents);
-            if incidents.capacity() > incidents.len() * 2 {
-                incidents.shrink_to_fit();
+        Ok(())
+    }
+
+    /// Writes the oldest of the incidents that wait until at most `keep` bytes of them are left.
+    fn write_held(&mut self, keep: usize, out: &mut dyn Write) -> io::Result<()> {
+        let mut noted = std::mem::take(&mut self.touches.noted);
+        let rest = self.write(&mut noted, keep, out)?;
+        let done = noted.len() - rest;
+        noted.drain(..done);
+        self.touches.noted = noted;
+        Ok(())
+    }
+
+    /// Writes held incidents and what `noted` has about them; returns how many of `noted`,
+    /// which are sorted by then, are left.
+    fn write(&mut self, noted: &mut [Noted], keep: usize, out: &mut dyn Write) -> io::Result<usize> {
+        noted.sort_by_key(|noted| noted.target);
+        let mut rest = &*noted;
+        let Touches { done, coalesced, frontier, .. } = &mut self.touches;
+        let mut writer = Writer::new(&self.plan, &self.partitions);
+        while self.held.bytes > keep
+            && let Some(incidents) = self.held.list.pop_front()
+        {
+            let mut at = 0;
+            while at < incidents.len()
+                && let Some(entry) = self.entries.get_mut(self.written.end)
+            {
+                let incident = incidents.get(at..at + entry.len as usize).unwrap_or_default();
+                let body = incident.get(..entry.body as usize).unwrap_or_default();
+                at += entry.len as usize;
+                let count = rest.iter().take_while(|noted| noted.target <= entry.origin).count();
+                let (mut own, others) = rest.split_at(count);
+                rest = others;
+                // What was attached to an event whose incident was too large for the output has no place.
+                while let Some((_, others)) = own.split_first().filter(|(first, _)| first.target != entry.origin) {
+                    own = others;
+                }
+                entry.len = match coalesced.get_mut(&entry.origin) {
+                    None if own.is_empty() => writer.line(incident, None),
+                    None => {
+                        let mut touch = Touch::default();
+                        own.iter().for_each(|noted| touch.attach(*noted, &self.partitions));
+                        done.extend_from_slice(own);
+                        writer.line(body, Some(&touch))
+                    }
+                    Some(touch) => {
+                        own.iter().for_each(|noted| touch.attach(*noted, &self.partitions));
+                        touch.late = false;
+                        writer.line(body, Some(touch))
+                    }
+                };
+                if writer.lines.len() >= WRITE_BYTES {
+                    writer.write(out)?;
+                }
+                self.written.end += 1;
+                *frontier = (*frontier).max(Some(entry.origin));
             }
-            self.memory_bytes += incidents.capacity();
-            self.memory.push(incidents);
-            return Ok(());
+            self.held.bytes -= incidents.capacity();
+            self.spare.give(incidents);
         }
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(tempfile::tempfile()?),
-        };
-        file.write_all(&output.incidents)
+        writer.write(out)?;
+        Ok(rest.len())
     }
 
     /// Writes all incidents, one a line, in the order of their creation.
-    pub fn finish(self, out: &mut dyn Write) -> io::Result<()> {
-        let Folder { plan, partitions, memory, file, entries, mut noted, mut touched, .. } = self;
-        // Incidents were created in the order of their origins (files one after the other), so the
-        // sorted list can be read beside them.
-        if entries.is_sorted_by_key(|entry| entry.origin) {
-            noted.sort_by_key(|noted| noted.target);
-        } else {
-            noted.drain(..).for_each(|noted| touched.entry(noted.target).or_default().attach(noted, &partitions));
-        }
-        let mut writer = Writer { plan: &plan, partitions: &partitions, noted: &noted, touched: &mut touched, line: Vec::new(), times: TimeText::default() };
-        let mut entries = entries.iter();
-        for chunk in memory {
-            writer.chunk(&chunk, &mut entries, out)?;
-        }
-        if let Some(mut file) = file {
-            file.seek(SeekFrom::Start(0))?;
-            let mut chunk = Vec::with_capacity(READ_BYTES);
-            loop {
-                let want = READ_BYTES.max(entries.as_slice().first().map_or(0, |entry| entry.len as usize));
-                let have = chunk.len();
-                Read::by_ref(&mut file).take(want.saturating_sub(have) as u64).read_to_end(&mut chunk)?;
-                let written = writer.chunk(&chunk, &mut entries, out)?;
-                if written == 0 {
-                    break;
+    pub fn finish(mut self) -> io::Result<()> {
+        let any_late = self.touches.gather(&self.partitions);
+        match (self.early.take(), self.stream.take()) {
+            (Some(mut early), None) => {
+                if any_late {
+                    self.correct(&mut early)?;
                 }
-                chunk.drain(..written);
+                self.write_held(0, &mut early)?;
+                early.flush()
             }
+            (early, Some(mut stream)) => {
+                self.write_resident(&mut *stream)?;
+                if let Some(early) = early {
+                    let mut copy = Copy::new(&early, &mut *stream);
+                    if any_late { self.anew(0, &mut copy)? } else { copy.rest()? }
+                }
+                self.write_held(0, &mut *stream)?;
+                stream.flush()
+            }
+            (None, None) => Ok(()),
         }
-        if !entries.as_slice().is_empty() {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the spool of incidents is shorter than it should be"));
+    }
+
+    /// Writes the incidents that stayed in memory.
+    fn write_resident(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let mut noted = std::mem::take(&mut self.touches.early);
+        let (held, written) = (std::mem::replace(&mut self.held, std::mem::take(&mut self.resident)), std::mem::replace(&mut self.written, 0..0));
+        self.write(&mut noted, 0, out)?;
+        (self.held, self.written) = (held, written);
+        Ok(())
+    }
+
+    /// Writes the file anew from the first line on that is not as it should be.
+    fn correct(&self, early: &mut LinesFile) -> io::Result<()> {
+        let lines = self.entries.get(self.written.clone()).unwrap_or_default();
+        let Some(first) = lines.iter().position(|entry| self.touches.late(entry).is_some()) else { return Ok(()) };
+        let mut rewrite = early.rewrite(lines.iter().take(first).map(|entry| u64::from(entry.len)).sum());
+        self.anew(first, &mut rewrite)?;
+        rewrite.finish()
+    }
+
+    /// Takes the written lines from number `first` on through `pass`, those that changed in their new state.
+    fn anew(&self, first: usize, pass: &mut dyn Pass) -> io::Result<()> {
+        let mut lines = self.entries.get(self.written.clone()).and_then(|lines| lines.get(first..)).unwrap_or_default();
+        let mut writer = Writer::new(&self.plan, &self.partitions);
+        let mut buffer = vec![0; READ_BYTES];
+        let mut have = 0;
+        while let Some(next) = lines.first() {
+            if buffer.len() < next.len as usize {
+                buffer.resize(next.len as usize, 0);
+            }
+            have += pass.read(buffer.get_mut(have..).unwrap_or_default())?;
+            let mut at = 0;
+            while let Some((entry, rest)) = lines.split_first()
+                && let Some(line) = buffer.get(at..have).and_then(|bytes| bytes.get(..entry.len as usize))
+            {
+                match self.touches.late(entry) {
+                    None => writer.lines.extend_from_slice(line),
+                    touch => _ = writer.line(line.get(..entry.body as usize).unwrap_or_default(), touch),
+                }
+                at += line.len();
+                lines = rest;
+                if writer.lines.len() >= WRITE_BYTES {
+                    pass.push(&writer.lines)?;
+                    writer.lines.clear();
+                }
+            }
+            if at == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file of incidents is shorter than what was written to it"));
+            }
+            buffer.copy_within(at..have, 0);
+            have -= at;
         }
-        out.flush()
+        pass.push(&writer.lines)
     }
 
     /// How many incidents there are.
@@ -161,57 +353,109 @@ impl Folder {
     }
 }
 
-/// Bytes read back from the file at once.
-const READ_BYTES: usize = 1 << 20;
-
+/// Collects lines for few and large writes.
 struct Writer<'a> {
     plan: &'a Plan,
     partitions: &'a Partitions,
-    /// Sorted by target; what is before the current incident is cut off.
-    noted: &'a [Noted],
-    touched: &'a mut HashMap<Origin, Touch>,
-    line: Vec<u8>,
+    lines: Vec<u8>,
     times: TimeText,
 }
 
-impl Writer<'_> {
-    /// Writes the incidents that lie in `chunk` as a whole; returns their bytes.
-    fn chunk(&mut self, chunk: &[u8], entries: &mut std::slice::Iter<'_, Entry>, out: &mut dyn Write) -> io::Result<usize> {
-        let mut at = 0;
-        self.line.clear();
-        while let Some(entry) = entries.as_slice().first() {
-            let Some(incident) = chunk.get(at..at + entry.len as usize) else { break };
-            entries.next();
-            at += entry.len as usize;
-            match self.touch(entry.origin) {
-                None => self.line.extend_from_slice(incident),
-                Some(touch) => {
-                    self.line.extend_from_slice(incident.get(..entry.body as usize).unwrap_or_default());
-                    push_state(&mut self.line, &touch.state(self.plan, self.partitions), &mut self.times);
-                }
-            }
-            self.line.push(b'\n');
-            if self.line.len() > READ_BYTES / 4 {
-                out.write_all(&self.line)?;
-                self.line.clear();
-            }
+impl<'a> Writer<'a> {
+    fn new(plan: &'a Plan, partitions: &'a Partitions) -> Writer<'a> {
+        Writer { plan, partitions, lines: Vec::with_capacity(WRITE_BYTES * 2), times: TimeText::default() }
+    }
+
+    /// Adds an incident: as it is, or its body with the state after `touch`. Returns the bytes of the line.
+    fn line(&mut self, incident: &[u8], touch: Option<&Touch>) -> u32 {
+        let start = self.lines.len();
+        self.lines.extend_from_slice(incident);
+        if let Some(touch) = touch {
+            push_state(&mut self.lines, &touch.state(self.plan, self.partitions), &mut self.times);
         }
-        out.write_all(&self.line)?;
-        Ok(at)
+        self.lines.push(b'\n');
+        (self.lines.len() - start) as u32
+    }
+
+    fn write(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&self.lines)?;
+        self.lines.clear();
+        Ok(())
     }
 }
 
-impl Writer<'_> {
-    /// What happened to an incident.
-    fn touch(&mut self, origin: Origin) -> Option<Touch> {
-        let mut touch = if self.touched.is_empty() { None } else { self.touched.remove(&origin) };
-        while let Some((noted, rest)) = self.noted.split_first().filter(|(noted, _)| noted.target <= origin) {
-            if noted.target == origin {
-                touch.get_or_insert_default().attach(*noted, self.partitions);
-            }
-            self.noted = rest;
+impl Chunks {
+    fn push(&mut self, incidents: Vec<u8>) {
+        if !incidents.is_empty() {
+            self.bytes += incidents.capacity();
+            self.list.push_back(incidents);
         }
-        touch
+    }
+}
+
+impl Touches {
+    /// True where an incident may be written already; certain while they come in order.
+    fn is_late(&self, target: Origin) -> bool {
+        Some(target) <= self.frontier && (self.unordered || Some(target) > self.resident)
+    }
+
+    /// Notes an attachment.
+    fn add(&mut self, noted: Noted, partitions: &Partitions) {
+        let late = self.is_late(noted.target);
+        if self.unordered {
+            let touch = self.coalesced.entry(noted.target).or_default();
+            touch.late |= late;
+            touch.attach(noted, partitions);
+        } else if late {
+            self.late.push(noted);
+        } else if Some(noted.target) <= self.resident {
+            self.early.push(noted);
+        } else {
+            self.noted.push(noted);
+        }
+        if self.early.len() + self.noted.len() + self.done.len() + self.late.len() > NOTED_MAX {
+            self.coalesce(partitions);
+        }
+    }
+
+    /// Makes the lists empty.
+    fn coalesce(&mut self, partitions: &Partitions) {
+        let lists = [(&mut self.early, false), (&mut self.done, false), (&mut self.late, true), (&mut self.noted, false)];
+        for (list, late) in lists {
+            for noted in list.drain(..) {
+                let touch = self.coalesced.entry(noted.target).or_default();
+                touch.late |= late;
+                touch.attach(noted, partitions);
+            }
+        }
+    }
+
+    /// Puts together what happened to each incident that changed after it was written; false
+    /// where there is none.
+    fn gather(&mut self, partitions: &Partitions) -> bool {
+        let known = self.coalesced.iter().filter(|(_, touch)| touch.late).map(|(origin, _)| *origin);
+        let mut targets: Vec<Origin> = known.chain(self.late.iter().map(|noted| noted.target)).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        self.late.sort_by_key(|noted| noted.target);
+        let of = |list: &[Noted], target: Origin| {
+            let from = list.partition_point(|noted| noted.target < target);
+            let count = list[from..].partition_point(|noted| noted.target == target);
+            from..from + count
+        };
+        for target in &targets {
+            let touch = self.coalesced.entry(*target).or_default();
+            touch.late = true;
+            for list in [&self.done, &self.late] {
+                list[of(list, *target)].iter().for_each(|noted| touch.attach(*noted, partitions));
+            }
+        }
+        !targets.is_empty()
+    }
+
+    /// What happened to an incident, if some of it came too late.
+    fn late(&self, entry: &Entry) -> Option<&Touch> {
+        self.coalesced.get(&entry.origin).filter(|touch| touch.late)
     }
 }
 
@@ -231,14 +475,14 @@ impl Touch {
     }
 
     /// The state at the end: all attachments by one rule are one fact, and so are links.
-    fn state(self, plan: &Plan, partitions: &Partitions) -> State {
-        let mut state = self.created.map(|state| *state).unwrap_or_default();
+    fn state(&self, plan: &Plan, partitions: &Partitions) -> State {
+        let mut state = self.created.as_deref().cloned().unwrap_or_default();
         let name = |rule: u16| plan.rules.get(rule as usize).map_or_else(|| Arc::from(""), |rule| rule.name.clone());
-        for one in self.attached {
+        for one in &self.attached {
             let samples = one.samples.iter().map(|(event, occurred)| sample(*event, *occurred, partitions)).collect();
             state.apply(&Change::Attached(Attachment { rule: name(one.rule), count: one.count, first: one.first, last: one.last, samples }));
         }
-        for link in self.links {
+        for link in &self.links {
             state.apply(&Change::Linked { rule: name(link.rule), other: link.other });
         }
         state
@@ -246,8 +490,8 @@ impl Touch {
 }
 
 fn sample(event: Origin, occurred: i64, partitions: &Partitions) -> Sample {
-    let (topic, partition) = partitions.name(event.partition);
-    Sample { topic: topic.into(), partition, offset: event.offset, element: event.element, occurred }
+    let (topic, partition) = partitions.shared_name(event.partition);
+    Sample { topic, partition, offset: event.offset, element: event.element, occurred }
 }
 
 /// The order of [`Sample`]s, of events that are not written out yet.

@@ -15,6 +15,7 @@ pub mod filter;
 pub mod folder;
 pub mod guard;
 pub mod ledger;
+pub mod lines_file;
 pub mod map;
 pub mod offsets;
 pub mod output;

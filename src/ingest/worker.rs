@@ -4,11 +4,11 @@
 //! Everything but deciding runs in parallel with other batches. Deciding happens in the
 //! order in which batches were cut: see [`Turnstile`](super::turnstile::Turnstile).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::datatypes::TimestampMicrosecondType;
+use hashbrown::HashMap;
 
 use super::batch::{Message, Partitions, RawBatch};
 use super::classify::classify;
@@ -457,18 +457,15 @@ fn id_of(ids: &mut HashMap<Box<str>, Vec<Option<IdPrefix>>>, shared: &Shared, te
     if ids.len() > TENANTS_MAX {
         ids.clear();
     }
-    if !ids.contains_key(tenant) {
-        ids.insert(tenant.into(), Vec::new());
+    let prefixes = ids.entry_ref(tenant).or_default();
+    let number = origin.partition as usize;
+    if prefixes.len() <= number {
+        prefixes.resize(number + 1, None);
     }
     let make = || {
         let (_, partition) = shared.partitions.name(origin.partition);
         IdPrefix::new(tenant, &shared.plan.name, &shared.cluster, shared.partitions.identity(origin.partition), partition)
     };
-    let Some(prefixes) = ids.get_mut(tenant) else { return make().id(origin.offset, origin.element) };
-    let number = origin.partition as usize;
-    if prefixes.len() <= number {
-        prefixes.resize(number + 1, None);
-    }
     prefixes[number].get_or_insert_with(make).id(origin.offset, origin.element)
 }
 

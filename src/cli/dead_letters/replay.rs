@@ -30,7 +30,7 @@ use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::{Arrival, Options};
 use crate::ingest::pool::Pool;
 use crate::ingest::scene::NO_TIME;
-use crate::ingest::worker::{Shared, random_key};
+use crate::ingest::worker::{Shared, Spare, random_key};
 
 /// Letters whose coordinates are remembered, to leave out repeats (count; about 40 bytes
 /// each). Beyond that a letter given twice counts twice.
@@ -86,7 +86,7 @@ pub fn run(args: &ReplayArgs) -> Result<Answer, Error> {
         refuse_input(target, &files)?;
     }
     let found = survey(&files, &sources, &plan)?;
-    let out = output::writer(&args.output)?;
+    let out = output::target(&args.output)?;
     let mut dead = args.dead_letters.as_deref().map(output::writer).transpose()?;
     warn(&found, &plan, args.dead_letters.is_some());
 
@@ -111,7 +111,7 @@ pub fn run(args: &ReplayArgs) -> Result<Answer, Error> {
     let reader = std::thread::Builder::new().name("reader".into()).spawn(move || feeder.run(&fed))?;
 
     let mut counts = Counts::new(&plan);
-    let mut folder = Folder::new(plan.clone(), partitions);
+    let mut folder = Folder::new(plan.clone(), partitions, out, Spare::default());
     let written = |error: std::io::Error| Error::environment(format!("cannot write: {error}"));
     while let Some(mut output) = pool.recv()? {
         counts.add(&output.counts);
@@ -121,8 +121,7 @@ pub fn run(args: &ReplayArgs) -> Result<Answer, Error> {
         folder.add(&mut output).map_err(written)?;
     }
     let repeated = reader.join().map_err(|_| Error::bug("the reader failed"))??;
-    let mut out = out;
-    match folder.finish(&mut *out).and_then(|()| out.flush()) {
+    match folder.finish() {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(Answer::Yes),
         other => other.map_err(written)?,
     }
