@@ -106,7 +106,7 @@ fn real_killed_members_lose_and_repeat_nothing() {
                     killer.fail(who, FAILPOINTS[failpoint % FAILPOINTS.len()]);
                     failpoint += 1;
                 }
-                4 => {
+                0 => {
                     killer.kill(0);
                     killer.kill(1);
                     // The local disk is a cache: without it everything is in the topics.
