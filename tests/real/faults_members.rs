@@ -9,6 +9,10 @@ use super::{Input, require_kafka};
 
 #[test]
 fn real_fault_two_processes_cannot_be_one_member() {
+    if !super::faults::long() {
+        println!("left out: CATCHMENT_LONG=1, or scripts/prove faults");
+        return;
+    }
     let Some(kafka) = require_kafka() else { return };
     let scene = Scene::new(kafka, "twins");
     kafka.produce(&scene.source, (0..5_000).map(Scene::event));
@@ -37,6 +41,10 @@ fn real_fault_two_processes_cannot_be_one_member() {
 
 #[test]
 fn real_fault_members_come_and_go_under_load() {
+    if !super::faults::long() {
+        println!("left out: CATCHMENT_LONG=1, or scripts/prove faults");
+        return;
+    }
     let Some(kafka) = require_kafka() else { return };
     let scene = Scene::new(kafka, "fleet");
     kafka.produce(&scene.source, (0..5_000).map(Scene::event));
@@ -78,6 +86,10 @@ fn real_fault_settings_that_would_break_the_promise_are_refused() {
 
 #[test]
 fn real_fault_a_newer_build_joins_under_load() {
+    if !super::faults::long() {
+        println!("left out: CATCHMENT_LONG=1, or scripts/prove faults");
+        return;
+    }
     let Some(kafka) = require_kafka() else { return };
     let scene = Scene::new(kafka, "upgrade");
     kafka.produce(&scene.source, (0..5_000).map(Scene::event));
