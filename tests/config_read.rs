@@ -274,3 +274,16 @@ fn rendered_reports() {
     assert_eq!(json[1]["related"][0]["line"], 4);
     assert_eq!(out.summary(), "2 errors");
 }
+
+#[test]
+fn a_pipeline_does_not_read_what_it_writes() {
+    let check = |topics: &str, sink: &str| {
+        let text = format!("name: p\nsource: {{ topics: [{topics}] }}\nclassify: {{ default: drop }}\n{sink}");
+        load_text("pipeline.yaml", &text, Path::new(".")).1.plain()
+    };
+    assert_eq!(check("p.incidents", "sink: out"), "");
+    for (topics, sink) in [("p.incidents", ""), ("a, out", "sink: out"), ("p.dead-letters", ""), ("p.index", "")] {
+        assert!(check(topics, sink).contains("would read what it wrote"), "{topics} {sink}");
+    }
+    assert!(check("a", "sink: p.index").contains("keeps something else"));
+}

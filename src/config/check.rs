@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::model::{MapSection, Outcome, Pipeline};
+use super::model::{MapSection, Outcome, Pipeline, Topic};
 use super::source_map::Spanned;
 use super::suggest;
 
@@ -12,6 +12,25 @@ pub fn check(pipeline: &Pipeline, out: &mut Diagnostics) {
     types(pipeline, out);
     fields(pipeline, out);
     tests(pipeline, out);
+    topics(pipeline, out);
+}
+
+/// What a pipeline writes must be neither what it reads nor two things at once.
+fn topics(pipeline: &Pipeline, out: &mut Diagnostics) {
+    let own = ["incident-state", "index", "dead-letters"].map(|suffix| format!("{}.{suffix}", pipeline.name.value));
+    let facts = pipeline.sink.topic.clone().unwrap_or_else(|| format!("{}.incidents", pipeline.name.value));
+    if own.contains(&facts) {
+        let message = format!("`sink.topic` is `{facts}`, where the pipeline keeps something else");
+        out.push(Diagnostic::error("bad-value", message).hint("leave it out: facts go to <pipeline>.incidents"));
+    }
+    for topic in pipeline.sources.iter().flat_map(|source| &source.topics) {
+        if let Topic::Name(name) = &topic.value
+            && (*name == facts || own.contains(name))
+        {
+            let message = format!("the pipeline writes to `{name}` and would read what it wrote");
+            out.push(Diagnostic::error("bad-value", message).at(topic.span).hint("read another topic, or give `sink.topic` another name"));
+        }
+    }
 }
 
 fn sections(pipeline: &Pipeline) -> impl Iterator<Item = &MapSection> {
