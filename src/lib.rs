@@ -40,6 +40,7 @@
 //!   [`config::limits`], or as a constant beside the code that keeps it.
 //! - No `unwrap` or `expect` on anything that input, network or disk can influence.
 
+pub mod archive;
 pub mod cli;
 pub mod config;
 pub mod error;
