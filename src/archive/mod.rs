@@ -29,6 +29,7 @@ pub mod letters;
 pub mod location;
 pub mod measures;
 pub mod newest;
+pub mod reader;
 pub mod ring;
 pub mod rows;
 pub mod scan;

@@ -10,13 +10,13 @@ use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderOptions, RowSelection};
-use datafusion::parquet::arrow::async_reader::ParquetObjectReader;
 use datafusion::parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use futures::TryStreamExt;
 use hashbrown::{HashMap, HashSet};
-use object_store::{ObjectStore, path::Path};
+use object_store::ObjectStore;
 
 use super::ArchiveError;
+use super::reader::Reader;
 use super::ring::{Segment, View};
 use super::table::{DataFile, Pinned};
 use crate::incident::id::IncidentId;
@@ -264,7 +264,7 @@ impl Tail {
 }
 
 async fn read_keys(store: &Arc<dyn ObjectStore>, file: &DataFile) -> Result<Keys, ArchiveError> {
-    let reader = ParquetObjectReader::new(store.clone(), Path::from(file.path.as_str())).with_file_size(file.size);
+    let reader = Reader::new(store.clone(), &file.path, file.size);
     let builder = ParquetRecordBatchStreamBuilder::new_with_options(reader, ArrowReaderOptions::new()).await?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), KEYS);
     let mut rows = builder.with_projection(mask).build()?;

@@ -195,7 +195,8 @@ impl Table {
             }
             let state = self.delta.snapshot()?;
             let fields: Vec<StructField> = state.schema().fields().cloned().chain(new.clone()).collect();
-            let metadata = state.metadata().clone().with_schema(&StructType::try_new(fields).map_err(|error| ArchiveError::Bug(error.to_string()))?)?;
+            let schema = StructType::try_new(fields).map_err(|error| ArchiveError::Bug(error.to_string()))?;
+            let metadata = state.metadata().clone().with_schema(&schema).map_err(|error| ArchiveError::Bug(error.to_string()))?;
             let operation = DeltaOperation::AddColumn { fields: new };
             if self.try_commit(vec![Action::Metadata(metadata)], Vec::new(), operation).await? {
                 return Ok(());

@@ -1,0 +1,20 @@
+//! SQL over the archive: the same tables and the same plans for `catchment sql` and for the Postgres wire.
+//!
+//! | file | job |
+//! |---|---|
+//! | `catalog` | where tables come from; what a query pins |
+//! | `tables` | tables as DataFusion wants them |
+//! | `lookups` | the pipeline's lookup tables as tables |
+//! | `session` | a session: settings, bounds, text → plan |
+//! | `bound` | the time that a query may take |
+//! | `text` | maps as JSON, for those who know no maps |
+//! | `wire`, `login` | the Postgres wire, and who may use it |
+
+pub mod bound;
+pub mod catalog;
+pub mod login;
+pub mod lookups;
+pub mod session;
+pub mod tables;
+pub mod text;
+pub mod wire;
