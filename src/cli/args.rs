@@ -51,6 +51,8 @@ pub enum Command {
     DeadLetters(super::dead_letters::DeadLettersArgs),
     /// Look at an incident, and edit it
     Incident(super::incident::IncidentArgs),
+    /// Ask the archive, or a running instance, in SQL
+    Sql(super::sql::SqlArgs),
     /// Say why an event ends as it does, or print the pipeline as SQL
     Explain(super::explain::ExplainArgs),
     /// Write seeded events, and what must become of them

@@ -22,6 +22,7 @@ pub mod output;
 pub mod replay;
 pub mod run;
 pub mod samples;
+pub mod sql;
 pub mod status;
 pub mod summary;
 pub mod test;
@@ -91,6 +92,7 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Incident(incident) => incident::run(incident),
         args::Command::Explain(explain) => explain::run(explain),
         args::Command::Generate(generate) => generate::run(generate),
+        args::Command::Sql(sql) => sql::run(sql),
         args::Command::Status(status) => status::run(status),
         args::Command::Topics(topics) => topics::run(topics),
         args::Command::Completions(completions) => completions::run(completions),

@@ -8,12 +8,15 @@
 //! | `session` | a session: settings, bounds, text → plan |
 //! | `bound` | the time that a query may take |
 //! | `text` | maps as JSON, for those who know no maps |
+//! | `client`, `output` | who asks, here or from elsewhere; results as they leave |
 //! | `wire`, `login` | the Postgres wire, and who may use it |
 
 pub mod bound;
 pub mod catalog;
+pub mod client;
 pub mod login;
 pub mod lookups;
+pub mod output;
 pub mod session;
 pub mod tables;
 pub mod text;
