@@ -5,6 +5,7 @@ mod archive_lake;
 mod archive_newest;
 mod archive_sql;
 mod archive_table;
+mod archive_wire;
 mod cli_planning;
 mod config_environment;
 mod config_mistakes;

@@ -53,6 +53,8 @@ pub enum Command {
     Incident(super::incident::IncidentArgs),
     /// Ask the archive, or a running instance, in SQL
     Sql(super::sql::SqlArgs),
+    /// Show incidents as they are committed
+    Tap(super::tap::TapArgs),
     /// Say why an event ends as it does, or print the pipeline as SQL
     Explain(super::explain::ExplainArgs),
     /// Write seeded events, and what must become of them

@@ -25,6 +25,7 @@ pub mod samples;
 pub mod sql;
 pub mod status;
 pub mod summary;
+pub mod tap;
 pub mod test;
 pub mod text;
 pub mod topics;
@@ -93,6 +94,7 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Explain(explain) => explain::run(explain),
         args::Command::Generate(generate) => generate::run(generate),
         args::Command::Sql(sql) => sql::run(sql),
+        args::Command::Tap(tap) => tap::run(tap),
         args::Command::Status(status) => status::run(status),
         args::Command::Topics(topics) => topics::run(topics),
         args::Command::Completions(completions) => completions::run(completions),

@@ -13,6 +13,7 @@
 #![allow(dead_code)] // a harness has more helpers than today's tests use
 
 mod admin;
+mod archive;
 mod dead_letters;
 mod exactly_once;
 mod faults;

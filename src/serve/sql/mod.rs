@@ -7,6 +7,7 @@
 //! | `lookups` | the pipeline's lookup tables as tables |
 //! | `session` | a session: settings, bounds, text → plan |
 //! | `bound` | the time that a query may take |
+//! | `filter` | a condition over rows as they come |
 //! | `text` | maps as JSON, for those who know no maps |
 //! | `client`, `output` | who asks, here or from elsewhere; results as they leave |
 //! | `wire`, `login` | the Postgres wire, and who may use it |
@@ -14,6 +15,7 @@
 pub mod bound;
 pub mod catalog;
 pub mod client;
+pub mod filter;
 pub mod login;
 pub mod lookups;
 pub mod output;
