@@ -63,7 +63,7 @@ fn psql(port: &SqlPort, options: &[&str], variables: &[(&str, &str)]) -> Option<
 fn alike(line: &str) -> String {
     static TIME: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| regex::Regex::new(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?)(?:Z|\+00(?::00)?)?").unwrap());
     static WHOLE: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| regex::Regex::new(r"(^|,)(-?\d+)\.0(,|$)").unwrap());
-    let line = TIME.replace_all(line, "$1 $2").into_owned();
+    let line = TIME.replace_all(line, "$1 $2").replace(".000000", "");
     let line = WHOLE.replace_all(&line, "$1$2$3").into_owned();
     WHOLE.replace_all(&line, "$1$2$3").replace(",true", ",t").replace(",false", ",f")
 }
@@ -109,24 +109,21 @@ fn wire_prepared_statements_see_what_is_new() {
     let mut lake = lake(dir.path());
     let port = port(&lake, &spec(), BOUNDS);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let counted = runtime.block_on(async {
+    let (client, statement) = runtime.block_on(async {
         let config = format!("host=127.0.0.1 port={} user=u dbname=catchment", port.address().port());
         let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
         let statement = client.prepare("SELECT count(*) FROM incidents WHERE severity >= $1 AND host <> $2").await.unwrap();
-        let mut counted = Vec::new();
-        for round in 0..2 {
-            let row = client.query_one(&statement, &[&0.0f64, &"nobody"]).await.unwrap();
-            counted.push(row.get::<_, i64>(0));
-            if round == 0 {
-                (300..310u128).for_each(|id| lake.read(Topic::Facts, &Version { id, version: 1, host: "new".into(), severity: 1, created: 1 }));
-                lake.cut();
-                assert!(matches!(lake.commit(), Committed::Yes));
-            }
-        }
-        counted
+        (client, statement)
     });
-    assert_eq!(counted, [220, 230]);
+    let count = || runtime.block_on(client.query_one(&statement, &[&0.0f64, &"nobody"])).unwrap().get::<_, i64>(0);
+    let before = count();
+    (300..310u128).for_each(|id| lake.read(Topic::Facts, &Version { id, version: 1, host: "new".into(), severity: 1, created: 1 }));
+    lake.cut();
+    let live = count();
+    assert!(matches!(lake.commit(), Committed::Yes));
+    let counted = [before, live, count()];
+    assert_eq!(counted, [220, 230, 230]);
 }
 
 #[test]

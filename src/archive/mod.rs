@@ -11,6 +11,11 @@
 //! | `ring` | rows that are not in the table yet |
 //! | `newest` | which rows of the tail are the newest of their incident |
 //! | `compact` | tail → base and older; small files → large ones |
+//! | `reader` | a few columns of a file, without a query |
+//! | `scan` | plans that read the table |
+//! | `feed` | which rows a record becomes |
+//! | `upkeep` | when compaction, retention and removal happen |
+//! | `once` | an archive in one go, for `demo` |
 //! | `work` | the role: topics → ring → table |
 //!
 //! What holds, whatever dies:
@@ -29,6 +34,7 @@ pub mod letters;
 pub mod location;
 pub mod measures;
 pub mod newest;
+pub mod once;
 pub mod reader;
 pub mod ring;
 pub mod rows;

@@ -1,15 +1,20 @@
 //! The time that a query may take. It is part of the plan, so it holds whichever way the query came in.
+//!
+//! A bound, and a person who cancels, can only act when what runs lets go of its thread. DataFusion sees
+//! to that where rows are read; a join of joins, though, makes rows for years out of a few that were
+//! read long ago. So joins have to let go now and then, too.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
@@ -27,6 +32,11 @@ pub struct Bounded {
 
 impl PhysicalOptimizerRule for Bounded {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = plan.transform_up(|plan| {
+            let makes_rows = plan.children().len() > 1 || plan.name() == "UnnestExec";
+            Ok(if makes_rows { Transformed::yes(Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>) } else { Transformed::no(plan) })
+        })
+        .data()?;
         Ok(Arc::new(BoundExec { limit: self.limit, properties: plan.properties().clone(), input: plan }))
     }
 

@@ -13,7 +13,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as AnyStatement;
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::ast::{Expr, FunctionArguments, Statement, Value, visit_expressions_mut};
 use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
@@ -183,13 +183,29 @@ impl Session {
         self.parser.parse(sql).map_err(|error| DataFusionError::SQL(Box::new(error), None))
     }
 
+    /// `ARRAY(SELECT …)`, which DataFusion does not know, as an empty list: `psql` asks for the roles of
+    /// users that way, and there are none.
+    fn known(statement: &Statement) -> Statement {
+        let mut statement = statement.clone();
+        let _ = visit_expressions_mut(&mut statement, |expr| {
+            if let Expr::Function(function) = expr
+                && matches!(function.args, FunctionArguments::Subquery(_))
+                && function.name.to_string().eq_ignore_ascii_case("array")
+            {
+                *expr = Expr::value(Value::SingleQuotedString("{}".into()));
+            }
+            std::ops::ControlFlow::<()>::Continue(())
+        });
+        statement
+    }
+
     /// Pins what is newest, and plans a statement that reads.
     ///
     /// # Errors
     /// What does not only read; what names things that are not there.
     pub async fn plan(&self, statement: &Statement) -> Result<LogicalPlan> {
         self.pins.renew().await.map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let plan = self.context.state().statement_to_plan(AnyStatement::Statement(Box::new(statement.clone()))).await?;
+        let plan = self.context.state().statement_to_plan(AnyStatement::Statement(Box::new(Session::known(statement)))).await?;
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
         Ok(plan)
     }
