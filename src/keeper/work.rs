@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::incident::time_text::TimeText;
 use crate::kafka::{Admin, At, Delivery, Error as KafkaError, Member, MemberEvent, OutputTopic, Part, Start, Transactor, TxnError};
 use crate::run::failpoint;
+use crate::run::orphans::Orphans;
 
 /// One wait for records while there is nothing to do.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
@@ -56,6 +57,7 @@ pub struct Keeper<'a> {
     record_bytes_max: usize,
     owned: BTreeMap<i32, Owned>,
     batch: Batch,
+    orphans: Orphans,
     epoch: u64,
     aborts: u32,
     marked: Instant,
@@ -101,6 +103,7 @@ impl<'a> Keeper<'a> {
             record_bytes_max,
             owned: BTreeMap::new(),
             batch: Batch::new(record_bytes_max),
+            orphans: Orphans::new(&spec.names.keeper_group, &spec.instance),
             epoch: 0,
             aborts: 0,
             marked: Instant::now(),
@@ -137,6 +140,7 @@ impl<'a> Keeper<'a> {
             if self.measured.elapsed() >= SIZES_EVERY {
                 self.measured = Instant::now();
                 self.measure();
+                self.look_for_orphans()?;
             }
         }
         self.commit_and_mark(&self.all())
@@ -407,6 +411,14 @@ impl<'a> Keeper<'a> {
             self.transactor = transactor(self.spec, self.partitions, self.record_bytes_max)?;
         }
         self.rewind()
+    }
+
+    fn look_for_orphans(&mut self) -> Result<(), Error> {
+        let facts = self.spec.names.incidents.as_str();
+        if self.orphans.look(&self.admin, &[(facts, self.partitions)]) {
+            self.member.rejoin(&[facts])?;
+        }
+        Ok(())
     }
 
     fn measure(&mut self) {

@@ -65,6 +65,7 @@ impl<'a> Place<'a> {
         let (stop, reading) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let spec = KeeperSpec {
             names: self.names.clone(),
+            instance: instance.to_string(),
             member,
             transactional,
             reader: Settings::reader(self.kafka.bootstrap()),

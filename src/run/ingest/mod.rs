@@ -146,6 +146,8 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
     let positions: Arc<[AtomicI64]> = (0..partitions).map(|_| AtomicI64::new(-1)).collect();
     let changed = Arc::new(AtomicBool::new(false));
     let ending = Arc::new(AtomicBool::new(false));
+    let rejoin = Arc::new(AtomicBool::new(false));
+    let together = decide.scope == Scope::Process;
     let consumer_stop = Arc::new(AtomicBool::new(false));
     let helpers_stop = Arc::new(AtomicBool::new(false));
     let (note, notes) = unbounded::<Note>();
@@ -164,7 +166,7 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
             gaps: Gaps::Legal,
             credit: None,
             stop: consumer_stop.clone(),
-            steering: Some(Box::new(Steer::new(gate.clone(), epochs.clone(), notes, task, decide.scope == Scope::Process, changed.clone()))),
+            steering: Some(Box::new(Steer::new(gate.clone(), epochs.clone(), notes, task, together, rejoin.clone(), changed.clone()))),
         },
         batches,
         arenas,
@@ -231,6 +233,9 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
         health: health.clone(),
         identities,
         changed: changed.clone(),
+        group: spec.names.ingest_group.clone(),
+        instance: spec.instance.clone(),
+        rejoin,
         stop: helpers_stop.clone(),
     })?;
     let emitting = {
@@ -294,9 +299,8 @@ fn committed(chunks: &[Chunk], plan: &Plan, turnstile: &crate::ingest::turnstile
     let now = crate::kafka::now_us();
     for chunk in chunks {
         metrics::record_batch(&chunk.counts, plan, chunk.source);
-        for record in chunk.batch.records.iter().filter(|record| record.origin_us > 0) {
-            metrics::record_latency(u64::try_from(now.saturating_sub(record.origin_us)).unwrap_or(0));
-        }
+        let stored = chunk.batch.records.iter().filter(|record| record.origin_us > 0);
+        metrics::record_latencies(stored.map(|record| u64::try_from(now.saturating_sub(record.origin_us)).unwrap_or(0)));
     }
     if let Some(last) = chunks.last() {
         turnstile.committed(last.batch.seq);
