@@ -83,6 +83,19 @@ pub async fn open_incidents(location: &Location, schema: &Schema) -> Result<Tabl
     Ok(table)
 }
 
+/// Declared fields whose type is not that of their column in an archive; none where there is no archive yet.
+///
+/// # Errors
+/// A store that refuses or stays away.
+pub fn changed_fields(location: &Location, schema: &Schema) -> Result<Vec<super::columns::TypeChanged>, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    match runtime.block_on(Table::open(location, INCIDENT_VERSIONS, None)) {
+        Ok(table) => Ok(table.pinned()?.columns.grown(schema).err().unwrap_or_default()),
+        Err(ArchiveError::NoTable { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Archives until `stop` is set; what was read by then is committed.
 ///
 /// # Errors

@@ -55,6 +55,8 @@ pub enum Command {
     Sql(super::sql::SqlArgs),
     /// Show incidents as they are committed
     Tap(super::tap::TapArgs),
+    /// Watch a member: rates, lag, rules
+    Top(super::top::TopArgs),
     /// Say why an event ends as it does, or print the pipeline as SQL
     Explain(super::explain::ExplainArgs),
     /// Write seeded events, and what must become of them
@@ -81,6 +83,9 @@ pub struct Check {
     /// Treat warnings as errors
     #[arg(long)]
     pub strict: bool,
+    /// The environment file, whose archive the declared fields must fit [default: ./catchment.yaml, else catchment.yaml beside the pipeline]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// `replay`

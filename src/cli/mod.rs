@@ -28,6 +28,7 @@ pub mod summary;
 pub mod tap;
 pub mod test;
 pub mod text;
+pub mod top;
 pub mod topics;
 
 use std::process::ExitCode;
@@ -102,6 +103,7 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Generate(generate) => generate::run(generate),
         args::Command::Sql(sql) => sql::run(sql),
         args::Command::Tap(tap) => tap::run(tap),
+        args::Command::Top(top) => top::run(top),
         args::Command::Status(status) => status::run(status),
         args::Command::Topics(topics) => topics::run(topics),
         args::Command::Completions(completions) => completions::run(completions),
