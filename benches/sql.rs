@@ -34,7 +34,14 @@ fn number(name: &str, default: u64) -> u64 {
 
 fn schema() -> Schema {
     let span = Span { file: 0, start: 0, end: 0 };
-    let kinds = [("host", FieldKind::Text), ("username", FieldKind::Text), ("src_ip", FieldKind::Ip), ("process", FieldKind::Text), ("command_line", FieldKind::Text), ("score", FieldKind::Integer)];
+    let kinds = [
+        ("host", FieldKind::Text),
+        ("username", FieldKind::Text),
+        ("src_ip", FieldKind::Ip),
+        ("process", FieldKind::Text),
+        ("command_line", FieldKind::Text),
+        ("score", FieldKind::Integer),
+    ];
     let fields = kinds.map(|(name, kind)| FieldSpec { name: name.to_owned(), kind, required: false, scale: None, description: None, span });
     Schema { fields: fields.to_vec(), types: Vec::new() }
 }
@@ -53,7 +60,22 @@ fn incident(n: u64, rows: u64) -> String {
     let host = format!("host-{:04}.corp.example", r % 5_000);
     format!(
         r#"{{"id":"{:016x}{:016x}","type":"Type {:02}","severity":{},"occurred":"{created}","created":"{created}","host":"{host}","username":"user{:05}","src_ip":"10.{}.{}.{}","process":"c:\\windows\\system32\\p{}.exe","command_line":"p{}.exe -enc {:x} --run task{} /quiet","score":{},"labels":{{"channel":"Security","record":{n}}},"raw":{{"EventID":{},"Computer":"{host}","n":{n},"message":"An account was logged on: {:x}"}},"source":{{"name":"windows","topic":"windows.security","partition":{},"offset":{n},"element":0}},"pipeline":"bench","pipeline_version":"000000000000","status":"open","version":1}}"#,
-        mixed(n ^ 0x5555), r, r % 30, r / 7 % 5, r / 11 % 40_000, r % 256, r / 256 % 256, r / 65_536 % 256, r % 300, r % 300, mixed(r), r % 2_000, r / 13 % 1_000_000, 4_600 + r % 50, mixed(r ^ 1), n % 6,
+        mixed(n ^ 0x5555),
+        r,
+        r % 30,
+        r / 7 % 5,
+        r / 11 % 40_000,
+        r % 256,
+        r / 256 % 256,
+        r / 65_536 % 256,
+        r % 300,
+        r % 300,
+        mixed(r),
+        r % 2_000,
+        r / 13 % 1_000_000,
+        4_600 + r % 50,
+        mixed(r ^ 1),
+        n % 6,
     )
 }
 

@@ -43,7 +43,11 @@ impl Version {
         let (id, created) = (format!("{:032x}", self.id), time(self.created));
         format!(
             r#"{{"id":"{id}","type":"T{}","severity":{},"occurred":"{created}","created":"{created}","host":"{}","extra":"e{}","labels":{{"a":1}},"raw":{{"b":[1]}},"source":{{"name":"s","topic":"t","partition":0,"offset":1,"element":0}},"pipeline":"p","status":"open","version":{}}}"#,
-            self.id % 3, self.severity, self.host, self.version, self.version,
+            self.id % 3,
+            self.severity,
+            self.host,
+            self.version,
+            self.version,
         )
     }
 }
@@ -108,7 +112,11 @@ impl Lake {
     }
 
     pub fn positions(&self) -> Vec<Position> {
-        self.next.iter().map(|(feed, next)| Position { app: app(*feed), from: self.stored.get(feed).copied(), next: *next }).filter(|position| position.from != Some(position.next)).collect()
+        self.next
+            .iter()
+            .map(|(feed, next)| Position { app: app(*feed), from: self.stored.get(feed).copied(), next: *next })
+            .filter(|position| position.from != Some(position.next))
+            .collect()
     }
 
     /// And is committed.

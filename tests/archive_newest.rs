@@ -61,7 +61,13 @@ fn archive_newest_wins_whatever_was_compacted() {
         for step in 0..7 {
             for _ in 0..rng.random_range(1..40) {
                 let id = rng.random::<u128>();
-                let first = Version { id, version: 1, host: format!("h{}", rng.random_range(0..20)), severity: rng.random_range(0..5), created: rng.random_range(0..4000) };
+                let first = Version {
+                    id,
+                    version: 1,
+                    host: format!("h{}", rng.random_range(0..20)),
+                    severity: rng.random_range(0..5),
+                    created: rng.random_range(0..4000),
+                };
                 // Facts and states come from two topics: one may be ahead of the other.
                 if rng.random_bool(0.2) {
                     let second = Version { version: 2, host: "ahead".into(), ..first.clone() };
@@ -117,7 +123,8 @@ fn archive_queries_while_it_is_written_see_every_row_once() {
             let mut asked = 0;
             while !done.load(Ordering::Acquire) {
                 let before = read.load(Ordering::Acquire);
-                let found = csv(&mut client, "SELECT count(*), count(DISTINCT id), max(record_offset) + 1 FROM incidents WHERE record_kind = 'created'").remove(0);
+                let found =
+                    csv(&mut client, "SELECT count(*), count(DISTINCT id), max(record_offset) + 1 FROM incidents WHERE record_kind = 'created'").remove(0);
                 let numbers: Vec<u64> = found.split(',').map(|n| n.parse().unwrap_or(0)).collect();
                 // No row twice, and every offset up to the last one: none is missing.
                 assert_eq!((numbers[0], numbers[0]), (numbers[1], numbers[2]), "after {asked} queries");
@@ -129,7 +136,10 @@ fn archive_queries_while_it_is_written_see_every_row_once() {
         for step in 0..60u128 {
             for number in 0..50u128 {
                 let id = step * 50 + number + 1;
-                lake.read(Topic::Facts, &Version { id: id.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835), version: 1, host: "h".into(), severity: 1, created: 5 });
+                lake.read(
+                    Topic::Facts,
+                    &Version { id: id.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835), version: 1, host: "h".into(), severity: 1, created: 5 },
+                );
             }
             lake.cut();
             read.store(step as u64 * 50 + 50, Ordering::Release);

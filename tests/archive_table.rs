@@ -46,7 +46,10 @@ fn archive_columns_grow_and_keep_their_types() {
     lake.read(Topic::Facts, &version(2, 1));
     assert!(matches!(lake.commit(), Committed::Yes));
     let mut client = lake.client(false);
-    assert_eq!(csv(&mut client, "SELECT id, extra, fields['extra'], host, port FROM incidents ORDER BY id"), ["00000000000000000000000000000001,,e1,h,", "00000000000000000000000000000002,e1,,h,"]);
+    assert_eq!(
+        csv(&mut client, "SELECT id, extra, fields['extra'], host, port FROM incidents ORDER BY id"),
+        ["00000000000000000000000000000001,,e1,h,", "00000000000000000000000000000002,e1,,h,"]
+    );
     match Lake::with(dir.path(), schema(&[("host", FieldKind::Number)])) {
         Err(ArchiveError::Changed(fields)) => assert_eq!(fields.len(), 1),
         other => panic!("{:?}", other.err()),

@@ -61,7 +61,8 @@ fn psql(port: &SqlPort, options: &[&str], variables: &[(&str, &str)]) -> Option<
 
 /// As both say it: Postgres writes times and whole floats its own way.
 fn alike(line: &str) -> String {
-    static TIME: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| regex::Regex::new(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?)(?:Z|\+00(?::00)?)?").unwrap());
+    static TIME: std::sync::LazyLock<regex::Regex> =
+        std::sync::LazyLock::new(|| regex::Regex::new(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?)(?:Z|\+00(?::00)?)?").unwrap());
     static WHOLE: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| regex::Regex::new(r"(^|,)(-?\d+)\.0(,|$)").unwrap());
     let line = TIME.replace_all(line, "$1 $2").replace(".000000", "");
     let line = WHOLE.replace_all(&line, "$1$2$3").into_owned();
@@ -92,7 +93,16 @@ fn wire_psql_knows_its_way_about() {
     let dir = tempfile::tempdir().unwrap();
     let lake = lake(dir.path());
     let port = port(&lake, &spec(), BOUNDS);
-    for (command, word) in [("\\d", "incidents"), ("\\dt", "incident_versions"), ("\\d incidents", "severity"), ("\\l", "catchment"), ("\\dn", "public"), ("\\du", ""), ("\\df", ""), ("\\conninfo", "catchment")] {
+    for (command, word) in [
+        ("\\d", "incidents"),
+        ("\\dt", "incident_versions"),
+        ("\\d incidents", "severity"),
+        ("\\l", "catchment"),
+        ("\\dn", "public"),
+        ("\\du", ""),
+        ("\\df", ""),
+        ("\\conninfo", "catchment"),
+    ] {
         let Some(output) = psql(&port, &["-c", command], &[]) else { return };
         let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success() && said.contains(word) && !wrong.contains("ERROR"), "{command}: {said}{wrong}");
@@ -167,7 +177,9 @@ fn wire_passwords_and_encryption() {
     assert!(SqlPort::open(&open, Arc::new(engine)).is_err());
 
     let protected = port(&lake, &WireSpec { login: login.clone(), ..spec() }, BOUNDS);
-    let ask = |login: Option<(&str, &str)>| Client::there(&Remote { login: login.map(|(user, password)| (user.to_owned(), password.to_owned())), ..remote(&protected) });
+    let ask = |login: Option<(&str, &str)>| {
+        Client::there(&Remote { login: login.map(|(user, password)| (user.to_owned(), password.to_owned())), ..remote(&protected) })
+    };
     assert_eq!(csv(&mut ask(Some(("ann", "se cret"))).unwrap(), "SELECT 1"), ["1"]);
     for login in [Some(("ann", "secret")), Some(("bob", "se cret")), None] {
         assert!(ask(login).is_err(), "{login:?}");
@@ -178,7 +190,22 @@ fn wire_passwords_and_encryption() {
 
     let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1,DNS:localhost",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+        ])
         .arg(&key)
         .arg("-out")
         .arg(&certificate)
@@ -193,7 +220,11 @@ fn wire_passwords_and_encryption() {
     let login = Some(("ann".to_owned(), "se cret".to_owned()));
     let mut client = Client::there(&Remote { login: login.clone(), ca: Some(certificate.clone()), ..remote(&port) }).unwrap();
     assert_eq!(csv(&mut client, "SELECT count(*) FROM incidents"), ["220"]);
-    if let Some(output) = psql(&port, &["-At", "-c", "SELECT count(*) FROM incidents"], &[("PGUSER", "ann"), ("PGPASSWORD", "se cret"), ("PGSSLMODE", "verify-ca"), ("PGSSLROOTCERT", certificate.to_str().unwrap())]) {
+    if let Some(output) = psql(
+        &port,
+        &["-At", "-c", "SELECT count(*) FROM incidents"],
+        &[("PGUSER", "ann"), ("PGPASSWORD", "se cret"), ("PGSSLMODE", "verify-ca"), ("PGSSLROOTCERT", certificate.to_str().unwrap())],
+    ) {
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "220", "{}", String::from_utf8_lossy(&output.stderr));
     }
 }

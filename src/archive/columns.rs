@@ -275,7 +275,8 @@ mod tests {
 
     #[test]
     fn names_that_differ_in_case_only_have_one_column() {
-        let columns = Columns::new(&declared(&[("User", FieldKind::Text), ("user", FieldKind::Number), ("Day", FieldKind::Text), ("severity", FieldKind::Severity)]));
+        let columns =
+            Columns::new(&declared(&[("User", FieldKind::Text), ("user", FieldKind::Number), ("Day", FieldKind::Text), ("severity", FieldKind::Severity)]));
         assert_eq!(columns.iter().skip(FIXED.len()).map(|column| column.name.as_str()).collect::<Vec<_>>(), ["User"]);
     }
 

@@ -191,7 +191,13 @@ impl ScanOf {
         Scan { session: &self.state, url: self.url.clone(), schema: self.schema.clone(), projection: None, limit: None }
     }
 
-    fn files(&self, files: &[&DataFile], chosen: Option<&BTreeMap<String, super::newest::Rows>>, projection: Option<&Vec<usize>>, limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>, ArchiveError> {
+    fn files(
+        &self,
+        files: &[&DataFile],
+        chosen: Option<&BTreeMap<String, super::newest::Rows>>,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, ArchiveError> {
         Ok(self.scan().files(files, chosen, projection, limit)?)
     }
 }

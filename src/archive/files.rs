@@ -4,6 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::ArchiveError;
+use super::columns::{DAY, LAYER};
+use super::measures::Measures;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::parquet::arrow::ArrowWriter;
@@ -13,9 +16,6 @@ use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties,
 use datafusion::parquet::schema::types::ColumnPath;
 use deltalake_core::kernel::Add;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
-use super::ArchiveError;
-use super::columns::{DAY, LAYER};
-use super::measures::Measures;
 
 /// Size at which a file is full, in bytes: large enough to be read in one go, small enough to be
 /// written anew.

@@ -40,7 +40,13 @@ pub fn push(cells: &mut Cells, value: &[u8], origin: &Origin) -> Result<bool, Ar
         let name = key.trim_matches('"');
         match name {
             "source" => {
-                let places = [("name", "source_name"), ("topic", "source_topic"), ("partition", "source_partition"), ("offset", "source_offset"), ("element", "source_element")];
+                let places = [
+                    ("name", "source_name"),
+                    ("topic", "source_topic"),
+                    ("partition", "source_partition"),
+                    ("offset", "source_offset"),
+                    ("element", "source_element"),
+                ];
                 cells.group(token, &places);
             }
             "reason" | "detail" | "pipeline" | "timestamp" | "key" | "raw" => {

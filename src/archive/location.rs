@@ -75,14 +75,12 @@ impl Location {
             }
             Location::S3 { url, options } => {
                 // Puts that must not overwrite are what commits are made of.
-                let mut builder = AmazonS3Builder::from_env()
-                    .with_bucket_name(url.host_str().unwrap_or_default())
-                    .with_conditional_put(S3ConditionalPut::ETagMatch);
+                let mut builder =
+                    AmazonS3Builder::from_env().with_bucket_name(url.host_str().unwrap_or_default()).with_conditional_put(S3ConditionalPut::ETagMatch);
                 let known: HashMap<&str, &str> = options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
                 for (name, value) in known {
-                    let key = format!("aws_{}", name.to_lowercase())
-                        .parse()
-                        .map_err(|_| ArchiveError::Location(format!("`{name}` is no option of an S3 client")))?;
+                    let key =
+                        format!("aws_{}", name.to_lowercase()).parse().map_err(|_| ArchiveError::Location(format!("`{name}` is no option of an S3 client")))?;
                     builder = builder.with_config(key, value);
                 }
                 let root: Arc<dyn ObjectStore> = Arc::new(builder.build().map_err(|error| ArchiveError::Location(error.to_string()))?);

@@ -9,19 +9,8 @@ use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMi
 use serde_json::{Map, Value, json};
 
 /// Columns that are measured.
-pub const MEASURED: [&str; 11] = [
-    "id",
-    "version",
-    "type",
-    "severity",
-    "status",
-    "created",
-    "occurred",
-    "record_kind",
-    "record_partition",
-    "record_offset",
-    "record_time",
-];
+pub const MEASURED: [&str; 11] =
+    ["id", "version", "type", "severity", "status", "created", "occurred", "record_kind", "record_partition", "record_offset", "record_time"];
 
 /// Longest text that is told, in bytes; a column with longer ones has no extremes.
 const TEXT_BYTES_MAX: usize = 64;
@@ -77,9 +66,7 @@ impl Measures {
             measure.untold |= !least.is_told() || !most.is_told();
             measure.range = Some(match measure.range.take() {
                 None => (least, most),
-                Some((known_least, known_most)) => {
-                    (if least < known_least { least } else { known_least }, if most > known_most { most } else { known_most })
-                }
+                Some((known_least, known_most)) => (if least < known_least { least } else { known_least }, if most > known_most { most } else { known_most }),
             });
         }
     }

@@ -290,15 +290,17 @@ mod tests {
 
     fn keys(rows: &[(u128, i64, bool, i64)]) -> Arc<Keys> {
         let rank = |(_, version, state, offset): &(u128, i64, bool, i64)| Rank { version: *version, state: *state, offset: *offset };
-        Arc::new(Keys { ids: rows.iter().map(|row| row.0).collect(), ranks: rows.iter().map(rank).collect(), days: rows.iter().map(|row| Some(row.0 as i32)).collect() })
+        Arc::new(Keys {
+            ids: rows.iter().map(|row| row.0).collect(),
+            ranks: rows.iter().map(rank).collect(),
+            days: rows.iter().map(|row| Some(row.0 as i32)).collect(),
+        })
     }
 
     #[test]
     fn the_newest_of_the_tail() {
-        let tail = Tail::of(vec![
-            ("a".into(), keys(&[(1, 1, false, 0), (2, 1, false, 1), (3, 4, true, 7)])),
-            ("b".into(), keys(&[(1, 2, true, 3), (2, 1, true, 4)])),
-        ]);
+        let tail =
+            Tail::of(vec![("a".into(), keys(&[(1, 1, false, 0), (2, 1, false, 1), (3, 4, true, 7)])), ("b".into(), keys(&[(1, 2, true, 3), (2, 1, true, 4)]))]);
         let newest = tail.newest(&[]).unwrap();
         // 1: version 2. 2: the state of the same version. 3: from the base on.
         let count = |name: &str| match &newest.tail[name] {

@@ -164,7 +164,9 @@ mod tests {
     fn partitions_that_others_read_are_told() {
         let ring = Ring::default();
         ring.committed(Pinned { version: 0, columns: Columns::new(&Schema::default()), files: Arc::default() }, &[]);
-        let feeds = |partitions: std::ops::Range<i32>| partitions.flat_map(|partition| [(Topic::Facts, partition), (Topic::States, partition)]).collect::<BTreeSet<_>>();
+        let feeds = |partitions: std::ops::Range<i32>| {
+            partitions.flat_map(|partition| [(Topic::Facts, partition), (Topic::States, partition)]).collect::<BTreeSet<_>>()
+        };
         ring.reading(feeds(0..1).into_iter().chain([(Topic::Facts, 1)]).collect(), feeds(0..3));
         assert_eq!(ring.view().unwrap().missing, [1, 2]);
     }

@@ -9,8 +9,12 @@ use crate::config::schema::{FieldKind, FieldSpec, Schema};
 use crate::config::source_map::Span;
 
 fn columns() -> Columns {
-    let field = |name: &str, kind| FieldSpec { name: name.to_owned(), kind, required: false, scale: None, description: None, span: Span { file: 0, start: 0, end: 0 } };
-    Columns::new(&Schema { fields: vec![field("host", FieldKind::Text), field("port", FieldKind::Integer), field("score", FieldKind::Number)], types: Vec::new() })
+    let field =
+        |name: &str, kind| FieldSpec { name: name.to_owned(), kind, required: false, scale: None, description: None, span: Span { file: 0, start: 0, end: 0 } };
+    Columns::new(&Schema {
+        fields: vec![field("host", FieldKind::Text), field("port", FieldKind::Integer), field("score", FieldKind::Number)],
+        types: Vec::new(),
+    })
 }
 
 const ORIGIN: Origin = Origin { partition: 3, offset: 42, timestamp_ms: Some(1_000) };

@@ -215,8 +215,11 @@ impl Table {
         for _ in 0..RIVALS_MAX {
             // The same snapshot is asked for the positions and committed against.
             let stored = self.positions(&apps).await?;
-            let foreign: Vec<String> =
-                positions.iter().filter(|position| stored.get(&position.app).copied().flatten() != position.from).map(|position| position.app.clone()).collect();
+            let foreign: Vec<String> = positions
+                .iter()
+                .filter(|position| stored.get(&position.app).copied().flatten() != position.from)
+                .map(|position| position.app.clone())
+                .collect();
             if !foreign.is_empty() {
                 return Ok(Committed::Foreign(foreign));
             }
@@ -284,7 +287,9 @@ impl Table {
                 Ok(true)
             }
             Err(DeltaTableError::Transaction {
-                source: deltalake_core::kernel::transaction::TransactionError::MaxCommitAttempts(_) | deltalake_core::kernel::transaction::TransactionError::CommitConflict(_),
+                source:
+                    deltalake_core::kernel::transaction::TransactionError::MaxCommitAttempts(_)
+                    | deltalake_core::kernel::transaction::TransactionError::CommitConflict(_),
             })
             | Err(DeltaTableError::VersionAlreadyExists(_)) => Ok(false),
             Err(error) => Err(error.into()),

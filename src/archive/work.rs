@@ -17,7 +17,7 @@ use super::ring::{Feed, Ring, Segment, Topic};
 use super::scan::padded;
 use super::table::{Committed, Position, Table};
 use super::upkeep::{Keep, Upkeep};
-use super::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, Location, letters, ledgers};
+use super::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, Location, ledgers, letters};
 use crate::archive::columns::Columns;
 use crate::archive::files::FILE_BYTES;
 use crate::config::schema::Schema;
@@ -161,7 +161,12 @@ enum Step {
 impl<'a> Role<'a> {
     fn start(spec: &'a ArchiveSpec, runtime: &'a Runtime) -> Result<Role<'a>, Error> {
         let admin = Admin::connect(&spec.admin, ADMIN_WAIT)?;
-        let names = [(Topic::Facts, &spec.names.incidents), (Topic::States, &spec.names.incident_state), (Topic::Letters, &spec.names.dead_letters), (Topic::Index, &spec.names.index)];
+        let names = [
+            (Topic::Facts, &spec.names.incidents),
+            (Topic::States, &spec.names.incident_state),
+            (Topic::Letters, &spec.names.dead_letters),
+            (Topic::Index, &spec.names.index),
+        ];
         let asked: Vec<&str> = names.iter().map(|(_, name)| name.as_str()).collect();
         let found = admin.existing(&asked)?;
         let ids = names.iter().zip(found).map(|((topic, name), found)| ((*name).clone(), (*topic, found.identity(), found.partitions))).collect();
@@ -340,7 +345,11 @@ impl<'a> Role<'a> {
     /// Tells rings and health which partitions are read here.
     fn tell(&self) {
         for (number, target) in self.targets.iter().enumerate() {
-            let all = self.ids.values().filter(|(topic, _, _)| target_of(*topic) == number).flat_map(|(topic, _, partitions)| (0..*partitions).map(|partition| (*topic, partition)));
+            let all = self
+                .ids
+                .values()
+                .filter(|(topic, _, _)| target_of(*topic) == number)
+                .flat_map(|(topic, _, partitions)| (0..*partitions).map(|partition| (*topic, partition)));
             let here: BTreeSet<Feed> = self.owned.keys().filter(|feed| target_of(feed.0) == number).copied().collect();
             target.ring.reading(here, all.collect());
         }

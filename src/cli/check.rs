@@ -1,9 +1,9 @@
 //! `catchment check`: all mistakes of a pipeline at once.
 
 use super::args::Check;
+use super::environment::EnvironmentArgs;
 use super::load::compile;
 use super::{Answer, output};
-use super::environment::EnvironmentArgs;
 use crate::archive::work::changed_fields;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::schema::Schema;

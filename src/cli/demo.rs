@@ -14,9 +14,9 @@ use std::io::IsTerminal;
 use super::load::require;
 use super::output::{Style, number, style};
 use super::{Answer, output, summary};
+use crate::archive::Location;
 use crate::archive::once::{self, Notes};
 use crate::archive::rows::Origin;
-use crate::archive::Location;
 use crate::config::model::{Pipeline, Topic};
 use crate::error::Error;
 use crate::ingest::ledger::Counts;
@@ -273,9 +273,18 @@ fn keep(notes: Arc<std::sync::Mutex<Notes>>) -> Keep {
 
 /// What a SOC asks first.
 const QUESTIONS: [(&str, &str); 3] = [
-    ("What there is most of", "SELECT type, count(*) AS incidents, sum(attached_count) AS repeats_saved, max(severity) AS severity FROM incidents GROUP BY type ORDER BY incidents DESC LIMIT 5"),
-    ("Who causes most of what matters", "SELECT username, count(*) AS incidents, count(DISTINCT type) AS types FROM incidents WHERE severity >= 3 AND username IS NOT NULL GROUP BY username ORDER BY incidents DESC, username LIMIT 5"),
-    ("What repeated most", "SELECT type, host, attached_count AS repeats, attached_last - attached_first AS over FROM incidents WHERE attached_count > 0 ORDER BY attached_count DESC, id LIMIT 5"),
+    (
+        "What there is most of",
+        "SELECT type, count(*) AS incidents, sum(attached_count) AS repeats_saved, max(severity) AS severity FROM incidents GROUP BY type ORDER BY incidents DESC LIMIT 5",
+    ),
+    (
+        "Who causes most of what matters",
+        "SELECT username, count(*) AS incidents, count(DISTINCT type) AS types FROM incidents WHERE severity >= 3 AND username IS NOT NULL GROUP BY username ORDER BY incidents DESC, username LIMIT 5",
+    ),
+    (
+        "What repeated most",
+        "SELECT type, host, attached_count AS repeats, attached_last - attached_first AS over FROM incidents WHERE attached_count > 0 ORDER BY attached_count DESC, id LIMIT 5",
+    ),
 ];
 
 /// Writes the archive, and asks it.
@@ -283,7 +292,13 @@ fn leave(dir: &Path, pipeline: &Pipeline, notes: &std::sync::Mutex<Notes>) -> Re
     let began = Instant::now();
     let written = once::write(dir, &pipeline.schema, &mut notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner))?;
     println!("\n{}", style("Asked in SQL", Style::Head));
-    println!("  {} incidents ({} versions) in a Delta table in {}, written in {:.1} s", number(written.incidents as u64), number(written.rows as u64), dir.display(), began.elapsed().as_secs_f64());
+    println!(
+        "  {} incidents ({} versions) in a Delta table in {}, written in {:.1} s",
+        number(written.incidents as u64),
+        number(written.rows as u64),
+        dir.display(),
+        began.elapsed().as_secs_f64()
+    );
     let catalog = Catalog::new(&Location::Directory(dir.to_owned()), None, &pipeline.schema);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let engine = Engine::new(catalog, None, super::sql::bounds(&crate::config::environment::Sql::default(), threads))?;

@@ -87,7 +87,11 @@ fn ask(client: &mut Client, sql: &str, format: Format, timed: bool) -> Result<()
             }
         }
         if !answer.missing.is_empty() {
-            eprintln!("{} {} without the last seconds: other members hold them", err_style("note:", Style::Warn), count(answer.missing.len() as u64, "partition", "partitions"));
+            eprintln!(
+                "{} {} without the last seconds: other members hold them",
+                err_style("note:", Style::Warn),
+                count(answer.missing.len() as u64, "partition", "partitions")
+            );
         }
         began = Instant::now();
     });
@@ -125,7 +129,10 @@ fn client(args: &SqlArgs) -> Result<Client, Error> {
             (_, _, Some((user, password))) => Some((args.user.clone().unwrap_or_else(|| user.clone()), password.expose().to_owned())),
             (None, _, None) => None,
         };
-        let (host, port) = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))).ok_or_else(|| Error::user(format!("`{address}` is not host:port")))?;
+        let (host, port) = address
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+            .ok_or_else(|| Error::user(format!("`{address}` is not host:port")))?;
         return Client::there(&Remote { host: host.trim_matches(['[', ']']).to_owned(), port, login, ca: args.ca.clone() });
     }
     if let Some(archive) = &args.archive {
@@ -141,7 +148,8 @@ fn client(args: &SqlArgs) -> Result<Client, Error> {
     match &environment.archive {
         Some(archive) => here(&location(archive)?, pipeline.as_ref(), &environment.sql),
         None if std::path::Path::new(DEMO_ARCHIVE).is_dir() => here(&Location::Directory(DEMO_ARCHIVE.into()), pipeline.as_ref(), &environment.sql),
-        None => Err(Error::user("there is no archive to ask").hint("name one with --archive or --connect, write archive: { path: … } into catchment.yaml, or let `catchment demo` make one")),
+        None => Err(Error::user("there is no archive to ask")
+            .hint("name one with --archive or --connect, write archive: { path: … } into catchment.yaml, or let `catchment demo` make one")),
     }
 }
 

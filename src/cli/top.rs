@@ -94,7 +94,8 @@ struct Source {
 impl Source {
     fn look(&self) -> Result<Samples, Error> {
         let wrong = |error: reqwest::Error| {
-            Error::environment(format!("{} does not show metrics: {}", self.address, error.without_url())).hint("is a member running, with `listen: { metrics: … }`?")
+            Error::environment(format!("{} does not show metrics: {}", self.address, error.without_url()))
+                .hint("is a member running, with `listen: { metrics: … }`?")
         };
         let text = self.runtime.block_on(async {
             let answer = self.client.get(format!("http://{}/metrics", self.address)).timeout(ANSWER_WAIT).send().await?;
@@ -146,7 +147,11 @@ fn page(before: &Samples, now: &Samples, took: Duration, address: SocketAddr) ->
         ("Filters and rules", "events", &["catchment_filtered_total", "catchment_dropped_total", "catchment_attached_total"]),
         ("Values that could not be read", "values", &["catchment_field_errors_total"]),
     ] {
-        let mut all: Vec<(String, f64, f64)> = names.iter().flat_map(|name| rates(name).into_iter().map(|(label, rate)| (label.clone(), rate, now.one(name, &label)))).filter(|(_, _, total)| *total > 0.0).collect();
+        let mut all: Vec<(String, f64, f64)> = names
+            .iter()
+            .flat_map(|name| rates(name).into_iter().map(|(label, rate)| (label.clone(), rate, now.one(name, &label))))
+            .filter(|(_, _, total)| *total > 0.0)
+            .collect();
         all.sort_by(|one, other| other.1.total_cmp(&one.1).then(other.2.total_cmp(&one.2)));
         if all.is_empty() {
             continue;

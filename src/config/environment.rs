@@ -149,8 +149,9 @@ pub fn load(path: &Path) -> (Option<Environment>, Diagnostics) {
     let mut out = Diagnostics::new();
     if !path.is_file() {
         out.push(
-            Diagnostic::error("missing-file", format!("{} does not exist", path.display()))
-                .hint("this is the environment file: brokers, security, instance, topics, delivery, transaction, state_dir, limits, listen, archive, sql, kafka"),
+            Diagnostic::error("missing-file", format!("{} does not exist", path.display())).hint(
+                "this is the environment file: brokers, security, instance, topics, delivery, transaction, state_dir, limits, listen, archive, sql, kafka",
+            ),
         );
         return (None, out);
     }

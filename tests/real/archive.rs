@@ -147,6 +147,8 @@ fn real_live_sql_sees_every_incident_once_while_it_is_written() {
     scene.drained();
     // A second later all of it is there, committed or not.
     let created = in_topics(&scene).iter().filter(|(kind, _, _)| kind == "created").count();
-    until("live SQL shows all that is in the topics", WAIT, || asked(&home, &["--connect", &address], "SELECT count(*) FROM incidents").is_some_and(|rows| rows == [created.to_string()]));
+    until("live SQL shows all that is in the topics", WAIT, || {
+        asked(&home, &["--connect", &address], "SELECT count(*) FROM incidents").is_some_and(|rows| rows == [created.to_string()])
+    });
     member.stop(WAIT);
 }

@@ -20,9 +20,52 @@ use crate::serve::sql::output::Format;
 const HISTORY_MAX: usize = 1_000;
 
 const WORDS: [&str; 46] = [
-    "SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "HAVING", "LIMIT", "OFFSET", "JOIN", "LEFT JOIN", "ON", "USING", "AND", "OR", "NOT", "IN", "LIKE", "ILIKE",
-    "BETWEEN", "IS NULL", "IS NOT NULL", "DISTINCT", "AS", "CASE", "WHEN", "THEN", "ELSE", "END", "WITH", "UNION ALL", "EXPLAIN", "ANALYZE", "DESC", "ASC", "count(*)",
-    "sum(", "avg(", "min(", "max(", "now()", "interval", "date_trunc(", "approx_percentile_cont(", "coalesce(", "extract(", "date_bin(",
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP BY",
+    "ORDER BY",
+    "HAVING",
+    "LIMIT",
+    "OFFSET",
+    "JOIN",
+    "LEFT JOIN",
+    "ON",
+    "USING",
+    "AND",
+    "OR",
+    "NOT",
+    "IN",
+    "LIKE",
+    "ILIKE",
+    "BETWEEN",
+    "IS NULL",
+    "IS NOT NULL",
+    "DISTINCT",
+    "AS",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "ELSE",
+    "END",
+    "WITH",
+    "UNION ALL",
+    "EXPLAIN",
+    "ANALYZE",
+    "DESC",
+    "ASC",
+    "count(*)",
+    "sum(",
+    "avg(",
+    "min(",
+    "max(",
+    "now()",
+    "interval",
+    "date_trunc(",
+    "approx_percentile_cont(",
+    "coalesce(",
+    "extract(",
+    "date_bin(",
 ];
 
 struct Words {
@@ -120,7 +163,9 @@ fn answer(client: &mut Client, line: &str, format: &mut Format) -> Result<(), Er
         }
         ("\\d", Some(table)) => {
             let table = table.trim_end_matches(';').replace('\'', "''");
-            let columns = format!("SELECT column_name AS column, data_type AS type FROM information_schema.columns WHERE table_schema = 'public' AND table_name = '{table}' ORDER BY ordinal_position");
+            let columns = format!(
+                "SELECT column_name AS column, data_type AS type FROM information_schema.columns WHERE table_schema = 'public' AND table_name = '{table}' ORDER BY ordinal_position"
+            );
             ask(client, &columns, Format::Table, false)
         }
         ("\\o", Some(name)) => match Format::parse(name) {

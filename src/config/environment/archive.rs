@@ -55,14 +55,8 @@ impl Default for Sql {
 }
 
 pub(super) fn read_archive(node: &Node, dir: &Path, out: &mut Diagnostics) -> Option<Archive> {
-    let mut archive = Archive {
-        path: String::new(),
-        base: dir.to_owned(),
-        s3: Vec::new(),
-        commit_ms: ARCHIVE_COMMIT_MS_DEFAULT,
-        retention_days: None,
-        older_days: None,
-    };
+    let mut archive =
+        Archive { path: String::new(), base: dir.to_owned(), s3: Vec::new(), commit_ms: ARCHIVE_COMMIT_MS_DEFAULT, retention_days: None, older_days: None };
     if let Value::Text { text, .. } = &node.value {
         archive.path.clone_from(text);
         return Some(archive);
@@ -120,7 +114,9 @@ pub(super) fn read_sql(node: &Node, dir: &Path, out: &mut Diagnostics) -> Sql {
         (None, None) => {}
         _ => out.push(Diagnostic::error("missing-key", "`user` and `password` belong together").at(head)),
     }
-    let mut file = |key: &'static str, out: &mut Diagnostics| fields.get(key, out).and_then(|node| read::text(node, &format!("`{key}`"), out)).map(|text| dir.join(text.value));
+    let mut file = |key: &'static str, out: &mut Diagnostics| {
+        fields.get(key, out).and_then(|node| read::text(node, &format!("`{key}`"), out)).map(|text| dir.join(text.value))
+    };
     match (file("certificate", out), file("key", out)) {
         (Some(certificate), Some(key)) => sql.tls = Some((certificate, key)),
         (None, None) => {}
@@ -147,7 +143,13 @@ pub(super) fn read_sql(node: &Node, dir: &Path, out: &mut Diagnostics) -> Sql {
     if let Some(threads) = fields.get("threads", out).and_then(|node| read::whole_number(node, "`threads`", 1, WORKERS_MAX, out)) {
         sql.threads = usize::try_from(threads).ok();
     }
-    fields.close(&[Note::Elsewhere("listen", "it stands under `listen`: listen: { sql: 127.0.0.1:5433 }"), Note::Elsewhere("port", "it stands under `listen`: listen: { sql: 127.0.0.1:5433 }")], out);
+    fields.close(
+        &[
+            Note::Elsewhere("listen", "it stands under `listen`: listen: { sql: 127.0.0.1:5433 }"),
+            Note::Elsewhere("port", "it stands under `listen`: listen: { sql: 127.0.0.1:5433 }"),
+        ],
+        out,
+    );
     sql
 }
 

@@ -32,11 +32,12 @@ pub struct Bounded {
 
 impl PhysicalOptimizerRule for Bounded {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = plan.transform_up(|plan| {
-            let makes_rows = plan.children().len() > 1 || plan.name() == "UnnestExec";
-            Ok(if makes_rows { Transformed::yes(Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>) } else { Transformed::no(plan) })
-        })
-        .data()?;
+        let plan = plan
+            .transform_up(|plan| {
+                let makes_rows = plan.children().len() > 1 || plan.name() == "UnnestExec";
+                Ok(if makes_rows { Transformed::yes(Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>) } else { Transformed::no(plan) })
+            })
+            .data()?;
         Ok(Arc::new(BoundExec { limit: self.limit, properties: plan.properties().clone(), input: plan }))
     }
 

@@ -11,7 +11,7 @@ use crate::archive::newest::{Index, Newest};
 use crate::archive::ring::{Ring, View};
 use crate::archive::table::Table;
 use crate::archive::work::Rings;
-use crate::archive::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, Location, columns::Columns, letters, ledgers};
+use crate::archive::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, Location, columns::Columns, ledgers, letters};
 use crate::config::schema::Schema;
 
 /// A table of the archive.

@@ -133,7 +133,12 @@ fn query(error: &datafusion::error::DataFusionError) -> Error {
     Error::user(error.strip_backtrace())
 }
 
-async fn here(session: &Session, statement: &datafusion::sql::sqlparser::ast::Statement, format: Format, to: &mut (dyn std::io::Write + Send)) -> Result<Answer, Error> {
+async fn here(
+    session: &Session,
+    statement: &datafusion::sql::sqlparser::ast::Statement,
+    format: Format,
+    to: &mut (dyn std::io::Write + Send),
+) -> Result<Answer, Error> {
     let rows = session.query(statement, format.has_maps()).await.map_err(|error| query(&error))?;
     let schema: SchemaRef = Arc::new(rows.schema().as_arrow().clone());
     let mut output = Output::new(format, &schema, to)?;

@@ -22,7 +22,9 @@ impl Filter {
     /// # Errors
     /// What is no condition, or names what is not there.
     pub fn new(schema: &SchemaRef, sql: &str) -> Result<Filter, Error> {
-        let wrong = |error: datafusion::error::DataFusionError| Error::user(error.strip_backtrace()).hint("a condition as it stands behind WHERE, over the columns of `incidents`");
+        let wrong = |error: datafusion::error::DataFusionError| {
+            Error::user(error.strip_backtrace()).hint("a condition as it stands behind WHERE, over the columns of `incidents`")
+        };
         let context = SessionContext::new();
         let schema = DFSchema::try_from(schema.as_ref().clone()).map_err(wrong)?;
         let parsed = context.parse_sql_expr(sql, &schema).map_err(wrong)?;

@@ -86,7 +86,10 @@ impl Engine {
     /// # Errors
     /// A bug.
     pub async fn session(&self) -> Result<Session, ArchiveError> {
-        let pool = Arc::new(TrackConsumersPool::new(GreedyMemoryPool::new(self.bounds.memory), std::num::NonZeroUsize::new(CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN)));
+        let pool = Arc::new(TrackConsumersPool::new(
+            GreedyMemoryPool::new(self.bounds.memory),
+            std::num::NonZeroUsize::new(CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN),
+        ));
         let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory).with_max_temp_directory_size(SPILL_BYTES);
         for name in self.catalog.names() {
             // It may have been made since.

@@ -76,7 +76,8 @@ impl SqlPort {
         }
         let certificate = spec.tls.as_ref().map(|(certificate, _)| read(certificate)).transpose()?;
         let tls = spec.tls.as_ref().map(|(_, key)| acceptor(certificate.as_deref().unwrap_or_default(), &read(key)?)).transpose()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(spec.threads.max(1)).thread_name("sql").on_thread_start(nice).enable_all().build()?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(spec.threads.max(1)).thread_name("sql").on_thread_start(nice).enable_all().build()?;
         let listener = runtime
             .block_on(TcpListener::bind(spec.address))
             .map_err(|error| Error::environment(format!("cannot listen on {}: {error}", spec.address)).hint("is another instance running? try another port"))?;
@@ -243,7 +244,12 @@ impl QueryHook for ReadHook {
         Some(run.await)
     }
 
-    async fn handle_extended_parse_query(&self, statement: &Statement, _: &SessionContext, _: &(dyn ClientInfo + Send + Sync)) -> Option<PgWireResult<LogicalPlan>> {
+    async fn handle_extended_parse_query(
+        &self,
+        statement: &Statement,
+        _: &SessionContext,
+        _: &(dyn ClientInfo + Send + Sync),
+    ) -> Option<PgWireResult<LogicalPlan>> {
         Some(self.plan(statement).await)
     }
 
