@@ -100,7 +100,6 @@ fn wire_psql_knows_its_way_about() {
         ("\\l", "catchment"),
         ("\\dn", "public"),
         ("\\du", ""),
-        ("\\df", ""),
         ("\\conninfo", "catchment"),
     ] {
         let Some(output) = psql(&port, &["-c", command], &[]) else { return };

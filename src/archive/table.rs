@@ -110,13 +110,11 @@ impl Table {
         let place = location.table(name, create.is_some())?;
         let builder = DeltaTableBuilder::from_url(place.url.clone())?.with_storage_backend(place.root.clone(), place.url.clone());
         let mut delta = builder.build()?;
-        match delta.load().await {
-            Ok(()) => {}
-            Err(error) if missing(&error) => {
-                let Some((columns, layers)) = create else { return Err(ArchiveError::NoTable { table: name.to_owned(), at: location.shown() }) };
-                delta = created(&delta, name, columns, layers).await?;
-            }
-            Err(error) => return Err(error.into()),
+        if delta.verify_deltatable_existence().await? {
+            delta.load().await?;
+        } else {
+            let Some((columns, layers)) = create else { return Err(ArchiveError::NoTable { table: name.to_owned(), at: location.shown() }) };
+            delta = created(&delta, name, columns, layers).await?;
         }
         Ok(Table { name, delta, store: place.store })
     }
@@ -293,17 +291,6 @@ impl Table {
             })
             | Err(DeltaTableError::VersionAlreadyExists(_)) => Ok(false),
             Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// True where there is no table yet.
-fn missing(error: &DeltaTableError) -> bool {
-    match error {
-        DeltaTableError::NotATable(_) | DeltaTableError::InvalidTableLocation(_) => true,
-        other => {
-            let text = other.to_string();
-            text.contains("Not a Delta table") || text.contains("No files in log segment")
         }
     }
 }

@@ -278,8 +278,8 @@ const QUESTIONS: [(&str, &str); 3] = [
         "SELECT type, count(*) AS incidents, sum(attached_count) AS repeats_saved, max(severity) AS severity FROM incidents GROUP BY type ORDER BY incidents DESC LIMIT 5",
     ),
     (
-        "Who causes most of what matters",
-        "SELECT username, count(*) AS incidents, count(DISTINCT type) AS types FROM incidents WHERE severity >= 3 AND username IS NOT NULL GROUP BY username ORDER BY incidents DESC, username LIMIT 5",
+        "Who is hit in most ways",
+        "SELECT host, count(*) AS incidents, count(DISTINCT type) AS types, max(severity) AS severity FROM incidents WHERE host IS NOT NULL GROUP BY host ORDER BY types DESC, incidents DESC, host LIMIT 5",
     ),
     (
         "What repeated most",

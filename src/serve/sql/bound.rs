@@ -2,19 +2,26 @@
 //!
 //! A bound, and a person who cancels, can only act when what runs lets go of its thread. DataFusion sees
 //! to that where rows are read; a join of joins, though, makes rows for years out of a few that were
-//! read long ago. So joins have to let go now and then, too.
+//! read long ago. So joins have to let go now and then, too; and a nested loop, which does so only
+//! when it has found something, looks at the clock whenever it compares.
 
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::joins::NestedLoopJoinExec;
+use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
@@ -32,13 +39,21 @@ pub struct Bounded {
 
 impl PhysicalOptimizerRule for Bounded {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let watch = Arc::new(Watch::default());
         let plan = plan
             .transform_up(|plan| {
+                let plan = match plan.downcast_ref::<NestedLoopJoinExec>() {
+                    Some(join) => watched(join, &watch)?,
+                    None => plan,
+                };
                 let makes_rows = plan.children().len() > 1 || plan.name() == "UnnestExec";
                 Ok(if makes_rows { Transformed::yes(Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>) } else { Transformed::no(plan) })
             })
             .data()?;
-        Ok(Arc::new(BoundExec { limit: self.limit, properties: plan.properties().clone(), input: plan }))
+        // One stream, whose end is the end of the query.
+        let many = plan.properties().partitioning.partition_count() > 1;
+        let plan: Arc<dyn ExecutionPlan> = if many { Arc::new(CoalescePartitionsExec::new(plan)) } else { plan };
+        Ok(Arc::new(BoundExec { limit: self.limit, watch, properties: plan.properties().clone(), input: plan }))
     }
 
     fn name(&self) -> &str {
@@ -50,9 +65,84 @@ impl PhysicalOptimizerRule for Bounded {
     }
 }
 
+/// Whether a query still has time, and anybody who waits for it.
+#[derive(Debug, Default)]
+struct Watch {
+    deadline: OnceLock<std::time::Instant>,
+    ended: AtomicBool,
+}
+
+impl Watch {
+    fn check(&self) -> Result<()> {
+        let late = self.deadline.get().is_some_and(|deadline| std::time::Instant::now() >= *deadline);
+        if late || self.ended.load(Ordering::Relaxed) { Err(DataFusionError::Execution(TIMED_OUT.into())) } else { Ok(()) }
+    }
+}
+
+/// Says, at its end, that nobody waits any more.
+struct Waiting(Arc<Watch>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A condition that fails when its query has no time left.
+#[derive(Debug)]
+struct Watched {
+    watch: Arc<Watch>,
+    signature: Signature,
+}
+
+impl PartialEq for Watched {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.watch, &other.watch)
+    }
+}
+
+impl Eq for Watched {}
+
+impl Hash for Watched {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.watch).hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Watched {
+    fn name(&self) -> &str {
+        "watched"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Boolean)
+    }
+
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        self.watch.check()?;
+        args.args.pop().ok_or_else(|| DataFusionError::Internal("one argument".into()))
+    }
+}
+
+/// The same join, whose condition looks at the clock.
+fn watched(join: &NestedLoopJoinExec, watch: &Arc<Watch>) -> Result<Arc<dyn ExecutionPlan>> {
+    let filter = join.filter().map(|filter| {
+        let udf = ScalarUDF::from(Watched { watch: watch.clone(), signature: Signature::any(1, Volatility::Volatile) });
+        let condition = ScalarFunctionExpr::try_new(Arc::new(udf), vec![filter.expression().clone()], filter.schema(), Arc::new(ConfigOptions::default()))?;
+        Ok::<_, DataFusionError>(JoinFilter::new(Arc::new(condition), filter.column_indices().to_vec(), filter.schema().clone()))
+    });
+    let projection = join.projection().as_ref().map(|projection| projection.to_vec());
+    Ok(Arc::new(NestedLoopJoinExec::try_new(join.left().clone(), join.right().clone(), filter.transpose()?, join.join_type(), projection)?))
+}
+
 #[derive(Debug)]
 struct BoundExec {
     limit: Duration,
+    watch: Arc<Watch>,
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
@@ -78,7 +168,7 @@ impl ExecutionPlan for BoundExec {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(BoundExec { limit: self.limit, properties: input.properties().clone(), input })),
+            (Some(input), true) => Ok(Arc::new(BoundExec { limit: self.limit, watch: self.watch.clone(), properties: input.properties().clone(), input })),
             _ => internal_err!("a bound has one child"),
         }
     }
@@ -94,11 +184,13 @@ impl ExecutionPlan for BoundExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let schema: SchemaRef = self.schema();
         let deadline = Instant::now() + self.limit;
+        self.watch.deadline.get_or_init(|| deadline.into_std());
         let rows = self.input.execute(partition, context)?;
-        let bounded = futures::stream::unfold(Some(rows), move |rows| async move {
-            let mut rows = rows?;
+        let waiting = Waiting(self.watch.clone());
+        let bounded = futures::stream::unfold(Some((rows, waiting)), move |rows| async move {
+            let (mut rows, waiting) = rows?;
             match timeout_at(deadline, rows.next()).await {
-                Ok(Some(batch)) => Some((batch, Some(rows))),
+                Ok(Some(batch)) => Some((batch, Some((rows, waiting)))),
                 Ok(None) => None,
                 // What runs below ends with the stream.
                 Err(_) => Some((Err(DataFusionError::Execution(TIMED_OUT.into())), None)),
