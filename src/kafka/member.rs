@@ -88,6 +88,7 @@ impl Member {
             Event::Failed { code: Code::AutoOffsetReset | Code::OffsetOutOfRange, at: Some((topic, partition)), .. } => {
                 MemberEvent::Failed(Error::Trimmed { topic, partition })
             }
+            Event::Failed { code: Code::FencedInstanceId, .. } => MemberEvent::Failed(Error::Fenced),
             Event::Failed { code: Code::UnknownTopicOrPartition | Code::UnknownTopic, at: Some((topic, _)), .. } => {
                 MemberEvent::Failed(Error::NoSuchTopic { topic })
             }

@@ -9,6 +9,7 @@
 //! | `batch` | facts folded since the last commit: one state per incident |
 //! | `restore` | fills the cache from `incident-state` before a partition is read |
 //! | `store` | the cache on disk |
+//! | `watch` | how far the facts reach, and whether brokers answer |
 //! | `measure` | counters and metrics |
 //!
 //! What holds, whatever dies:
@@ -24,17 +25,20 @@ mod batch;
 mod measure;
 mod restore;
 pub mod store;
+mod watch;
 mod work;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use measure::KeeperTotals;
 
 use crate::error::Error;
 use crate::kafka::{Admin, Error as KafkaError, Settings, Topic};
+use crate::run::fencing::Fencing;
+use crate::run::health::RoleHealth;
 use crate::run::names::Names;
 use store::{Store, StoreSpec};
 use work::Keeper;
@@ -67,8 +71,10 @@ pub struct KeeperSpec {
     pub store_dir: PathBuf,
     /// Memory of the cache, in bytes: the share `keeper` of the limits.
     pub memory_bytes: u64,
-    /// Set once partitions are read, cleared while they are restored.
-    pub reading: Arc<AtomicBool>,
+    /// Where it tells whether partitions are read, and what keeps it from working.
+    pub health: Arc<RoleHealth>,
+    /// How often in a row its group took it for replaced; outlives one run.
+    pub fencing: Arc<Fencing>,
 }
 
 /// The directory of the cache of one member.
@@ -83,7 +89,7 @@ pub fn store_dir(state_dir: &Path, pipeline: &str, instance: &str) -> PathBuf {
 /// cannot be written. Nothing is lost by any of them: run it again.
 pub fn run(spec: &KeeperSpec, stop: &Arc<AtomicBool>) -> Result<KeeperTotals, Error> {
     let done = kept(spec, stop);
-    spec.reading.store(false, Ordering::Release);
+    spec.health.set_reading(false);
     done
 }
 
