@@ -224,7 +224,10 @@ const CASES: &[Case] = &[
     (Api::AddOffsetsToTxn, &[WrongMapping], Again),
     (Api::AddOffsetsToTxn, &[Fenced], Again),
     (Api::AddOffsetsToTxn, &[GroupDenied], APerson),
-    (Api::TxnOffsetCommit, &[Loading, OtherCoordinator, NoCoordinator, TimedOut], Nothing),
+    (Api::TxnOffsetCommit, &[Loading, OtherCoordinator], Nothing),
+    (Api::TxnOffsetCommit, &[NoCoordinator], Nothing),
+    // Asked again twice only.
+    (Api::TxnOffsetCommit, &[Loading, OtherCoordinator, NoCoordinator, NoCoordinator], Again),
     (Api::TxnOffsetCommit, &[Cut], Nothing),
     (Api::TxnOffsetCommit, &[UnknownMember], Again),
     (Api::TxnOffsetCommit, &[OldGeneration], Again),
@@ -250,7 +253,8 @@ fn hold(case: &Case) -> Result<(), String> {
         (_, true) => APerson,
     };
     println!("{request:?} {answers:?}: {took:?}, {} transactions aborted; {troubles:?}", totals.aborted);
-    if took != takes || totals.aborted > 2 {
+    // What a person has to mend is tried again until then; librdkafka believes for a while that it is so still.
+    if took != takes || totals.aborted > if takes == APerson { 10 } else { 1 } {
         return Err(format!("{request:?} {answers:?}: takes {took:?} instead of {takes:?}, {} aborts; {troubles:?}", totals.aborted));
     }
     if changed != (answers == [TooLarge]) {

@@ -30,7 +30,7 @@ mod work;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use measure::KeeperTotals;
@@ -88,12 +88,20 @@ pub fn store_dir(state_dir: &Path, pipeline: &str, instance: &str) -> PathBuf {
 /// Topics that are missing or do not fit together, brokers that refuse or stay away, a cache that
 /// cannot be written. Nothing is lost by any of them: run it again.
 pub fn run(spec: &KeeperSpec, stop: &Arc<AtomicBool>) -> Result<KeeperTotals, Error> {
-    let done = kept(spec, stop);
+    let cache_failed = AtomicBool::new(false);
+    let done = kept(spec, stop, &cache_failed);
     spec.health.set_reading(false);
-    done
+    match done {
+        // Everything that was read is committed, or is read again: the cache is no reason to fail.
+        Err(error) if stop.load(Ordering::Relaxed) && cache_failed.load(Ordering::Relaxed) => {
+            tracing::warn!(%error, "stopped without its cache");
+            Ok(KeeperTotals::default())
+        }
+        done => done,
+    }
 }
 
-fn kept(spec: &KeeperSpec, stop: &Arc<AtomicBool>) -> Result<KeeperTotals, Error> {
+fn kept(spec: &KeeperSpec, stop: &Arc<AtomicBool>, cache_failed: &AtomicBool) -> Result<KeeperTotals, Error> {
     let admin = Admin::connect(&spec.admin, ADMIN_WAIT)?;
     let (facts, states) = topics(spec, &admin)?;
     let store = StoreSpec {
@@ -103,8 +111,8 @@ fn kept(spec: &KeeperSpec, stop: &Arc<AtomicBool>) -> Result<KeeperTotals, Error
         memory_bytes: spec.memory_bytes,
     };
     let record_bytes_max = record_bytes(spec, &admin)?;
-    let store = Store::open(&store)?;
-    let mut keeper = Keeper::start(spec, admin, store, states.partitions, record_bytes_max)?;
+    let store = Store::open(&store).inspect_err(|_| cache_failed.store(true, Ordering::Relaxed))?;
+    let mut keeper = Keeper::start(spec, admin, store, cache_failed, states.partitions, record_bytes_max)?;
     let done = keeper.run(stop);
     keeper.end(done)
 }

@@ -49,6 +49,8 @@ pub struct Keeper<'a> {
     spec: &'a KeeperSpec,
     admin: Arc<Admin>,
     store: Store,
+    /// Raised when the cache cannot be used any more.
+    cache_failed: &'a AtomicBool,
     /// Before the member: its thread holds the membership, too.
     restorer: Restorer,
     member: Member,
@@ -84,7 +86,14 @@ enum Step {
 
 impl<'a> Keeper<'a> {
     /// Claims the transactional id and joins the group.
-    pub fn start(spec: &'a KeeperSpec, admin: Admin, store: Store, partitions: i32, record_bytes_max: usize) -> Result<Keeper<'a>, Error> {
+    pub fn start(
+        spec: &'a KeeperSpec,
+        admin: Admin,
+        store: Store,
+        cache_failed: &'a AtomicBool,
+        partitions: i32,
+        record_bytes_max: usize,
+    ) -> Result<Keeper<'a>, Error> {
         let transactor = transactor(spec, partitions, record_bytes_max)?;
         let member = Member::join(&spec.member, &[&spec.names.incidents])?;
         let admin = Arc::new(admin);
@@ -99,6 +108,7 @@ impl<'a> Keeper<'a> {
             spec,
             admin,
             store,
+            cache_failed,
             member,
             transactor,
             restorer: Restorer::start(source)?,
@@ -201,6 +211,7 @@ impl<'a> Keeper<'a> {
     /// The cache cannot be trusted any more: without it the next start reads the topic.
     fn broken(&mut self, error: StoreError) -> Error {
         self.store.distrust();
+        self.cache_failed.store(true, Ordering::Relaxed);
         error.into()
     }
 

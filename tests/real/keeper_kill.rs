@@ -55,7 +55,7 @@ fn facts(incidents: std::ops::Range<u32>) -> Vec<(IncidentId, Vec<u8>)> {
 }
 
 /// Says facts about ever more incidents while `work` does its work; how many incidents that were.
-fn while_said(place: &Place<'_>, work: impl FnOnce()) -> u32 {
+pub(super) fn while_said(place: &Place<'_>, work: impl FnOnce()) -> u32 {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let saying = scope.spawn(|| {
@@ -78,7 +78,7 @@ fn while_said(place: &Place<'_>, work: impl FnOnce()) -> u32 {
 
 /// Records of `incident-state` against what the topic of facts says, and against what is known of
 /// facts said by [`facts`]. Nothing may stand there twice, or go back.
-fn check(place: &Place<'_>, said: u32) {
+pub(super) fn check(place: &Place<'_>, said: u32) {
     let (incidents, _) = place.audit();
     assert_eq!(incidents.len() as u32, said, "incidents");
     for n in 0..said {
@@ -106,14 +106,14 @@ fn check(place: &Place<'_>, said: u32) {
     println!("{said} incidents, {records} records of them");
 }
 
-fn home(place: &Place<'_>, instance: &str) -> Home {
+pub(super) fn home(place: &Place<'_>, instance: &str) -> Home {
     let home = Home::new(place.kafka, &format!("instance: {instance}\nlisten: {{ api: 127.0.0.1:0 }}"));
     home.write("pipeline.yaml", &format!("name: {}\nsource: {{ topics: [none] }}\nclassify: {{ default: T }}\nmap: {{ '*': {{ k: k }} }}\n", place.names.pipeline));
     home
 }
 
 #[test]
-fn real_killed_keepers_lose_and_repeat_nothing() {
+fn real_dying_keepers_lose_and_repeat_nothing() {
     let Some(kafka) = require_kafka() else { return };
     let place = Place::named(kafka, &unique("keeperkill"), 6, &[]);
     let mut killer = Killer::start([home(&place, "a"), home(&place, "b")], "keeper");
@@ -141,13 +141,13 @@ fn real_killed_keepers_lose_and_repeat_nothing() {
     killer.stop(DRAIN);
     check(&place, said);
     if kills() >= ALL_FIRE_FROM {
-        FAILPOINTS.iter().for_each(|failpoint| assert!(killer.deaths.contains_key(failpoint), "{failpoint} never fired"));
+        FAILPOINTS.iter().for_each(|failpoint| assert!(killer.accidents.contains_key(failpoint), "{failpoint} never fired"));
     }
 }
 
 /// As people run it: both roles in one process, which die together.
 #[test]
-fn real_killed_members_in_both_roles_lose_and_repeat_nothing() {
+fn real_dying_members_in_both_roles_lose_and_repeat_nothing() {
     let Some(kafka) = require_kafka() else { return };
     let scene = Scene::new(kafka, "both");
     kafka.produce(&scene.source, (0..10_000).map(Scene::event));

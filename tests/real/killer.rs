@@ -17,7 +17,7 @@ pub(super) struct Killer {
     members: [Catchment; 2],
     roles: &'static str,
     /// By what, how often.
-    pub(super) deaths: BTreeMap<&'static str, u32>,
+    pub(super) accidents: BTreeMap<&'static str, u32>,
     began: Instant,
 }
 
@@ -25,7 +25,7 @@ impl Killer {
     /// Starts both. Each home has a `pipeline.yaml`, and an `instance` of its own.
     pub(super) fn start(homes: [Home; 2], roles: &'static str) -> Killer {
         let members = [0, 1].map(|who| spawn(&homes[who], roles, None));
-        Killer { homes, members, roles, deaths: BTreeMap::new(), began: Instant::now() }
+        Killer { homes, members, roles, accidents: BTreeMap::new(), began: Instant::now() }
     }
 
     pub(super) fn members(&mut self) -> &mut [Catchment; 2] {
@@ -34,11 +34,11 @@ impl Killer {
 
     /// How often they died.
     pub(super) fn total(&self) -> u32 {
-        self.deaths.values().sum()
+        self.accidents.values().sum()
     }
 
     fn note(&mut self, who: usize, by: &'static str) {
-        *self.deaths.entry(by).or_default() += 1;
+        *self.accidents.entry(by).or_default() += 1;
         println!("{:7.1} s  {:2}: member {} by {by}", self.began.elapsed().as_secs_f64(), self.total(), ["a", "b"][who]);
     }
 
@@ -90,14 +90,14 @@ impl Killer {
         self.members[who].pause();
         std::thread::sleep(SESSION_OVER);
         self.members[who].resume();
-        *self.deaths.entry("SIGSTOP").or_default() += 1;
+        *self.accidents.entry("SIGSTOP").or_default() += 1;
         println!("{:7.1} s  member {} slept for {SESSION_OVER:?}", self.began.elapsed().as_secs_f64(), ["a", "b"][who]);
     }
 
     /// Ends both in order.
     pub(super) fn stop(&mut self, limit: Duration) {
         self.members.iter_mut().for_each(|member| member.stop(limit));
-        println!("{} deaths: {:?}", self.total(), self.deaths);
+        println!("{} accidents: {:?}", self.total(), self.accidents);
     }
 }
 
