@@ -67,7 +67,10 @@ fn a_row_that_comes_again_is_no_repeat_of_its_own() {
         // Another one is.
         let other = rows(&mut decider, 8, &[(1_000, 1)]);
         assert_eq!(other.attaches.len() + other.links.len(), usize::from(action != Action::Drop), "{action:?}");
-        assert_eq!(other.attaches.first().map(|attach| attach.target).or(other.links.first().map(|link| link.target)), (action != Action::Drop).then_some(at(7)));
+        assert_eq!(
+            other.attaches.first().map(|attach| attach.target).or(other.links.first().map(|link| link.target)),
+            (action != Action::Drop).then_some(at(7))
+        );
     }
 }
 

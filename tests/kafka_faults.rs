@@ -172,7 +172,7 @@ fn stored(stage: &Stage) -> HashSet<(u64, u64)> {
     let settings = Settings::reader(stage.broker.bootstrap()).embedded();
     let mut tail = TopicReader::open(&settings, &[(OUTPUT, OUTPUT_PARTITIONS)], None).unwrap();
     let mut seen = HashSet::new();
-    tail.drain(WAIT, |record| drop(seen.insert((number(record.payload()), number(&record.payload()[8..]))))).unwrap();
+    tail.drain(WAIT, |record| _ = seen.insert((number(record.payload()), number(&record.payload()[8..])))).unwrap();
     seen
 }
 

@@ -22,7 +22,17 @@ use catchment::run::ingest::writer::{self, Chunk, INCIDENTS, TxnCut, WriterSpec,
 use crossbeam_channel::{SendTimeoutError, bounded};
 use rdkafka::bindings as sys;
 use rdkafka::bindings::rd_kafka_resp_err_t::{
-    self as Answer, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION as NotLeader, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as TimedOut, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS as FewReplicas, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND as FewReplicasAfter, RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR as Storage, RD_KAFKA_RESP_ERR__TRANSPORT as Cut, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as TooLarge, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as TopicDenied, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED as GroupDenied, RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED as IdDenied, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS as Loading, RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE as NoCoordinator, RD_KAFKA_RESP_ERR_NOT_COORDINATOR as OtherCoordinator, RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS as Concurrent, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER as OutOfOrder, RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID as UnknownProducer, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH as OldEpoch, RD_KAFKA_RESP_ERR_PRODUCER_FENCED as Fenced, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING as WrongMapping, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE as WrongState, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID as UnknownMember, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION as OldGeneration, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID as Replaced,
+    self as Answer, RD_KAFKA_RESP_ERR__TRANSPORT as Cut, RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS as Concurrent,
+    RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS as Loading, RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE as NoCoordinator,
+    RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID as Replaced, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED as GroupDenied,
+    RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION as OldGeneration, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH as OldEpoch,
+    RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING as WrongMapping, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE as WrongState,
+    RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR as Storage, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as TooLarge, RD_KAFKA_RESP_ERR_NOT_COORDINATOR as OtherCoordinator,
+    RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS as FewReplicas, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND as FewReplicasAfter,
+    RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION as NotLeader, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER as OutOfOrder,
+    RD_KAFKA_RESP_ERR_PRODUCER_FENCED as Fenced, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as TimedOut, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as TopicDenied,
+    RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED as IdDenied, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID as UnknownMember,
+    RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID as UnknownProducer,
 };
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
@@ -80,7 +90,7 @@ impl Mock {
     fn incidents(&self) -> usize {
         let mut found = BTreeSet::new();
         let mut reader = TopicReader::open(&Settings::reader(&self.bootstrap).embedded(), &[(TOPICS[1].0, TOPICS[1].1)], None).unwrap();
-        reader.drain(WAIT, |record| drop(found.insert(record.payload().to_vec()))).unwrap();
+        reader.drain(WAIT, |record| _ = found.insert(record.payload().to_vec())).unwrap();
         found.len()
     }
 }

@@ -8,7 +8,7 @@ use rdkafka::bindings::{self as sys, rd_kafka_admin_op_t as Op};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::error::{Error, Refusal};
+use super::error::{Error, Refusal, is_passing};
 use super::events::OwnedEvent;
 use super::settings::Settings;
 use request::{Client, Started, Watch, c_name, code, list, text};
@@ -176,7 +176,7 @@ impl Admin {
                 found.push((text(sys::rd_kafka_TopicDescription_name(*topic)), read_topic(*topic)));
             }
         }
-        names.iter().map(|name| found.iter().find(|(known, _)| known == name).map_or(Ok(None), |(_, topic)| topic_or_error(topic))).collect()
+        names.iter().map(|name| found.iter().find(|(known, _)| known == name).map_or(Ok(None), |(_, topic)| topic_or_error(name, topic))).collect()
     }
 
     /// As [`Admin::topics`], for topics that must be there.
@@ -193,11 +193,12 @@ impl Admin {
 /// What one description says, or the code that stands in its place.
 type Described = Result<Topic, Code>;
 
-fn topic_or_error(topic: &Described) -> Result<Option<Topic>, Error> {
+fn topic_or_error(name: &str, topic: &Described) -> Result<Option<Topic>, Error> {
     match topic {
         Ok(topic) => Ok(Some(topic.clone())),
         Err(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
-        Err(code) => Err(Error::Failed { action: "describing topics", code: *code, fatal: false }),
+        Err(code) if is_passing(*code) => Err(Error::Failed { action: "describing topics", code: *code, fatal: false }),
+        Err(code) => Err(Error::Answered { action: "describing topics", code: *code, reason: format!("{name}: {code}") }),
     }
 }
 

@@ -77,7 +77,10 @@ pub struct Keeper<'a> {
 enum Step {
     Nothing,
     Assigned(Vec<Part>),
-    Revoked { parts: Vec<Part>, lost: bool },
+    Revoked {
+        parts: Vec<Part>,
+        lost: bool,
+    },
     Trimmed(i32),
     /// The group took this member for replaced.
     Fenced,

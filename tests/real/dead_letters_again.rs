@@ -66,7 +66,8 @@ fn real_dead_letters_fed_again_are_the_incidents_that_they_would_have_been() {
     // What exists, and how many events were attached to it.
     let expect = |what: &str, incidents: &[(IncidentId, u64)]| {
         let (found, _) = place.audit();
-        let found: BTreeMap<IncidentId, u64> = found.iter().map(|(id, incident)| (*id, incident.state.attached.as_ref().map_or(0, |attached| attached.count))).collect();
+        let found: BTreeMap<IncidentId, u64> =
+            found.iter().map(|(id, incident)| (*id, incident.state.attached.as_ref().map_or(0, |attached| attached.count))).collect();
         assert_eq!(found, incidents.iter().copied().collect(), "{what}");
     };
     expect("fed once", &[(id(1, 0), 1), (id(1, 1), 1), (id(1, 4), 0)]);

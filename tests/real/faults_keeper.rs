@@ -1,7 +1,7 @@
 //! Brokers that hang, restart and die under keepers: they wait, say so, and go on; and two
 //! processes that pretend to be one keeper.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::exactly_once::DRAIN;
 use super::faults::long;
@@ -12,6 +12,13 @@ use super::{Broker, require_kafka, unique, until};
 
 fn start(home: &Home) -> Catchment {
     home.spawn("run", &["run", "pipeline.yaml", "--role", "keeper", "--log", "info"], &[])
+}
+
+fn ready(members: &mut [Catchment; 2], began: Instant, what: &str) {
+    let since = Instant::now();
+    members.iter_mut().for_each(|member| member.until_ready(DRAIN));
+    println!("{:6.1} s: {what}; ready {:?} later", began.elapsed().as_secs_f64(), since.elapsed());
+    std::thread::sleep(Duration::from_secs(1));
 }
 
 #[test]
@@ -25,22 +32,21 @@ fn real_fault_brokers_that_hang_and_restart_do_not_end_the_keeper() {
     let homes = [home(&place, "a"), home(&place, "b")];
     let mut members = [start(&homes[0]), start(&homes[1])];
     members.iter_mut().for_each(|member| member.until_ready(DRAIN));
+    let began = Instant::now();
     let said = while_said(&place, || {
         std::thread::sleep(Duration::from_secs(2));
         // Longer than the session and than a transaction may take.
         kafka.pause(1);
         println!("a broker that hangs: {}", members[0].until_troubled("the brokers do not answer", DRAIN));
-        std::thread::sleep(Duration::from_secs(22));
+        std::thread::sleep(Duration::from_secs(30).saturating_sub(began.elapsed()));
         kafka.resume(1);
-        members.iter_mut().for_each(|member| member.until_ready(DRAIN));
-        std::thread::sleep(Duration::from_secs(1));
+        ready(&mut members, began, "the broker hung for 30 s");
         kafka.restart(1);
-        members.iter_mut().for_each(|member| member.until_ready(DRAIN));
-        std::thread::sleep(Duration::from_secs(1));
+        ready(&mut members, began, "the broker was restarted");
         kafka.kill(1);
         std::thread::sleep(Duration::from_secs(15));
         kafka.restart(1);
-        members.iter_mut().for_each(|member| member.until_ready(DRAIN));
+        ready(&mut members, began, "the broker was killed and started");
     });
     place.until_read();
     members.iter_mut().for_each(|member| member.stop(DRAIN));

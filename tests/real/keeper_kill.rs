@@ -84,7 +84,11 @@ pub(super) fn check(place: &Place<'_>, said: u32) {
     for n in 0..said {
         let incident = &incidents[&id(n)];
         let state = &incident.state;
-        assert_eq!((state.version, state.attached.as_ref().map_or(0, |attached| attached.count), state.closed.is_none()), (VERSION, ATTACHED as u64, true), "incident {n}");
+        assert_eq!(
+            (state.version, state.attached.as_ref().map_or(0, |attached| attached.count), state.closed.is_none()),
+            (VERSION, ATTACHED as u64, true),
+            "incident {n}"
+        );
         let json = String::from_utf8(incident.to_json()).unwrap();
         assert!(json.contains(&format!("\"owner\":\"owner {n}\"")) && !json.contains("\"other\":true"), "{json}");
     }
@@ -108,7 +112,10 @@ pub(super) fn check(place: &Place<'_>, said: u32) {
 
 pub(super) fn home(place: &Place<'_>, instance: &str) -> Home {
     let home = Home::new(place.kafka, &format!("instance: {instance}\nlisten: {{ api: 127.0.0.1:0 }}"));
-    home.write("pipeline.yaml", &format!("name: {}\nsource: {{ topics: [none] }}\nclassify: {{ default: T }}\nmap: {{ '*': {{ k: k }} }}\n", place.names.pipeline));
+    home.write(
+        "pipeline.yaml",
+        &format!("name: {}\nsource: {{ topics: [none] }}\nclassify: {{ default: T }}\nmap: {{ '*': {{ k: k }} }}\n", place.names.pipeline),
+    );
     home
 }
 
