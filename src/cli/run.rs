@@ -202,6 +202,7 @@ impl Member<'_> {
         let health = self.health.role(Role::Keeper.name());
         let spec = KeeperSpec {
             names: names.clone(),
+            instance: instance.clone(),
             member: Settings::member(bootstrap, &names.keeper_group, instance).prefetch(shares.fetch / 4).with_user(&properties)?,
             transactional: Settings::transactional(bootstrap, &names.transactional_id("keeper", instance), timeout).with_user(&properties)?,
             reader: Settings::reader(bootstrap).with_user(&properties)?,

@@ -67,6 +67,15 @@ impl Member {
         Ok(Member { queue })
     }
 
+    /// Leaves the group and comes back, so that partitions are divided anew. Those that are read are
+    /// taken first, as always ([`MemberEvent::Revoked`]).
+    ///
+    /// # Errors
+    /// Properties that librdkafka refuses.
+    pub fn rejoin(&mut self, topics: &[&str]) -> Result<(), Error> {
+        rejoin(self.queue.consumer(), topics)
+    }
+
     /// For transactions that move this member's offsets.
     pub fn membership(&self) -> Membership {
         Membership(Arc::clone(self.queue.consumer()))
@@ -135,6 +144,11 @@ pub(super) fn assign(consumer: &BaseConsumer<Logging>, parts: &[(&str, i32, Star
         list.add_partition_offset(topic, *partition, start.offset()).map_err(wrong)?;
     }
     consumer.incremental_assign(&list).map_err(wrong)
+}
+
+pub(super) fn rejoin(consumer: &BaseConsumer<Logging>, topics: &[&str]) -> Result<(), Error> {
+    consumer.unsubscribe();
+    consumer.subscribe(topics).map_err(|error| Error::from_kafka("joining the group again", error))
 }
 
 pub(super) fn unassign(consumer: &BaseConsumer<Logging>, parts: &[(&str, i32)]) -> Result<(), Error> {

@@ -59,6 +59,8 @@ const RECORD_BYTES_DEFAULT: usize = 1_000_000;
 pub struct KeeperSpec {
     /// Topics and group.
     pub names: Names,
+    /// Our static id in the group.
+    pub instance: String,
     /// The member of the group: [`Settings::member`] with [`Names::keeper_group`].
     pub member: Settings,
     /// Its producer: [`Settings::transactional`] with the id of the role `keeper`.

@@ -1,16 +1,18 @@
 //! Asks the brokers now and then how far the facts reach: the lag for metrics, and whether
-//! anybody answers for `/readyz`. A thread of its own, so that brokers which are silent hold
-//! nothing up.
+//! anybody answers for `/readyz`; and whether the group has left partitions to nobody. A thread
+//! of its own, so that brokers which are silent hold nothing up.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::KeeperSpec;
 use super::measure::record_sizes;
 use crate::error::Error;
 use crate::kafka::{Admin, At, Settings};
 use crate::run::health::RoleHealth;
+use crate::run::orphans::Orphans;
 
 /// Between two questions.
 const ASK_EVERY: Duration = Duration::from_secs(5);
@@ -36,6 +38,8 @@ pub struct Standing {
 #[derive(Default)]
 struct Shared {
     standing: Mutex<Standing>,
+    /// The group left partitions to nobody, and it is our turn to join again.
+    rejoin: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -50,19 +54,28 @@ impl Watch {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn start(settings: &Settings, facts: &str, health: &Arc<RoleHealth>) -> Result<Watch, Error> {
+    pub fn start(spec: &KeeperSpec, partitions: i32) -> Result<Watch, Error> {
         let shared = Arc::new(Shared::default());
-        let (own, settings, facts, health) = (shared.clone(), settings.clone(), facts.to_owned(), health.clone());
+        let mut look = Look {
+            shared: shared.clone(),
+            settings: spec.admin.clone(),
+            facts: spec.names.incidents.clone(),
+            partitions,
+            health: spec.health.clone(),
+            orphans: Orphans::new(&spec.names.keeper_group, &spec.instance),
+            admin: None,
+        };
         let thread = std::thread::Builder::new().name("keeper-watch".into()).spawn(move || {
-            look(&own, &settings, &facts, &health);
-            health.tell(PART, None);
+            look.run();
+            look.health.tell(PART, None);
         })?;
         Ok(Watch { shared, thread: Some(thread) })
     }
 
-    /// Tells the thread where the loop stands.
-    pub fn stands(&self, standing: Standing) {
+    /// Tells the thread where the loop stands. True if the member has to join its group again.
+    pub fn stands(&self, standing: Standing) -> bool {
         *self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+        self.shared.rejoin.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -79,44 +92,55 @@ impl Drop for Watch {
     }
 }
 
-fn look(shared: &Shared, settings: &Settings, facts: &str, health: &RoleHealth) {
-    // Its own connection: the keeper's may wait longer for an answer than a person wants to.
-    let mut admin: Option<Admin> = None;
-    let mut asked: Option<Instant> = None;
-    while !shared.stop.load(Ordering::Relaxed) {
-        std::thread::sleep(STEP);
-        if asked.is_some_and(|asked| asked.elapsed() < ASK_EVERY) {
-            continue;
-        }
-        asked = Some(Instant::now());
-        let standing = shared.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match lag(&mut admin, settings, facts, &standing) {
-            Ok(lag) => {
-                health.tell(PART, None);
-                record_sizes(standing.positions.len(), lag, standing.incidents);
+/// What the thread works with.
+struct Look {
+    shared: Arc<Shared>,
+    settings: Settings,
+    facts: String,
+    partitions: i32,
+    health: Arc<RoleHealth>,
+    orphans: Orphans,
+    /// Its own connection: the keeper's may wait longer for an answer than a person wants to.
+    admin: Option<Admin>,
+}
+
+impl Look {
+    fn run(&mut self) {
+        let mut asked: Option<Instant> = None;
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(STEP);
+            if asked.is_some_and(|asked| asked.elapsed() < ASK_EVERY) {
+                continue;
             }
-            Err(error) => {
+            asked = Some(Instant::now());
+            if let Err(error) = self.ask() {
                 // What it has seen of a broker that restarts would be told again and again.
-                admin = None;
+                self.admin = None;
                 tracing::debug!(%error, "the keeper's lag is not known");
-                if error.retryable() && !shared.stop.load(Ordering::Relaxed) {
-                    health.tell(PART, Some(format!("the brokers do not answer: {error}")));
+                if error.retryable() && !self.shared.stop.load(Ordering::Relaxed) {
+                    self.health.tell(PART, Some(format!("the brokers do not answer: {error}")));
                 }
             }
         }
     }
-}
 
-/// Facts behind the positions.
-fn lag(admin: &mut Option<Admin>, settings: &Settings, facts: &str, standing: &Standing) -> Result<u64, crate::kafka::Error> {
-    let admin = match admin {
-        Some(admin) => admin,
-        None => admin.insert(Admin::connect(settings, ANSWER_WAIT)?),
-    };
-    // Without partitions of our own: does anybody answer?
-    let first = [(0, 0)];
-    let positions = if standing.positions.is_empty() { &first[..] } else { &standing.positions[..] };
-    let asked: Vec<(&str, i32)> = positions.iter().map(|(partition, _)| (facts, *partition)).collect();
-    let ends = admin.offsets(&asked, At::End)?;
-    Ok(ends.iter().zip(&standing.positions).map(|(end, (_, next))| u64::try_from(end - next).unwrap_or(0)).sum())
+    fn ask(&mut self) -> Result<(), crate::kafka::Error> {
+        let standing = self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let admin = match &mut self.admin {
+            Some(admin) => admin,
+            None => self.admin.insert(Admin::connect(&self.settings, ANSWER_WAIT)?),
+        };
+        // Without partitions of our own: does anybody answer?
+        let first = [(0, 0)];
+        let positions = if standing.positions.is_empty() { &first[..] } else { &standing.positions[..] };
+        let asked: Vec<(&str, i32)> = positions.iter().map(|(partition, _)| (self.facts.as_str(), *partition)).collect();
+        let ends = admin.offsets(&asked, At::End)?;
+        let lag = ends.iter().zip(&standing.positions).map(|(end, (_, next))| u64::try_from(end - next).unwrap_or(0)).sum();
+        self.health.tell(PART, None);
+        record_sizes(standing.positions.len(), lag, standing.incidents);
+        if self.orphans.look(admin, &[(self.facts.as_str(), self.partitions)]) {
+            self.shared.rejoin.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
 }

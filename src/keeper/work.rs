@@ -124,7 +124,7 @@ impl<'a> Keeper<'a> {
             began: Instant::now(),
             marked: Instant::now(),
             told: Instant::now(),
-            watch: Watch::start(&spec.admin, &spec.names.incidents, &spec.health)?,
+            watch: Watch::start(spec, partitions)?,
             totals: KeeperTotals::default(),
             times: TimeText::default(),
             values: Vec::new(),
@@ -158,7 +158,9 @@ impl<'a> Keeper<'a> {
             if self.told.elapsed() >= STANDS_EVERY {
                 self.told = Instant::now();
                 let standing = self.standing();
-                self.watch.stands(standing);
+                if self.watch.stands(standing) {
+                    self.member.rejoin(&[self.spec.names.incidents.as_str()])?;
+                }
             }
         }
         self.commit_and_mark(&self.all())

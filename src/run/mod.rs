@@ -7,6 +7,7 @@ pub mod ingest;
 pub mod layout;
 pub mod lock;
 pub mod names;
+pub mod orphans;
 pub mod signals;
 pub mod supervise;
 

@@ -70,6 +70,7 @@ impl<'a> Place<'a> {
         let stop = Arc::new(AtomicBool::new(false));
         let spec = KeeperSpec {
             names: self.names.clone(),
+            instance: instance.to_string(),
             member,
             transactional,
             reader: Settings::reader(self.kafka.bootstrap()),

@@ -141,6 +141,8 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
     let positions: Arc<[AtomicI64]> = (0..partitions).map(|_| AtomicI64::new(-1)).collect();
     let changed = Arc::new(AtomicBool::new(false));
     let ending = Arc::new(AtomicBool::new(false));
+    let rejoin = Arc::new(AtomicBool::new(false));
+    let together = decide.scope == Scope::Process;
     let consumer_stop = Arc::new(AtomicBool::new(false));
     let helpers_stop = Arc::new(AtomicBool::new(false));
     let (note, notes) = unbounded::<Note>();
@@ -159,7 +161,7 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
             gaps: Gaps::Legal,
             credit: None,
             stop: consumer_stop.clone(),
-            steering: Some(Box::new(Steer::new(gate.clone(), epochs.clone(), notes, task, decide.scope == Scope::Process, changed.clone()))),
+            steering: Some(Box::new(Steer::new(gate.clone(), epochs.clone(), notes, task, together, rejoin.clone(), changed.clone()))),
         },
         batches,
         arenas,
@@ -226,6 +228,9 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
         health: health.clone(),
         identities,
         changed: changed.clone(),
+        group: spec.names.ingest_group.clone(),
+        instance: spec.instance.clone(),
+        rejoin,
         stop: helpers_stop.clone(),
     })?;
     let emitting = {
