@@ -253,10 +253,23 @@ const CASES: &[Case] = &[
     (Api::FindCoordinator, &[NoCoordinator, NoCoordinator], Nothing),
 ];
 
-fn hold(case: &Case) -> Result<(), String> {
+/// The same without transactions: records, acks, then offsets.
+const CASES_AT_LEAST_ONCE: &[Case] = &[
+    (Api::Produce, &[NotLeader, TimedOut, NotLeader], Nothing),
+    (Api::Produce, &[Cut], Nothing),
+    (Api::Produce, &[TooLarge], APerson),
+    (Api::Produce, &[TopicDenied], APerson),
+    (Api::OffsetCommit, &[Loading], Nothing),
+    (Api::OffsetCommit, &[Cut], Nothing),
+    (Api::OffsetCommit, &[UnknownMember], Again),
+    (Api::OffsetCommit, &[OldGeneration], Again),
+    (Api::OffsetCommit, &[GroupDenied], APerson),
+];
+
+fn hold(delivery: Delivery, case: &Case) -> Result<(), String> {
     let (request, answers, takes) = *case;
     let mock = Mock::start();
-    let Ran { totals, troubles, changed } = write(&mock, Delivery::ExactlyOnce, || mock.fail(request, answers));
+    let Ran { totals, troubles, changed } = write(&mock, delivery, || mock.fail(request, answers));
     let took = match (totals.aborted, troubles.iter().any(|trouble| trouble.contains("uthoriz") || trouble.contains("too large"))) {
         (0, _) => Nothing,
         (_, false) => Again,
@@ -273,15 +286,14 @@ fn hold(case: &Case) -> Result<(), String> {
     Ok(())
 }
 
-#[test]
-fn kafka_requests_that_fail_lose_and_double_nothing() {
+fn hold_all(delivery: Delivery, cases: &'static [Case]) {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..6 {
             scope.spawn(|| {
-                while let Some(case) = CASES.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let held = std::panic::catch_unwind(|| hold(case)).unwrap_or_else(|panic| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let held = std::panic::catch_unwind(|| hold(delivery, case)).unwrap_or_else(|panic| {
                         let why = panic.downcast_ref::<String>().cloned().unwrap_or_default();
                         Err(format!("{:?} {:?}: {why}", case.0, case.1))
                     });
@@ -292,4 +304,27 @@ fn kafka_requests_that_fail_lose_and_double_nothing() {
     });
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn kafka_requests_that_fail_lose_and_double_nothing() {
+    hold_all(Delivery::ExactlyOnce, CASES);
+}
+
+#[test]
+fn kafka_requests_that_fail_lose_nothing_without_transactions() {
+    hold_all(Delivery::AtLeastOnce, CASES_AT_LEAST_ONCE);
+}
+
+#[test]
+fn kafka_requests_to_brokers_that_are_slow_or_away_are_waited_for() {
+    let mock = Mock::start();
+    let cluster = || mock.owner.client().mock_cluster().unwrap();
+    let ran = write(&mock, Delivery::ExactlyOnce, || {
+        cluster().broker_round_trip_time(-1, Duration::from_millis(60)).unwrap();
+        cluster().broker_down(-1).unwrap();
+        std::thread::sleep(Duration::from_secs(2));
+        cluster().broker_up(-1).unwrap();
+    });
+    assert!(ran.totals.aborted <= 1, "{:?} {:?}", ran.totals, ran.troubles);
 }

@@ -89,25 +89,13 @@ impl Admin {
         let wrong = |error| Error::from_kafka("connecting to the brokers", error);
         let consumer: BaseConsumer<Watch> = settings.client_config().create_with_context(Watch::default()).map_err(wrong)?;
         let client = Client::new(consumer, timeout);
-        let action = "asking the cluster for its id";
-        let event = client.request(action, Op::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER, |(rk, options, queue)| {
-            // SAFETY: all three are alive during the call.
-            unsafe { sys::rd_kafka_DescribeCluster(rk, options, queue) }
-        });
-        let event = event.map_err(|error| match error {
+        let cluster = client.cluster().map_err(|error| match error {
             // Something took the connection and kept silent: a controller's port, a proxy.
-            Error::TimedOut { .. } | Error::Failed { code: Code::OperationTimedOut, .. } => {
+            Error::TimedOut { .. } => {
                 Error::Unreachable { kind: Refusal::Down, reason: format!("nothing answered as a Kafka broker does within {timeout:?}") }
             }
             error => error,
         })?;
-        // SAFETY: the event is alive, of this type, and owns what is read and copied here.
-        let cluster = unsafe {
-            let result = sys::rd_kafka_event_DescribeCluster_result(event.ptr());
-            let mut brokers = 0;
-            sys::rd_kafka_DescribeCluster_result_nodes(result, &mut brokers);
-            Cluster { id: text(sys::rd_kafka_DescribeCluster_result_cluster_id(result)), brokers }
-        };
         Ok(Admin { client, cluster })
     }
 

@@ -18,7 +18,7 @@
 //! | `acks` | counting the acks of the batches in flight |
 //! | `credit` | keeps a writer from outrunning its readers on the embedded broker |
 //! | `member` | a group member whose loop is its owner's thread |
-//! | `restore` | reads a partition to its high watermark, committed records only |
+//! | `restore` | reads partitions to their high watermarks, committed records only |
 //! | `partitioner` | key → partition, as every other Kafka client does it |
 //! | `admin`, `admin/` | what a cluster says about itself and its topics; making topics |
 //! | `group` | consumer groups, seen from outside: members, assignments, committed offsets |

@@ -62,6 +62,8 @@ pub struct Keeper<'a> {
     epoch: u64,
     aborts: u32,
     began: Instant,
+    /// The group took this member for replaced.
+    fenced: bool,
     marked: Instant,
     told: Instant,
     watch: Watch,
@@ -122,6 +124,7 @@ impl<'a> Keeper<'a> {
             epoch: 0,
             aborts: 0,
             began: Instant::now(),
+            fenced: false,
             marked: Instant::now(),
             told: Instant::now(),
             watch: Watch::start(spec, partitions)?,
@@ -145,7 +148,10 @@ impl<'a> Keeper<'a> {
                     tracing::error!(partition, "facts were deleted by the broker before they were read");
                     self.rewind()?;
                 }
-                Step::Fenced => return Err(self.spec.fencing.judge(self.began.elapsed())),
+                Step::Fenced => {
+                    self.fenced = true;
+                    return Err(KafkaError::Fenced.into());
+                }
                 Step::Failed(error) => return Err(error),
             }
             if self.batch.is_due() {
@@ -182,7 +188,11 @@ impl<'a> Keeper<'a> {
         {
             tracing::warn!(error = %error.error(), "the last transaction is left to the broker to take back");
         }
-        done.map(|()| self.totals)
+        match done {
+            // Whatever failed, this is why.
+            Err(_) if self.fenced || self.member.is_fenced() => Err(self.spec.fencing.judge(self.began.elapsed())),
+            done => done.map(|()| self.totals),
+        }
     }
 
     fn poll(&mut self) -> Result<Step, Error> {

@@ -163,12 +163,14 @@ fn real_dying_members_in_both_roles_lose_and_repeat_nothing() {
     under_load(&scene, 10_000, 5_000, || {
         let mut random = Random(11);
         let failpoints = ["keeper_after_commit:3", "after_end_txn:2", "keeper_after_produce:2", "after_send_offsets:2"];
-        let mut round = 0;
+        let (mut round, mut failpoint) = (0, 0);
         while killer.total() < kills() {
             random.pause();
-            match round % 3 {
-                0 | 1 => killer.one_fails(round % 2, failpoints[round * 2 / 3 % failpoints.len()]),
-                _ => killer.both_die(round % 2),
+            if round % 3 == 2 {
+                killer.both_die(round % 2);
+            } else {
+                killer.one_fails(round % 2, failpoints[failpoint % failpoints.len()]);
+                failpoint += 1;
             }
             round += 1;
         }
