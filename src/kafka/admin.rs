@@ -91,9 +91,7 @@ impl Admin {
         let client = Client::new(consumer, timeout);
         let cluster = client.cluster().map_err(|error| match error {
             // Something took the connection and kept silent: a controller's port, a proxy.
-            Error::TimedOut { .. } => {
-                Error::Unreachable { kind: Refusal::Down, reason: format!("nothing answered as a Kafka broker does within {timeout:?}") }
-            }
+            Error::TimedOut { .. } => Error::Unreachable { kind: Refusal::Down, reason: format!("nothing answered as a Kafka broker does within {timeout:?}") },
             error => error,
         })?;
         Ok(Admin { client, cluster })

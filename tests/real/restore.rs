@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use catchment::kafka::{Delivery, Error, OutputTopic, ReadToEnd, Settings, Transactor, read_to_end, watermarks};
 
 use super::exactly_once::{DRAIN, Scene};
+use super::process::Catchment;
 use super::{Broker, Input, Isolation, WAIT, require_kafka, unique, until};
 
 const EMPTY: [u32; 0] = [];
@@ -150,10 +151,13 @@ fn real_restore_of_an_index_enters_only_what_can_still_match() {
     // A repeat of what is remembered.
     kafka.produce(&scene.source, [event(11_999)]);
     scene.drained();
+    let restored = |member: &Catchment| member.stderr()[before..].matches("index restored").count();
+    until("all six partitions are restored", DRAIN, || restored(&member) == 6);
     member.stop(DRAIN);
     scene.check();
     let said = member.stderr()[before..].to_owned();
-    let entries = said.lines().filter(|line| line.contains("index restored")).filter_map(|line| line.split_once("entries=")?.1.split(' ').next()?.parse::<u64>().ok());
+    let entries =
+        said.lines().filter(|line| line.contains("index restored")).filter_map(|line| line.split_once("entries=")?.1.split(' ').next()?.parse::<u64>().ok());
     let entered: u64 = entries.sum();
     println!("{entered} of 12000 incidents entered");
     assert!((1_440..=6_000).contains(&entered), "{entered} of 12000 incidents entered");

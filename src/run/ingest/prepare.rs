@@ -180,7 +180,7 @@ fn restore(spec: &PrepareSpec, task: &Task, reader: &mut Option<PartitionReader>
         }
         let key = block_key(spec.topics.partitions().identity(*number), partition);
         if let Some(clocks) = newest_clocks(reader, &spec.index_topic, partition, &key)? {
-            restore.expect(clocks);
+            restore.ends_at(clocks);
         }
         parts.push((*number, topic, partition, key));
     }
