@@ -289,9 +289,8 @@ fn committed(chunks: &[Chunk], plan: &Plan, turnstile: &crate::ingest::turnstile
     let now = crate::kafka::now_us();
     for chunk in chunks {
         metrics::record_batch(&chunk.counts, plan, chunk.source);
-        for record in chunk.batch.records.iter().filter(|record| record.origin_us > 0) {
-            metrics::record_latency(u64::try_from(now.saturating_sub(record.origin_us)).unwrap_or(0));
-        }
+        let stored = chunk.batch.records.iter().filter(|record| record.origin_us > 0);
+        metrics::record_latencies(stored.map(|record| u64::try_from(now.saturating_sub(record.origin_us)).unwrap_or(0)));
     }
     if let Some(last) = chunks.last() {
         turnstile.committed(last.batch.seq);
