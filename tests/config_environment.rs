@@ -156,7 +156,7 @@ fn a_missing_file_says_what_it_is_for() {
     assert!(environment.is_none());
     assert_eq!(
         out.plain(),
-        "error[missing-file]: /nonexistent/catchment.yaml does not exist (this is the environment file: brokers, security, instance, topics, delivery, transaction, state_dir, limits, listen, kafka)\n"
+        "error[missing-file]: /nonexistent/catchment.yaml does not exist (this is the environment file: brokers, security, instance, topics, delivery, transaction, state_dir, limits, listen, archive, sql, kafka)\n"
     );
 }
 
