@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rdkafka::bindings::{self as sys, rd_kafka_admin_op_t as Op};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::groups::GroupList;
 
 use super::error::{Error, Refusal, is_passing};
 use super::events::OwnedEvent;
@@ -115,6 +117,11 @@ impl Admin {
     /// Calls `ask` again while it fails for a moment only.
     pub(super) fn retry<T>(&self, ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
         self.client.retry(ask)
+    }
+
+    /// What the brokers say of this group in the oldest requests; see `division`.
+    pub(super) fn plain_group(&self, group: &str, wait: Duration) -> KafkaResult<GroupList> {
+        self.client.consumer().fetch_group_list(Some(group), wait)
     }
 
     /// The names of all topics that we may see, without Kafka's own (`__…`), in order.
