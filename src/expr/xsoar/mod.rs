@@ -1,0 +1,6 @@
+//! The expressions of XSOAR content: mappers, classifiers, pre-process rules, playbook
+//! arguments. Data model → prepared expression → a reference evaluator (row by row) and
+//! columnar kernels (batch by batch), held equal by property tests.
+
+pub mod model;
+pub mod read;
