@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::model::{Argument, Complex, Operand, Test, Tests, Transformer};
 
-/// Arguments in operands in arguments: content nests two or three deep.
-const DEPTH_MAX: usize = 24;
+/// JSON levels of a value; an argument in an operand of an argument is six. Real content has below 20.
+const DEPTH_MAX: usize = 96;
 /// Tests, transformers and arguments of one list. Real content has below 200.
 const LIST_MAX: usize = 4096;
 
