@@ -11,8 +11,10 @@ use super::lookup::{LookupKind, LookupTable};
 use super::schema::Schema;
 use super::source_map::{SourceMap, Span, Spanned};
 pub use rules::*;
+pub use xsoar::*;
 
 mod rules;
+mod xsoar;
 
 /// A whole pipeline.
 #[derive(Debug, Clone)]
@@ -42,6 +44,8 @@ pub struct Pipeline {
     pub classify: Classify,
     /// Which field is computed how.
     pub map: Vec<MapSection>,
+    /// The mapper of a content pack, for fields that `map` does not compute.
+    pub xsoar_map: Option<XsoarMap>,
     /// Deduplication and linking.
     pub preprocess: Preprocess,
     /// Where incidents go.
@@ -98,6 +102,10 @@ pub struct Source {
     pub start: Start,
     /// Sections of `map` that only this source's events see.
     pub map: Vec<MapSection>,
+    /// Its own classifier of a content pack, in the place of the pipeline's.
+    pub xsoar_classify: Option<XsoarClassify>,
+    /// Its own mapper of a content pack, in the place of the pipeline's.
+    pub xsoar_map: Option<XsoarMap>,
 }
 
 /// A topic, or many.
@@ -176,6 +184,8 @@ pub struct Classify {
     pub key: Option<ExprText>,
     /// Key value → type.
     pub types: Vec<(Spanned<String>, Spanned<String>)>,
+    /// The classifier of a content pack: asked where neither rules nor the table decide.
+    pub xsoar: Option<XsoarClassify>,
     /// What becomes of the rest.
     pub default: ClassifyDefault,
 }

@@ -12,7 +12,7 @@ use super::{DEAD_LETTER, DROP, type_name};
 
 /// The section; what is missing is left empty, and the default is `drop` then.
 pub fn read_classify(node: Option<&Node>, out: &mut Diagnostics) -> Classify {
-    let mut classify = Classify { rules: Vec::new(), key: None, types: Vec::new(), default: ClassifyDefault::Drop };
+    let mut classify = Classify { rules: Vec::new(), key: None, types: Vec::new(), xsoar: None, default: ClassifyDefault::Drop };
     let Some(node) = node else { return classify };
     let Some(mut fields) = Fields::open(node, "`classify`", out) else { return classify };
     if let Some(node) = fields.get("rules", out) {

@@ -78,6 +78,7 @@ pub fn read_pipeline(node: &Node, dir: &Path, out: &mut Diagnostics) -> Option<P
         filters,
         classify,
         map,
+        xsoar_map: None,
         preprocess,
         sink,
         playbooks,

@@ -129,6 +129,7 @@ fn read_rule(node: &Node, out: &mut Diagnostics) -> Option<Rule> {
         // A mistyped action is reported; the rule stays, so that its name is known.
         action: action.unwrap_or(Action::Drop),
         mode,
+        xsoar: None,
     })
 }
 

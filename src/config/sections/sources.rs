@@ -74,7 +74,7 @@ fn read_source(node: &Node, default_name: Option<&Spanned<String>>, out: &mut Di
     let map: Vec<MapSection> = fields.get("map", out).map(|node| read_map(node, out)).unwrap_or_default();
     let parse = "reading other formats inside JSON (cef, leef, kv, regex) comes with a later step";
     fields.close(&[Note::Later("parse", parse), Note::Elsewhere("topic", "the key is `topics`, also for a single one")], out);
-    Some(Source { name: name?, topics, format, explode, keyed_by, start, map })
+    Some(Source { name: name?, topics, format, explode, keyed_by, start, map, xsoar_classify: None, xsoar_map: None })
 }
 
 fn read_format(node: &Node, out: &mut Diagnostics) -> Option<Format> {

@@ -1,0 +1,1 @@
+//! Owns the checks that span items.
