@@ -9,6 +9,7 @@
 pub mod argument;
 pub mod check;
 pub mod classifier;
+pub mod expressions;
 pub mod field;
 pub mod files;
 pub mod incident_type;
@@ -25,7 +26,9 @@ pub mod names;
 pub mod playbook;
 pub mod preprocess;
 pub mod read;
+pub mod report;
 pub mod script;
+pub mod text;
 pub mod value;
 pub mod version;
 
