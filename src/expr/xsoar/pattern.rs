@@ -159,12 +159,7 @@ impl Pattern {
     }
 
     /// Replaces every match by what `with` says of it.
-    pub fn replace_all(
-        &self,
-        text: &str,
-        limit: usize,
-        mut with: impl FnMut(&Groups, &mut String) -> Result<(), Fault>,
-    ) -> Result<String, Fault> {
+    pub fn replace_all(&self, text: &str, limit: usize, mut with: impl FnMut(&Groups, &mut String) -> Result<(), Fault>) -> Result<String, Fault> {
         let mut out = String::with_capacity(text.len());
         let mut done = 0;
         for groups in self.find_all(text, limit)? {
@@ -248,12 +243,18 @@ fn has_posix(chars: &[char], end: usize) -> bool {
 fn is_counted(chars: &[char], at: usize) -> bool {
     let Some(length) = chars.get(at..).and_then(|rest| rest.iter().position(|c| *c == '}')) else { return false };
     let inner = chars.get(at + 1..at + length).unwrap_or_default();
-    at > 0 && inner.first().is_some_and(char::is_ascii_digit) && inner.iter().all(|c| c.is_ascii_digit() || *c == ',') && inner.iter().filter(|c| **c == ',').count() <= 1
+    at > 0
+        && inner.first().is_some_and(char::is_ascii_digit)
+        && inner.iter().all(|c| c.is_ascii_digit() || *c == ',')
+        && inner.iter().filter(|c| **c == ',').count() <= 1
 }
 
 fn closes_count(chars: &[char], at: usize) -> bool {
     // `\x{41}` and `\p{L}` are taken whole by `escape`.
-    chars.get(..at).and_then(|before| before.iter().rposition(|c| *c == '{')).is_some_and(|open| is_counted(chars, open) && chars.get(open + 1..at).is_some_and(|inner| !inner.contains(&'}')))
+    chars
+        .get(..at)
+        .and_then(|before| before.iter().rposition(|c| *c == '{'))
+        .is_some_and(|open| is_counted(chars, open) && chars.get(open + 1..at).is_some_and(|inner| !inner.contains(&'}')))
 }
 
 /// Writes the escape at `at`; returns how many characters it took.

@@ -16,24 +16,46 @@ pub enum Expr {
     Text(Arc<str>),
     /// `` `a${x}b` ``: texts and expressions by turns.
     Template(Vec<(Arc<str>, Option<Expr>)>),
-    Regex { pattern: Arc<Pattern>, global: bool },
+    Regex {
+        pattern: Arc<Pattern>,
+        global: bool,
+    },
     Name(Arc<str>),
     /// `val1---path`: a value from the top of the context.
     Bound(Arc<Dt>),
     Array(Vec<Item>),
     Object(Vec<Property>),
-    Member { object: Box<Expr>, key: Box<Expr>, optional: bool },
-    Call { callee: Box<Expr>, args: Vec<Item>, optional: bool },
-    New { class: Arc<str>, args: Vec<Item> },
+    Member {
+        object: Box<Expr>,
+        key: Box<Expr>,
+        optional: bool,
+    },
+    Call {
+        callee: Box<Expr>,
+        args: Vec<Item>,
+        optional: bool,
+    },
+    New {
+        class: Arc<str>,
+        args: Vec<Item>,
+    },
     Unary(Unary, Box<Expr>),
     Binary(Binary, Box<Expr>, Box<Expr>),
     And(Box<Expr>, Box<Expr>),
     Or(Box<Expr>, Box<Expr>),
     Coalesce(Box<Expr>, Box<Expr>),
     Ternary(Box<(Expr, Expr, Expr)>),
-    Assign { target: Box<Expr>, op: Option<Binary>, value: Box<Expr> },
+    Assign {
+        target: Box<Expr>,
+        op: Option<Binary>,
+        value: Box<Expr>,
+    },
     /// `x++`, `--x`: by 1 or −1; the flag: the old value is the result.
-    Step { target: Box<Expr>, by: f64, old: bool },
+    Step {
+        target: Box<Expr>,
+        by: f64,
+        old: bool,
+    },
     Function(Arc<Function>),
     Sequence(Vec<Expr>),
 }
@@ -130,14 +152,29 @@ pub enum Statement {
     If(Expr, Box<Statement>, Option<Box<Statement>>),
     While(Expr, Box<Statement>),
     DoWhile(Box<Statement>, Expr),
-    For { start: Option<Box<Statement>>, test: Option<Expr>, step: Option<Expr>, body: Box<Statement> },
+    For {
+        start: Option<Box<Statement>>,
+        test: Option<Expr>,
+        step: Option<Expr>,
+        body: Box<Statement>,
+    },
     /// `for (x of list)`, `for (x in object)`
-    Each { target: Target, keys: bool, over: Expr, body: Box<Statement> },
+    Each {
+        target: Target,
+        keys: bool,
+        over: Expr,
+        body: Box<Statement>,
+    },
     Block(Vec<Statement>),
     Break,
     Continue,
     Throw(Expr),
-    Try { body: Vec<Statement>, name: Option<Arc<str>>, catch: Vec<Statement>, finally: Vec<Statement> },
+    Try {
+        body: Vec<Statement>,
+        name: Option<Arc<str>>,
+        catch: Vec<Statement>,
+        finally: Vec<Statement>,
+    },
     Switch(Expr, Vec<(Option<Expr>, Vec<Statement>)>),
     Empty,
 }

@@ -179,7 +179,9 @@ impl Interpreter<'_> {
                 };
                 let list = self.heap.list(items, self.budget)?;
                 match (args.get(1), &list) {
-                    (Some(function), Js::List(number)) => return self.list_method(*number, "map", std::slice::from_ref(function)).map(|found| found.unwrap_or(Js::Undefined)),
+                    (Some(function), Js::List(number)) => {
+                        return self.list_method(*number, "map", std::slice::from_ref(function)).map(|found| found.unwrap_or(Js::Undefined));
+                    }
                     _ => list,
                 }
             }
@@ -303,7 +305,13 @@ impl Interpreter<'_> {
             "round" => (first + 0.5).floor(),
             "trunc" => first.trunc(),
             "sqrt" => first.sqrt(),
-            "sign" => if first == 0.0 || first.is_nan() { first } else { first.signum() },
+            "sign" => {
+                if first == 0.0 || first.is_nan() {
+                    first
+                } else {
+                    first.signum()
+                }
+            }
             "log" => first.ln(),
             "log2" => first.log2(),
             "log10" => first.log10(),

@@ -48,7 +48,9 @@ impl Interpreter<'_> {
             "trimEnd" | "trimRight" => self.made(text.trim_end().to_owned())?,
             "toString" | "valueOf" => Js::Text(text.clone()),
             "charAt" => Js::text(text.chars().nth(self.index_arg(args, 0).unwrap_or(0).max(0) as usize).map(String::from).unwrap_or_default()),
-            "charCodeAt" | "codePointAt" => Js::Number(text.chars().nth(self.index_arg(args, 0).unwrap_or(0).max(0) as usize).map_or(f64::NAN, |c| f64::from(c as u32))),
+            "charCodeAt" | "codePointAt" => {
+                Js::Number(text.chars().nth(self.index_arg(args, 0).unwrap_or(0).max(0) as usize).map_or(f64::NAN, |c| f64::from(c as u32)))
+            }
             "concat" => {
                 let rest: String = (0..args.len()).map(|number| arg(self, number)).collect();
                 self.made(format!("{text}{rest}"))?
