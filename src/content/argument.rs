@@ -18,6 +18,16 @@ pub struct OperatorUse {
     pub name: Spanned<String>,
     /// Among filters and conditions; else among transformers.
     pub filter: bool,
+    /// JSON pointer to what has the operator, without the `value` levels.
+    pub pointer: String,
+}
+
+/// The place that a JSON pointer inside an expression means: the operator that it leads to or
+/// into, else the expression as a whole.
+pub fn locate(operators: &[OperatorUse], pointer: &str, whole: Span) -> Span {
+    let plain: String = pointer.split('/').filter(|part| !part.is_empty() && *part != "value").map(|part| format!("/{part}")).collect();
+    let inside = operators.iter().filter(|used| plain.starts_with(&used.pointer));
+    inside.max_by_key(|used| used.pointer.len()).map_or(whole, |used| used.name.span)
 }
 
 /// A value as it stands in a file.
@@ -119,24 +129,36 @@ fn pointed<'n>(node: &'n Node, pointer: &str) -> &'n Node {
 
 fn operators(node: &Node) -> Vec<OperatorUse> {
     let mut found = Vec::new();
-    collect(node, true, &mut found);
+    collect(node, true, &mut String::new(), &mut found);
     found
 }
 
-fn collect(node: &Node, filter: bool, found: &mut Vec<OperatorUse>) {
+fn collect(node: &Node, filter: bool, pointer: &mut String, found: &mut Vec<OperatorUse>) {
+    let before = pointer.len();
     match &node.value {
-        Value::List(items) => items.iter().for_each(|item| collect(item, filter, found)),
+        Value::List(items) => {
+            for (number, item) in items.iter().enumerate() {
+                pointer.push_str(&format!("/{number}"));
+                collect(item, filter, pointer, found);
+                pointer.truncate(before);
+            }
+        }
         Value::Mapping(entries) => {
             for (key, node) in entries {
                 let name = key.value.as_str();
                 match &node.value {
                     Value::Text { text, .. } if name == "operator" => {
-                        found.push(OperatorUse { name: Spanned::new(text.trim().to_owned(), node.span), filter });
+                        found.push(OperatorUse { name: Spanned::new(text.trim().to_owned(), node.span), filter, pointer: pointer.clone() });
+                        continue;
                     }
-                    _ if name == "transformers" => collect(node, false, found),
-                    _ if name == "filters" => collect(node, true, found),
-                    _ => collect(node, filter, found),
+                    _ => {}
                 }
+                if name != "value" {
+                    pointer.push('/');
+                    pointer.push_str(name);
+                }
+                collect(node, name == "filters" || (filter && name != "transformers"), pointer, found);
+                pointer.truncate(before);
             }
         }
         _ => {}

@@ -13,7 +13,7 @@ use super::item::{Body, Item, Kind};
 use super::names::{normalise, system_field};
 use super::playbook::task::{Action, Automation, Command, Until};
 use super::playbook::{Playbook, Task};
-use super::{Content, expressions};
+use super::{Content, Target, expressions};
 
 /// Types of incidents that every server has.
 const SYSTEM_TYPES: [&str; 21] = [
@@ -92,7 +92,7 @@ pub fn check(content: &Content, out: &mut Diagnostics) {
         let mut missing = Missing::default();
         references(content, item, body, &mut missing, out);
         missing.report(content, item, out);
-        expressions::check(item, body, out);
+        expressions::check(content, item, body, out);
     }
 }
 
@@ -225,14 +225,13 @@ fn is_script(content: &Content, name: &str) -> bool {
 
 fn mapper_fields(content: &Content, mapper: &super::mapper::Mapper, missing: &mut Missing, out: &mut Diagnostics) {
     for entry in mapper.sections.iter().flat_map(|section| &section.entries) {
-        match system_field(&entry.field.value) {
-            Some(system) if !system.mappable && content.field(&entry.field.value).is_none() => {
+        match content.target(&entry.field.value) {
+            Target::System(system) if !system.mappable => {
                 let message = format!("`{}` cannot be mapped; the entry is passed over", shortened(&entry.field.value));
                 out.push(Diagnostic::warning("not-mappable", message).at(entry.field.span).hint("the product sets this field itself"));
             }
-            Some(_) => {}
-            None if content.field(&entry.field.value).is_none() => missing.add("field", &entry.field),
-            None => {}
+            Target::Unknown(_) => missing.add("field", &entry.field),
+            Target::System(_) | Target::Custom(_) => {}
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod classifier;
 pub mod expressions;
 pub mod field;
 pub mod files;
+pub mod incident;
 pub mod incident_type;
 pub mod integration;
 pub mod item;
@@ -44,7 +45,7 @@ use field::Field;
 use incident_type::IncidentType;
 use list::List;
 use mapper::Mapper;
-use names::normalise;
+use names::{SystemField, normalise, system_field};
 use playbook::Playbook;
 use preprocess::PreprocessRule;
 
@@ -80,6 +81,17 @@ pub struct Pack {
     pub support: String,
     /// Who wrote it.
     pub author: String,
+}
+
+/// What a mapper's entry writes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target<'c> {
+    /// A field that every incident has.
+    System(&'static SystemField),
+    /// A field of a pack.
+    Custom(&'c Field),
+    /// A field that nobody declares; it is kept under this name.
+    Unknown(String),
 }
 
 impl Content {
@@ -183,6 +195,19 @@ impl Content {
         match item.body.as_ref()? {
             Body::Field(field) => Some((item, field)),
             _ => None,
+        }
+    }
+
+    /// The field of incidents that a mapper's entry writes.
+    pub fn target(&self, name: &str) -> Target<'_> {
+        let system = system_field(name);
+        if let Some(system) = system.filter(|system| system.name == name) {
+            return Target::System(system);
+        }
+        match (self.field(name), system) {
+            (Some((_, field)), _) => Target::Custom(field),
+            (None, Some(system)) => Target::System(system),
+            (None, None) => Target::Unknown(normalise(name)),
         }
     }
 

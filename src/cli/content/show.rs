@@ -9,9 +9,8 @@ use super::Meant;
 use crate::content::classifier::Classifier;
 use crate::content::item::Kind;
 use crate::content::mapper::Mapper;
-use crate::content::names::{normalise, system_field};
 use crate::content::preprocess::PreprocessRule;
-use crate::content::{Body, Content, Item, check, text};
+use crate::content::{Body, Content, Item, Target, check, text};
 use crate::error::Error;
 use crate::expr::xsoar::model::Place;
 
@@ -178,11 +177,11 @@ fn show_mapper(content: &Content, mapper: &Mapper) {
 
 /// What a field is called in incidents, and what it holds.
 fn in_incidents(content: &Content, name: &str) -> String {
-    match (content.field(name), system_field(name)) {
-        (Some((_, field)), _) => format!("{} {}", field.cli_name, field.kind.as_str()),
-        (None, Some(system)) if !system.mappable => format!("{} cannot be mapped", system.name),
-        (None, Some(system)) => format!("{} {}", system.name, system.kind.as_str()),
-        (None, None) => format!("{} (unknown field)", normalise(name)),
+    match content.target(name) {
+        Target::Custom(field) => format!("{} {}", field.cli_name, field.kind.as_str()),
+        Target::System(system) if !system.mappable => format!("{} cannot be mapped", system.name),
+        Target::System(system) => format!("{} {}", system.name, system.kind.as_str()),
+        Target::Unknown(name) => format!("{name} (unknown field)"),
     }
 }
 
