@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::content::Content;
 use crate::expr::path::Path;
 
 pub use super::expr_text::ExprText;
@@ -32,6 +33,8 @@ pub struct Pipeline {
     pub tenant: Tenant,
     /// Declared fields and types; empty if there is no schema directory.
     pub schema: Schema,
+    /// The content packs that it imports.
+    pub content: Option<Arc<Content>>,
     /// Which time decides.
     pub clock: Clock,
     /// Where events come from; at least one.
@@ -186,6 +189,8 @@ pub struct Classify {
     pub types: Vec<(Spanned<String>, Spanned<String>)>,
     /// The classifier of a content pack: asked where neither rules nor the table decide.
     pub xsoar: Option<XsoarClassify>,
+    /// Types that classifiers of single sources can yield besides.
+    pub of_sources: Vec<Spanned<String>>,
     /// What becomes of the rest.
     pub default: ClassifyDefault,
 }
@@ -198,8 +203,9 @@ impl Classify {
             ClassifyDefault::Drop | ClassifyDefault::DeadLetter => None,
         };
         let all = self.rules.iter().map(|rule| &rule.type_name).chain(self.types.iter().map(|(_, name)| name));
+        let imported = self.xsoar.iter().flat_map(XsoarClassify::produced).chain(&self.of_sources);
         let mut seen = std::collections::HashSet::new();
-        all.chain(default).filter(|name| seen.insert(name.value.as_str())).collect()
+        all.chain(imported).chain(default).filter(|name| seen.insert(name.value.as_str())).collect()
     }
 }
 

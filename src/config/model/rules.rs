@@ -3,7 +3,7 @@
 use crate::config::expr_text::ExprText;
 use crate::config::source_map::{Span, Spanned};
 
-use super::{RuleMode, XsoarRule};
+use super::RuleMode;
 
 /// Deduplication and linking.
 #[derive(Debug, Clone)]
@@ -57,8 +57,6 @@ pub struct Rule {
     pub action: Action,
     /// Enforce, or only count.
     pub mode: RuleMode,
-    /// Conditions of a content pack's rule, in the place of `when` and `where`.
-    pub xsoar: Option<Box<XsoarRule>>,
 }
 
 /// What a field without a value means in `match`.

@@ -1,10 +1,11 @@
-//! Owns what a pipeline takes from XSOAR content packs: classifiers, mappers and pre-process
-//! rules, resolved to the names of this pipeline; their expressions are not prepared yet.
+//! Owns what a pipeline takes from XSOAR content packs: classifiers and mappers, resolved to the
+//! names of this pipeline; their expressions are not prepared yet. (Pre-process rules become
+//! rules like ours.)
 
 use crate::config::schema::FieldKind;
 use crate::config::source_map::{Span, Spanned};
 use crate::content::field::FieldType;
-use crate::expr::xsoar::model::{Argument, Tests};
+use crate::expr::xsoar::model::Argument;
 
 /// A classifier.
 #[derive(Debug, Clone)]
@@ -16,9 +17,9 @@ pub struct XsoarClassify {
     /// Where the key stands in its pack.
     pub at: Span,
     /// Key → type. Keys are exact.
-    pub types: Vec<(String, String)>,
+    pub types: Vec<(String, Spanned<String>)>,
     /// The type of events whose key is not in the table; `None`: what `classify.default` says.
-    pub default: Option<String>,
+    pub default: Option<Spanned<String>>,
 }
 
 /// A mapper.
@@ -58,14 +59,9 @@ pub struct XsoarEntry {
     pub at: Span,
 }
 
-/// The conditions of a pre-process rule.
-#[derive(Debug, Clone)]
-pub struct XsoarRule {
-    /// On the new incident: left sides are fields, by cliName or system name.
-    pub new: Tests,
-    /// On an earlier one; right sides may be `${field}` of the new one. Tests that are an
-    /// equality of one field in both have become the rule's `match` and are not here.
-    pub existing: Tests,
-    /// Where it stands in its pack.
-    pub at: Span,
+impl XsoarClassify {
+    /// The types that it can yield.
+    pub fn produced(&self) -> impl Iterator<Item = &Spanned<String>> {
+        self.types.iter().map(|(_, name)| name).chain(&self.default)
+    }
 }
