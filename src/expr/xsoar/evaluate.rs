@@ -77,8 +77,13 @@ impl Chain {
 }
 
 fn filtered(root: &Dt, tests: &PreparedTests, accessor: &Dt, env: &Env<'_>) -> Result<Value, Fault> {
+    keep(root.items(env.context, &env.budget)?, tests, accessor, env)
+}
+
+/// What the items that pass lead to.
+pub fn keep(items: Vec<Value>, tests: &PreparedTests, accessor: &Dt, env: &Env<'_>) -> Result<Value, Fault> {
     let mut found = Vec::new();
-    for item in root.items(env.context, &env.budget)? {
+    for item in items {
         if !passes(tests, Some(&item), env)? {
             continue;
         }
