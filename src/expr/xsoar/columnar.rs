@@ -145,9 +145,9 @@ pub fn plan(prepared: &Prepared) -> Result<Columnar, NotColumnar> {
 /// True for a left side that is the item or a part of it.
 fn is_own(left: &Left) -> bool {
     match left {
-        Left::Item | Left::OfItem(_) => true,
+        // Rows in which an item lacks the member are left to the reference evaluator.
+        Left::Item | Left::OfItem(_) | Left::ItemOrGlobal(_) => true,
         Left::Global(value) => is_constant(value),
-        Left::ItemOrGlobal(_) => false,
     }
 }
 

@@ -8,7 +8,7 @@ use super::cell;
 use super::kernel::{Made, Memo};
 use super::plan::{Computed, Node, Part, Prefix, When};
 use crate::expr::xsoar::env::Env;
-use crate::expr::xsoar::evaluate::keep;
+use crate::expr::xsoar::evaluate::{keep, reads_beyond};
 use crate::expr::xsoar::fault::Fault;
 use crate::expr::xsoar::prepare::Source;
 use crate::expr::xsoar::value::{into_list, text_of};
@@ -63,7 +63,7 @@ struct Column {
 
 impl Column {
     /// Makes each slot of another column into one of this; `None` fails.
-    fn each(&mut self, from: &Column, selected: &[u32], mut make: impl FnMut(Slot) -> Option<Slot>) {
+    fn each(&mut self, from: &Column, selected: &[u32], mut make: impl FnMut(Slot, u32) -> Option<Slot>) {
         self.failed.extend_from_slice(&from.failed);
         (self.fallback, self.fallback_ns) = (from.fallback, from.fallback_ns);
         for row in selected {
@@ -72,7 +72,7 @@ impl Column {
                 continue;
             }
             let slot = from.slots.get(*row as usize).copied().unwrap_or(Slot::MISSING);
-            match make(slot) {
+            match make(slot, *row) {
                 Some(slot) => self.slots[*row as usize] = slot,
                 None => self.failed.push(*row),
             }
@@ -179,7 +179,7 @@ impl Runner {
             }
             Node::Kernel(input, kernel) => {
                 let Some(from) = self.columns.get(*input) else { return };
-                column.each(from, selected, |slot| {
+                column.each(from, selected, |slot, _| {
                     env.budget.renew();
                     match kernel.apply(arena, &mut self.memo, slot, &env) {
                         Made::Slot(slot) => Some(slot),
@@ -191,14 +191,27 @@ impl Runner {
             Node::Filtered(input, chain) => {
                 let Some(from) = self.columns.get(*input) else { return };
                 let Source::Filtered { tests, accessor, .. } = &chain.source else { return };
-                column.each(from, selected, |slot| {
+                let mut beyond = Vec::new();
+                column.each(from, selected, |slot, row| {
                     env.budget.renew();
-                    let kept = match cell::value(arena, slot)? {
-                        Value::Null => Value::Null,
-                        value => keep(into_list(value), tests, accessor, &env).ok()?,
-                    };
-                    cell::put_json(arena, &kept)
+                    let items = into_list(cell::value(arena, slot)?);
+                    if reads_beyond(&items, tests, &env) {
+                        beyond.push(row);
+                        return Some(Slot::MISSING);
+                    }
+                    cell::put_json(arena, &keep(items, tests, accessor, &env).ok()?)
                 });
+                let start = Instant::now();
+                for row in &beyond {
+                    let found = self.event(arena, rows, *row).and_then(|event| chain.source.evaluate(&Env::new(event)).ok());
+                    match found.and_then(|value| cell::put_json(arena, &value)) {
+                        Some(slot) => column.slots[*row as usize] = slot,
+                        None => column.failed.push(*row),
+                    }
+                }
+                column.failed.sort_unstable();
+                column.fallback += beyond.len() as u64;
+                column.fallback_ns += if beyond.is_empty() { 0 } else { start.elapsed().as_nanos() as u64 };
             }
             Node::Reference(prepared) => {
                 let start = Instant::now();
