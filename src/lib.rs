@@ -42,6 +42,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod content;
 pub mod error;
 pub mod expr;
 pub mod incident;

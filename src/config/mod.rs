@@ -16,7 +16,7 @@ mod load;
 pub mod lookup;
 pub mod model;
 pub mod node;
-mod read;
+pub mod read;
 mod read_expr;
 mod render;
 pub mod schema;

@@ -81,7 +81,7 @@ impl Definition {
 pub fn define(section: &MapSection, label: &str, schema: &Schema, tables: &Tables, diagnostics: &mut Diagnostics) -> Vec<Definition> {
     let mut found = Vec::new();
     for (name, text) in &section.fields {
-        let spec = schema.fields.iter().find(|spec| spec.name == name.value);
+        let spec = schema.field(&name.value);
         let kind = spec.map(|spec| spec.kind).or_else(|| system_kind(&name.value));
         let scope = EventScope { tables, occurred: name.value != "occurred" };
         let Some(typed) = typed(text, &scope, None, diagnostics) else { continue };
