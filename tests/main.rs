@@ -45,3 +45,8 @@ mod replay_golden;
 mod replay_run;
 mod soc_recordings;
 mod tidy;
+mod xsoar_cases;
+mod xsoar_columns;
+mod xsoar_dt;
+mod xsoar_hostile;
+mod xsoar_packs;

@@ -84,11 +84,16 @@ fn run(case: &Value) -> Result<Value, Fault> {
             passes(&tests, None, &Env::new(&case["input"])).map(Value::Bool)
         }
         "context-write" => written(operator, &case["input"], &args),
-        "loop" => Ok(context::for_each(case["input"].as_object().unwrap()).into_iter().map(|turn| turn.into_iter().map(|(_, v)| v).collect::<Value>()).collect()),
+        "loop" => {
+            Ok(context::for_each(case["input"].as_object().unwrap()).into_iter().map(|turn| turn.into_iter().map(|(_, v)| v).collect::<Value>()).collect())
+        }
         "command" => {
             let list = |value: &Value| -> Vec<String> { value.as_str().unwrap().split(',').map(|item| item.trim().to_owned()).collect() };
             let name = format!("list {}", args["listname"].as_str().unwrap());
-            let how = context::ListMatch { ignore_case: args.get("ignorecase").is_some_and(|v| v == "yes"), exact: args.get("matchexact").is_some_and(|v| v == "yes") };
+            let how = context::ListMatch {
+                ignore_case: args.get("ignorecase").is_some_and(|v| v == "yes"),
+                exact: args.get("matchexact").is_some_and(|v| v == "yes"),
+            };
             let (inside, outside) = context::filter_by_list(&list(&case["input"][name]), &list(&args["values"]), how)?;
             let mut answer = Map::new();
             for (key, values) in [("List.In", inside), ("List.NotIn", outside)] {

@@ -2,6 +2,7 @@
 //! mappers of the packs over the recorded alerts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use catchment::expr::path::Path;
 use catchment::expr::xsoar::columnar;
@@ -10,7 +11,7 @@ use catchment::expr::xsoar::model::{Argument, Complex, Operand, Place, Test, Tra
 use catchment::expr::xsoar::prepare::{Options, Prepared, prepare};
 use catchment::expr::xsoar::value::equal;
 use catchment::expr::xsoar::{read, transform};
-use catchment::ingest::computed::{Builder, Computed, Runner, When};
+use catchment::ingest::computed::{Builder, Computed, Counters, Runner, When};
 use catchment::ingest::decode::{DecodeLimits, Decoder, Kind, PADDING, Rows, Shape, ShapeOptions, Slot, unescape};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -49,9 +50,11 @@ fn compile(expressions: &[Prepared]) -> Columns {
         })
     };
     let mut builder = Builder::new(&mut number);
-    let found: Vec<Path> = expressions.iter().map(|expression| builder.add("x", expression, When::All)).collect();
+    for (id, expression) in expressions.iter().enumerate() {
+        builder.add(id as u32, "x", expression, None, When::All);
+    }
     let computed = builder.finish();
-    let columns = found.iter().map(|path| paths.iter().position(|known| known == path).unwrap()).collect();
+    let columns = computed.outputs.iter().map(|output| output.column).collect();
     Columns { computed, paths, columns }
 }
 
@@ -78,8 +81,7 @@ fn compare(expressions: &[Prepared], events: &[Value]) -> Result<(u64, u64), Str
         for (expression, column) in expressions.iter().zip(&columns.columns) {
             let wanted = expression.evaluate(&Env::new(event));
             let got = value_of(&arena, rows.columns[*column].get(row));
-            let output = columns.computed.outputs.iter().position(|output| output.column == *column);
-            let failed = output.is_some_and(|output| runner.failed[output].contains(&(row as u32)));
+            let failed = rows.columns[*column].get(row).kind() == Kind::Null;
             let same = match &wanted {
                 Ok(wanted) => equal(wanted, &got) && !failed,
                 Err(_) => got.is_null() && failed,
@@ -89,9 +91,8 @@ fn compare(expressions: &[Prepared], events: &[Value]) -> Result<(u64, u64), Str
             }
         }
     }
-    // A path of one key is the event's own column: nothing is computed.
-    let direct = columns.columns.iter().filter(|column| columns.paths[**column].as_computed().is_none()).count() * events.len();
-    Ok((runner.costs.columnar.iter().sum::<u64>() + direct as u64, runner.costs.fallback.iter().sum()))
+    let sum = |pick: fn(&Counters) -> &AtomicU64| columns.computed.outputs.iter().map(|output| pick(&output.counters).load(Ordering::Relaxed)).sum();
+    Ok((sum(|counters| &counters.columnar), sum(|counters| &counters.fallback)))
 }
 
 fn leaf() -> impl Strategy<Value = Value> {
@@ -99,11 +100,29 @@ fn leaf() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),
         (-3i64..3).prop_map(Value::from),
-        prop_oneof![Just(json!(1.5)), Just(json!(-0.0)), Just(json!(1e30)), Just(json!(1525006939)), Just(json!(1.525006939e12)), Just(json!(18446744073709551615u64)), Just(json!(12345678901234567u64))],
         prop_oneof![
-            Just("".to_owned()), Just("a".to_owned()), Just("1525006939".to_owned()), Just("A,b , C".to_owned()), Just("say \"hi\"\\\n".to_owned()),
-            Just("Größe ß İ".to_owned()), Just("2020-06-11T17:34:35Z".to_owned()), Just("none".to_owned()), Just("{\"k\": [1]}".to_owned()), Just("10.0.0.1".to_owned()), "[a-c,=:]{0,8}".prop_map(|s| s)
-        ].prop_map(Value::from),
+            Just(json!(1.5)),
+            Just(json!(-0.0)),
+            Just(json!(1e30)),
+            Just(json!(1525006939)),
+            Just(json!(1.525006939e12)),
+            Just(json!(18446744073709551615u64)),
+            Just(json!(12345678901234567u64))
+        ],
+        prop_oneof![
+            Just("".to_owned()),
+            Just("a".to_owned()),
+            Just("1525006939".to_owned()),
+            Just("A,b , C".to_owned()),
+            Just("say \"hi\"\\\n".to_owned()),
+            Just("Größe ß İ".to_owned()),
+            Just("2020-06-11T17:34:35Z".to_owned()),
+            Just("none".to_owned()),
+            Just("{\"k\": [1]}".to_owned()),
+            Just("10.0.0.1".to_owned()),
+            "[a-c,=:]{0,8}".prop_map(|s| s)
+        ]
+        .prop_map(Value::from),
     ]
 }
 
@@ -125,13 +144,31 @@ fn event() -> impl Strategy<Value = Value> {
 }
 
 fn path() -> impl Strategy<Value = String> {
-    prop::collection::vec(prop_oneof![6 => Just("a"), 4 => Just("b"), 2 => Just("c"), 1 => Just("x y"), 1 => Just("A_b"), 2 => Just("[0]"), 1 => Just("[1]"), 1 => Just("[0:1]")], 1..4)
-        .prop_map(|steps| steps.join("."))
+    prop::collection::vec(
+        prop_oneof![6 => Just("a"), 4 => Just("b"), 2 => Just("c"), 1 => Just("x y"), 1 => Just("A_b"), 2 => Just("[0]"), 1 => Just("[1]"), 1 => Just("[0:1]")],
+        1..4,
+    )
+    .prop_map(|steps| steps.join("."))
 }
 
 fn step() -> impl Strategy<Value = Transformer> {
     let names: Vec<&'static str> = transform::names().collect();
-    let frequent = prop::sample::select(vec!["join", "count", "TimeStampToDate", "ConvertKeysToTableFieldFormat", "substringFrom", "substringTo", "concat", "toLowerCase", "toUpperCase", "uniq", "getField", "split", "SetIfEmpty", "ConvertAllExcept"]);
+    let frequent = prop::sample::select(vec![
+        "join",
+        "count",
+        "TimeStampToDate",
+        "ConvertKeysToTableFieldFormat",
+        "substringFrom",
+        "substringTo",
+        "concat",
+        "toLowerCase",
+        "toUpperCase",
+        "uniq",
+        "getField",
+        "split",
+        "SetIfEmpty",
+        "ConvertAllExcept",
+    ]);
     let texts = prop::sample::select(vec!["", "a", "b", ",", "1", "-1", "2", "a,b", "a,1", "true", "[a-c]+", "(a)(b)?", "none", "${a}", "x"]);
     (prop_oneof![3 => frequent, 2 => prop::sample::select(names)], prop::collection::vec(texts, 6)).prop_map(|(name, texts)| {
         let known = transform::find(name).unwrap();
@@ -142,11 +179,13 @@ fn step() -> impl Strategy<Value = Transformer> {
 }
 
 fn expression() -> impl Strategy<Value = Argument> {
-    let complex = (path(), path(), prop::bool::weighted(0.5), prop::collection::vec(step(), 0..3), prop::bool::weighted(0.1)).prop_map(|(root, accessor, both, transformers, filter)| {
-        let test = Test { operator: "isNotEmpty".to_owned(), left: Operand::path(format!("{root}.a")), ..Test::default() };
-        let filters = if filter { vec![vec![test]] } else { Vec::new() };
-        Argument::Complex(Box::new(Complex { root, accessor: if both { accessor } else { String::new() }, filters, transformers }))
-    });
+    let complex = (path(), path(), prop::bool::weighted(0.5), prop::collection::vec(step(), 0..3), prop::bool::weighted(0.1)).prop_map(
+        |(root, accessor, both, transformers, filter)| {
+            let test = Test { operator: "isNotEmpty".to_owned(), left: Operand::path(format!("{root}.a")), ..Test::default() };
+            let filters = if filter { vec![vec![test]] } else { Vec::new() };
+            Argument::Complex(Box::new(Complex { root, accessor: if both { accessor } else { String::new() }, filters, transformers }))
+        },
+    );
     prop_oneof![
         1 => path().prop_map(Argument::Simple),
         1 => (path(), path()).prop_map(|(a, b)| Argument::Simple(format!("<${{{a}}} \"${{{b}}}\">"))),

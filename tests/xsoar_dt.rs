@@ -107,25 +107,61 @@ fn packs_table() -> Vec<(&'static str, Value, Value)> {
     let hunt = |fields: &str, values: Value| json!({fields: ["f1", "f2"], "File": {"SHA1": values, "MD5": values, "SHA256": values}, "IP": values, "DomainURL": values});
     let message = json!({"Subject": "s", "To": "t", "From": "f", "Body": "b", "HTML": "h", "Headers": "H", "CC": "c", "BCC": "bc"});
     vec![
-        ("=val.Account.DisplayName && val.Email.Address === val.incident", json!({"Account": {"DisplayName": name}, "Email": {"Address": "eve@x.org"}, "incident": mail}), name.clone()),
-        ("reporter = val.ReporterAddress", json!({"ReporterAddress": "r@x.org", "Account": [{"DisplayName": "Bob", "Email": {"Address": "q@x.org"}}, {"DisplayName": "Ann", "Email": {"Address": "r@x.org"}}]}), name.clone()),
+        (
+            "=val.Account.DisplayName && val.Email.Address === val.incident",
+            json!({"Account": {"DisplayName": name}, "Email": {"Address": "eve@x.org"}, "incident": mail}),
+            name.clone(),
+        ),
+        (
+            "reporter = val.ReporterAddress",
+            json!({"ReporterAddress": "r@x.org", "Account": [{"DisplayName": "Bob", "Email": {"Address": "q@x.org"}}, {"DisplayName": "Ann", "Email": {"Address": "r@x.org"}}]}),
+            name.clone(),
+        ),
         ("Account=val.DisplayName || val.Email", json!({"Account": [{"DisplayName": "Ann"}, {"Email": {"Address": "q@x.org"}}]}), json!(["Ann", "q@x.org"])),
-        ("inputs={To: val['Email']", json!({"inputs": {"Email": "t", "Email/cc": "c", "Email/from": "f", "Email/subject": "s", "Email/text": "x", "Email/html": "h", "Email/headers": "H"}}), json!({"To": "t", "CC": "c", "From": "f", "Subject": "s", "Text": "x", "HTML": "h", "Headers": "H"})),
+        (
+            "inputs={To: val['Email']",
+            json!({"inputs": {"Email": "t", "Email/cc": "c", "Email/from": "f", "Email/subject": "s", "Email/text": "x", "Email/html": "h", "Email/headers": "H"}}),
+            json!({"To": "t", "CC": "c", "From": "f", "Subject": "s", "Text": "x", "HTML": "h", "Headers": "H"}),
+        ),
         ("inputs.File(val.Type.toLowerCase().indexOf('composite", json!({"inputs": {"File": files}}), json!(["2", "3"])),
         ("File(!(val.Type", json!({"File": files}), json!(["1", "4"])),
-        ("PrismaAccess.Egress", json!({"PrismaAccess": {"Egress": {"IP": [{"Zone": "US West", "Address": "1.1.1.1"}, {"Zone": "France", "Address": "2.2.2.2"}, {"Zone": "Argentina", "Address": "3.3.3.3"}]}}}), json!(["1.1.1.1", "3.3.3.3"])),
-        ("val.Gmail.filter", json!({"InReplyTo": "m2", "Gmail": [{"ID": 1, "Headers": [{"Name": "Message-ID", "Value": "m1"}]}, {"ID": 2, "Headers": [{"Name": "Message-ID", "Value": "m2"}]}]}), json!([{"ID": 2, "Headers": [{"Name": "Message-ID", "Value": "m2"}]}])),
+        (
+            "PrismaAccess.Egress",
+            json!({"PrismaAccess": {"Egress": {"IP": [{"Zone": "US West", "Address": "1.1.1.1"}, {"Zone": "France", "Address": "2.2.2.2"}, {"Zone": "Argentina", "Address": "3.3.3.3"}]}}}),
+            json!(["1.1.1.1", "3.3.3.3"]),
+        ),
+        (
+            "val.Gmail.filter",
+            json!({"InReplyTo": "m2", "Gmail": [{"ID": 1, "Headers": [{"Name": "Message-ID", "Value": "m1"}]}, {"ID": 2, "Headers": [{"Name": "Message-ID", "Value": "m2"}]}]}),
+            json!([{"ID": 2, "Headers": [{"Name": "Message-ID", "Value": "m2"}]}]),
+        ),
         ("DBotScore.reduce", score, json!(3)),
         ("\"Volatile\"", json!({"Accessdata": {"Job": jobs}}), json!(1)),
         ("\"LegacyMemoryDump\").ID", json!({"Accessdata": {"Job": jobs}}), json!(2)),
         ("\"LegacyMemoryDump\").Result", json!({"Accessdata": {"Job": jobs}}), json!("r2")),
-        ("ItemAttachments={To", json!({"EWS": {"Items": {"ItemAttachments": [{"toRecipients": "t", "subject": "s"}, {"sender": "f"}]}}}), json!([{"To": "t", "Subject": "s"}, {"From": "f"}])),
+        (
+            "ItemAttachments={To",
+            json!({"EWS": {"Items": {"ItemAttachments": [{"toRecipients": "t", "subject": "s"}, {"sender": "f"}]}}}),
+            json!([{"To": "t", "Subject": "s"}, {"From": "f"}]),
+        ),
         ("val.state == 'active'", json!({"modules": modules}), json!({"brand": "carbonblack", "state": "active"})),
-        (".={Subject: val['EWS']", json!({"EWS": {"Items": {"subject": "s", "textBody": "b"}}, "Email": [{"HeadersMap": {"k": 1}}]}), json!({"Subject": "s", "Text": "b", "HeadersMap": {"k": 1}})),
+        (
+            ".={Subject: val['EWS']",
+            json!({"EWS": {"Items": {"subject": "s", "textBody": "b"}}, "Email": [{"HeadersMap": {"k": 1}}]}),
+            json!({"Subject": "s", "Text": "b", "HeadersMap": {"k": 1}}),
+        ),
         ("Gmail.Headers(val.Name", json!({"Gmail": [{"Headers": [{"Name": "In-Reply-To", "Value": "m1"}, {"Name": "To", "Value": "t"}]}]}), json!("m1")),
-        ("OriginalEmail={Subject", json!({"OriginalEmail": message}), json!({"Subject": "s", "To": "t", "From": "f", "Text": "b", "HTML": "h", "Headers": "H", "CC": "c", "BCC": "bc"})),
+        (
+            "OriginalEmail={Subject",
+            json!({"OriginalEmail": message}),
+            json!({"Subject": "s", "To": "t", "From": "f", "Text": "b", "HTML": "h", "Headers": "H", "CC": "c", "BCC": "bc"}),
+        ),
         ("modules(val.brand==\"SentinelOne\")", json!({"modules": modules}), json!({"brand": "SentinelOne", "state": "active"})),
-        ("modules(val.brand==\"carbonblack\")", json!({"modules": modules}), json!([{"brand": "carbonblack", "state": "active"}, {"brand": "carbonblack", "state": "off"}])),
+        (
+            "modules(val.brand==\"carbonblack\")",
+            json!({"modules": modules}),
+            json!([{"brand": "carbonblack", "state": "active"}, {"brand": "carbonblack", "state": "off"}]),
+        ),
         ("\"Cylance Protect\"", json!({"modules": modules}), json!({"brand": "Cylance Protect"})),
         ("modules.brand(val", json!({"modules": modules}), json!("activedir")),
         ("Object.keys(val.inputs)", json!({"inputs": {"a": [1, 2], "b": 3}}), json!([1, 2, 3])),
@@ -137,14 +173,26 @@ fn packs_table() -> Vec<(&'static str, Value, Value)> {
         ("epoDAT=val.substr(0", json!({"mcafee": {"epoDAT": "8901.0"}}), json!("8901")),
         ("newEpoDAT=val.substr(1", json!({"mcafee": {"newEpoDAT": "v8901.0"}}), json!("8901.")),
         (".=[]", json!({"a": 1}), json!([])),
-        ("\"assetid\": aa.AssetID", json!({"AssetID": 1, "Name": "n", "AssetType": "t", "Vendor": "v", "More": 1}), json!({"assetid": 1, "name": "n", "assettype": "t", "vendor": "v"})),
+        (
+            "\"assetid\": aa.AssetID",
+            json!({"AssetID": 1, "Name": "n", "AssetType": "t", "Vendor": "v", "More": 1}),
+            json!({"assetid": 1, "name": "n", "assettype": "t", "vendor": "v"}),
+        ),
         ("\"port scan\"", json!("Possible Port Scan seen"), json!("PortScan")),
-        ("DomainURLFields", hunt("DomainURLFields", json!(["a", "b"])), json!(["\"f1\" ILIKE '%a%' OR \"f1\" ILIKE '%b%'", "\"f2\" ILIKE '%a%' OR \"f2\" ILIKE '%b%'"])),
+        (
+            "DomainURLFields",
+            hunt("DomainURLFields", json!(["a", "b"])),
+            json!(["\"f1\" ILIKE '%a%' OR \"f1\" ILIKE '%b%'", "\"f2\" ILIKE '%a%' OR \"f2\" ILIKE '%b%'"]),
+        ),
         ("SHA1Fields", hunt("SHA1Fields", json!("a")), json!(["\"f1\"  = 'a'", "\"f2\"  = 'a'"])),
         ("MD5Fields", hunt("MD5Fields", json!(["a"])), json!(["\"f1\"  = 'a'", "\"f2\"  = 'a'"])),
         ("SHA256Fields", hunt("SHA256Fields", json!("a")), json!(["\"f1\" = 'a'", "\"f2\" = 'a'"])),
         ("IPFields", hunt("IPFields", json!(["1", "2"])), json!(["\"f1\" = '1' OR \"f1\" = '2'", "\"f2\" = '1' OR \"f2\" = '2'"])),
-        ("cleanString", json!({"SiteID": 1, "AssetID": 2, "CVE": [{"ID": "C1", "CVSS": 5, "Description": "a\u{e9}b"}]}), json!("Site ID: 1\nAsset ID: 2\n\nC1 (Score: 5)\nDescription: ab\n\n")),
+        (
+            "cleanString",
+            json!({"SiteID": 1, "AssetID": 2, "CVE": [{"ID": "C1", "CVSS": 5, "Description": "a\u{e9}b"}]}),
+            json!("Site ID: 1\nAsset ID: 2\n\nC1 (Score: 5)\nDescription: ab\n\n"),
+        ),
     ]
 }
 

@@ -90,7 +90,10 @@ fn xsoar_hostile_patterns_end() {
     let text = format!("{}!", "a".repeat(50_000));
     // Linear where it can be, bounded where not.
     assert_eq!(transformed("replaceMatch", json!(text), &[("regex", json!("(a+)+$")), ("replaceWith", json!("b"))]).unwrap(), json!(text));
-    assert!(matches!(transformed("RegexReplace", json!(text), &[("regex", json!("(?=((a+)+)\\1b)a")), ("output_format", json!(""))]), Err(Fault::Budget { .. })));
+    assert!(matches!(
+        transformed("RegexReplace", json!(text), &[("regex", json!("(?=((a+)+)\\1b)a")), ("output_format", json!(""))]),
+        Err(Fault::Budget { .. })
+    ));
     assert!(matches!(transformed("RegexGroups", json!(text), &[("regex", json!("(a*)*\\1c"))]), Err(Fault::Budget { .. })));
     for pattern in ["(", "a{1000}{1000}{1000}", "[", "(?P<", "\\", "x{5,2}"] {
         assert!(transformed("RegexReplace", json!("x"), &[("regex", json!(pattern))]).is_err(), "{pattern}");
@@ -109,7 +112,10 @@ fn xsoar_hostile_arguments_are_bounded() {
     assert!(matches!(transformed("ProductJoin", json!(list), &[("list2", json!(list))]), Err(Fault::Budget { .. })));
     let long = "x".repeat(1 << 20);
     assert!(matches!(transformed("replace", json!(long), &[("toReplace", json!("x")), ("replaceWith", json!(long))]), Err(Fault::Budget { .. })));
-    assert!(matches!(transformed("replaceMatch", json!(long), &[("regex", json!("x")), ("replaceWith", json!("yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"))]), Err(Fault::Budget { .. })));
+    assert!(matches!(
+        transformed("replaceMatch", json!(long), &[("regex", json!("x")), ("replaceWith", json!("yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"))]),
+        Err(Fault::Budget { .. })
+    ));
     for (name, value, args) in [
         ("TimeStampToDate", json!("99999999999999999999999999"), vec![]),
         ("TimeStampToDate", json!("x"), vec![]),
@@ -132,7 +138,19 @@ fn xsoar_hostile_arguments_are_bounded() {
 
 #[test]
 fn xsoar_hostile_every_transformer_takes_every_value() {
-    let values = [json!(null), json!(""), json!("a,b"), json!(-0.0), json!(1e300), json!(true), json!([]), json!([null, [1, [2]], {"a": 1}]), json!({}), json!({"a": {"b": [1]}}), json!("\u{1F600}é\u{0}")];
+    let values = [
+        json!(null),
+        json!(""),
+        json!("a,b"),
+        json!(-0.0),
+        json!(1e300),
+        json!(true),
+        json!([]),
+        json!([null, [1, [2]], {"a": 1}]),
+        json!({}),
+        json!({"a": {"b": [1]}}),
+        json!("\u{1F600}é\u{0}"),
+    ];
     let odd = [json!(null), json!(""), json!("x"), json!(-1), json!(1e300), json!([1, "a"]), json!({"a": 1}), json!("[")];
     for name in transform::names() {
         let known = transform::find(name).unwrap();
@@ -179,7 +197,15 @@ fn xsoar_hostile_shapes_are_refused() {
         deep = json!({"complex": {"root": "a", "transformers": [{"operator": "append", "args": {"item": {"value": deep}}}]}});
     }
     assert!(read::argument(&deep).is_err());
-    for value in [json!([]), json!({"complex": 1}), json!({"simple": []}), json!({"complex": {"root": []}}), json!({"complex": {"filters": 1}}), json!({"complex": {"transformers": [1]}}), json!({"complex": {"transformers": [{"args": {}}]}})] {
+    for value in [
+        json!([]),
+        json!({"complex": 1}),
+        json!({"simple": []}),
+        json!({"complex": {"root": []}}),
+        json!({"complex": {"filters": 1}}),
+        json!({"complex": {"transformers": [1]}}),
+        json!({"complex": {"transformers": [{"args": {}}]}}),
+    ] {
         assert!(read::argument(&value).is_err(), "{value}");
     }
     let (_, problems) = prepare(

@@ -45,7 +45,9 @@ fn types(pipeline: &Pipeline, out: &mut Diagnostics) {
     } else {
         let known = |name: &str| pipeline.schema.type_spec(name).is_some();
         // What a classifier of a pack yields is the pack's affair.
-        let imported = |name: &Spanned<String>| pipeline.classify.xsoar.iter().flat_map(|found| found.produced()).chain(&pipeline.classify.of_sources).any(|other| other.value == name.value);
+        let imported = |name: &Spanned<String>| {
+            pipeline.classify.xsoar.iter().flat_map(|found| found.produced()).chain(&pipeline.classify.of_sources).any(|other| other.value == name.value)
+        };
         for name in produced.iter().filter(|name| !known(&name.value) && !imported(name)) {
             out.push(
                 Diagnostic::error("unknown-type", format!("the type `{}` is not declared in types.yaml", name.value))

@@ -245,17 +245,15 @@ impl Builder<'_> {
     fn put(&mut self, node: Node) {
         match self.frames.last_mut() {
             Some(Frame { items: Items::List(items), .. }) => items.push(node),
-            Some(Frame { items: Items::Mapping { entries, key, .. }, .. }) => {
-                match key.take() {
-                    Some(Key { key, repeated: None }) => entries.push((key, node)),
-                    Some(Key { key, repeated: Some(at) }) if self.imported => {
-                        if let Some(slot) = entries.get_mut(at) {
-                            *slot = (key, node);
-                        }
+            Some(Frame { items: Items::Mapping { entries, key, .. }, .. }) => match key.take() {
+                Some(Key { key, repeated: None }) => entries.push((key, node)),
+                Some(Key { key, repeated: Some(at) }) if self.imported => {
+                    if let Some(slot) = entries.get_mut(at) {
+                        *slot = (key, node);
                     }
-                    _ => {}
                 }
-            }
+                _ => {}
+            },
             None => self.root = Some(node),
         }
     }

@@ -182,7 +182,9 @@ mod tests {
     #[test]
     #[allow(clippy::unwrap_used)]
     fn scalars_keep_their_text() {
-        for (text, expected) in [("yes", "yes"), ("True", "True"), ("1.50", "1.50"), ("0x1F", "0x1F"), ("''", ""), ("{simple: on}", "on"), ("{simple: 007}", "007")] {
+        for (text, expected) in
+            [("yes", "yes"), ("True", "True"), ("1.50", "1.50"), ("0x1F", "0x1F"), ("''", ""), ("{simple: on}", "on"), ("{simple: 007}", "007")]
+        {
             let (expression, said) = read(text);
             assert_eq!(expression.unwrap().argument, Argument::Simple(expected.to_owned()), "{text}: {said}");
         }

@@ -240,7 +240,9 @@ fn playbook_names(content: &Content, playbook: &Playbook, missing: &mut Missing)
     for task in &playbook.tasks {
         match &task.action {
             Action::Script(name) | Action::ConditionBy(Automation::Script(name)) if !is_script(content, &name.value) => missing.add("script", name),
-            Action::Command(command) | Action::ConditionBy(Automation::Command(command)) if !is_command(content, command) => missing.add("command", &command.name),
+            Action::Command(command) | Action::ConditionBy(Automation::Command(command)) if !is_command(content, command) => {
+                missing.add("command", &command.name)
+            }
             Action::Playbook(name) if content.playbook(&name.value).is_none() => missing.add("playbook", name),
             _ => {}
         }

@@ -264,7 +264,9 @@ fn read_type(word: &Spanned<String>, group: Group, reader: &mut Reader<'_>) -> O
         // A type of a newer product must not cost the field; it holds whatever comes.
         let hint = suggest::nearest(&word.value, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
         if group == Group::Incident {
-            reader.out.push(crate::config::Diagnostic::warning("unknown-type", format!("{message}; it holds whatever it is given")).at(word.span).maybe_hint(hint));
+            reader
+                .out
+                .push(crate::config::Diagnostic::warning("unknown-type", format!("{message}; it holds whatever it is given")).at(word.span).maybe_hint(hint));
         }
         return Some(FieldType::Internal);
     }

@@ -101,7 +101,8 @@ impl<'c> Maker<'c> {
 
 /// The type that is marked as the default one.
 pub fn default_type(content: &Content) -> String {
-    let marked = content.of_kind(Kind::IncidentType).filter(|item| content.in_window(item)).find(|item| matches!(&item.body, Some(Body::Type(found)) if found.default));
+    let marked =
+        content.of_kind(Kind::IncidentType).filter(|item| content.in_window(item)).find(|item| matches!(&item.body, Some(Body::Type(found)) if found.default));
     marked.map_or_else(|| UNCLASSIFIED.to_owned(), |item| item.head.name.clone())
 }
 

@@ -253,20 +253,16 @@ mod tests {
     #[test]
     #[allow(clippy::unwrap_used)]
     fn agrees_with_serde_json() {
-        for text in [
-            r#"{"a": [1, -2.5e3, true, null, "x\n\u00e9\ud83d\ude00"], "b": {}, "c": []}"#,
-            "[]",
-            " \"a\" ",
-            "0",
-            "-0.0",
-            "\u{feff}{}",
-            r#"{"a":1,"a":2}"#,
-        ] {
+        for text in
+            [r#"{"a": [1, -2.5e3, true, null, "x\n\u00e9\ud83d\ude00"], "b": {}, "c": []}"#, "[]", " \"a\" ", "0", "-0.0", "\u{feff}{}", r#"{"a":1,"a":2}"#]
+        {
             let ours = parse(text).unwrap().to_json();
             let theirs: serde_json::Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap();
             assert_eq!(ours, theirs, "{text}");
         }
-        for text in ["", "{", "[1,]", "{\"a\":1,}", "{'a':1}", "01", "1.", "1e", "-", "tru", "\"a", "\"\\x\"", "\"\\", "{} {}", "nul", "[1 2]", "{\"a\" 1}", "\"\n\""] {
+        for text in
+            ["", "{", "[1,]", "{\"a\":1,}", "{'a':1}", "01", "1.", "1e", "-", "tru", "\"a", "\"\\x\"", "\"\\", "{} {}", "nul", "[1 2]", "{\"a\" 1}", "\"\n\""]
+        {
             assert!(parse(text).is_err(), "{text}");
             assert!(serde_json::from_str::<serde_json::Value>(text).is_err(), "{text}");
         }

@@ -217,7 +217,8 @@ impl Content {
         for places in self.by_id.values() {
             for (nth, &later) in places.iter().enumerate() {
                 let Some(item) = self.items.get(later) else { continue };
-                let same = |&&earlier: &&usize| self.items.get(earlier).is_some_and(|other| other.kind == item.kind && other.head.window.overlaps(&item.head.window));
+                let same =
+                    |&&earlier: &&usize| self.items.get(earlier).is_some_and(|other| other.kind == item.kind && other.head.window.overlaps(&item.head.window));
                 if let Some(first) = places.get(..nth).and_then(|earlier| earlier.iter().take(NAMESAKES_MAX).find(same)).and_then(|&at| self.items.get(at)) {
                     twice.push((item.kind, item.head.id.clone(), item.head.span, first.head.span));
                 }

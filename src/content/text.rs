@@ -4,8 +4,8 @@
 
 use crate::expr::xsoar::model::{Argument, Complex, Operand, Place, Test, Tests, Transformer};
 
-use super::playbook::task::{Action, Automation, Command, OnError, Task, Until};
 use super::playbook::Playbook;
+use super::playbook::task::{Action, Automation, Command, OnError, Task, Until};
 
 /// An expression on one line.
 pub fn argument(argument: &Argument, place: Place) -> String {

@@ -12,7 +12,9 @@ use crate::error::Error;
 
 /// `content list`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  catchment content list packs/\n  catchment content list packs/ --kind classifier --json\n\nExit codes: 0 done; 1 nothing found; 2 could not be done.")]
+#[command(
+    after_help = "Examples:\n  catchment content list packs/\n  catchment content list packs/ --kind classifier --json\n\nExit codes: 0 done; 1 nothing found; 2 could not be done."
+)]
 pub struct ListArgs {
     /// Packs, directories of packs, files
     #[arg(required = true)]
@@ -47,10 +49,20 @@ pub fn run(args: &ListArgs) -> Result<Answer, Error> {
             println!("{}", row_json(&content, item));
         }
     } else {
-        let mut grid = Grid::new(0).text("kind", 20, Cut::End).text("id", 60, Cut::End).text("what", 60, Cut::End).text("versions", 20, Cut::End).text("pack", 40, Cut::End);
+        let mut grid = Grid::new(0).text("kind", 20, Cut::End).text("id", 60, Cut::End).text("what", 60, Cut::End).text("versions", 20, Cut::End).text(
+            "pack",
+            40,
+            Cut::End,
+        );
         for item in &chosen {
             let pack = pack(&content, item);
-            grid.row([item.kind.as_str().to_owned(), visible(&item.head.id).into_owned(), what(item), item.head.window.to_string(), visible(pack).into_owned()]);
+            grid.row([
+                item.kind.as_str().to_owned(),
+                visible(&item.head.id).into_owned(),
+                what(item),
+                item.head.window.to_string(),
+                visible(pack).into_owned(),
+            ]);
         }
         print!("{grid}");
     }

@@ -16,7 +16,9 @@ use crate::expr::xsoar::model::Place;
 
 /// `content show`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  catchment content show packs/ Acme-mapper\n  catchment content show packs/ \"Acme - Investigation\" --kind playbook\n\nExit codes: 0 done; 1 there is no such item; 2 could not be done.")]
+#[command(
+    after_help = "Examples:\n  catchment content show packs/ Acme-mapper\n  catchment content show packs/ \"Acme - Investigation\" --kind playbook\n\nExit codes: 0 done; 1 there is no such item; 2 could not be done."
+)]
 pub struct ShowArgs {
     /// A pack, a directory of packs, or a file
     pub path: PathBuf,
@@ -33,7 +35,8 @@ pub struct ShowArgs {
 /// Runs the command.
 pub fn run(args: &ShowArgs) -> Result<Answer, Error> {
     let (content, _) = super::read(std::slice::from_ref(&args.path), &args.meant)?;
-    let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| args.kind.as_ref().is_none_or(|text| kind.as_str().contains(text.to_lowercase().as_str()))).collect();
+    let kinds: Vec<Kind> =
+        Kind::ALL.into_iter().filter(|kind| args.kind.as_ref().is_none_or(|text| kind.as_str().contains(text.to_lowercase().as_str()))).collect();
     // One id may name a type, its layout and its playbook: all of them are meant.
     let mut found: Vec<&Item> = Vec::new();
     for kind in &kinds {
@@ -42,7 +45,8 @@ pub fn run(args: &ShowArgs) -> Result<Answer, Error> {
         found.extend(item);
     }
     if found.is_empty() {
-        let failed = content.items.iter().any(|item| item.body.is_none() && kinds.contains(&item.kind) && (item.head.id == args.id || item.head.name == args.id));
+        let failed =
+            content.items.iter().any(|item| item.body.is_none() && kinds.contains(&item.kind) && (item.head.id == args.id || item.head.name == args.id));
         let hint = if failed {
             Some("it does not load: `catchment content check` says why".to_owned())
         } else {
@@ -162,7 +166,13 @@ fn show_classifier(classifier: &Classifier) {
 fn show_mapper(content: &Content, mapper: &Mapper) {
     for section in &mapper.sections {
         let target = section.target.as_ref().map_or("every type", |name| &name.value);
-        let labels = if mapper.outgoing { "" } else if section.labels { " (attributes of the event become labels)" } else { " (no labels)" };
+        let labels = if mapper.outgoing {
+            ""
+        } else if section.labels {
+            " (attributes of the event become labels)"
+        } else {
+            " (no labels)"
+        };
         println!("\n  {}{labels}", style(&visible(target), Style::Head));
         let mut grid = Grid::new(4).text("field", 40, Cut::End).text("←", 120, Cut::End).text("in incidents", 40, Cut::End);
         for entry in section.entries.iter().filter(|entry| !entry.value.argument.is_blank()) {

@@ -12,8 +12,8 @@ use crate::config::schema;
 use crate::config::source_map::Spanned;
 
 use super::classify::read_classify;
-use super::content::read_content;
 use super::clock::{read_clock, read_tenant};
+use super::content::read_content;
 use super::filter::read_filters;
 use super::lookups::read_lookups;
 use super::map::read_map;

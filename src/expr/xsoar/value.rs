@@ -73,17 +73,14 @@ pub fn as_number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => parse_number(text),
+        // One item alone stands for itself.
+        Value::Array(items) if items.len() == 1 => as_number(items.first()?),
         _ => None,
     }
 }
 
 /// A number, or a cast fault.
 pub fn cast_number(value: &Value, operator: &'static str) -> Result<f64, Fault> {
-    let value = match value {
-        // One item alone stands for itself.
-        Value::Array(items) if items.len() == 1 => items.first().unwrap_or(value),
-        other => other,
-    };
     as_number(value).ok_or(Fault::Cast { operator, wanted: "a number" })
 }
 

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::cell;
+use crate::content::field::FieldType;
+use crate::content::value::{SHORT_TEXT_MAX, convert};
 use crate::expr::xsoar::columnar::ColumnStep;
 use crate::expr::xsoar::env::Env;
 use crate::expr::xsoar::fault::Fault;
 use crate::expr::xsoar::transform::date::timestamp_to_date;
 use crate::expr::xsoar::transform::object::column_key;
 use crate::expr::xsoar::transform::{self, Args, Takes};
-use crate::expr::xsoar::value::text_of;
+use crate::expr::xsoar::value::{into_list, text_of};
 use crate::ingest::decode::{Kind, Slot};
 
 /// Different values of a column that are remembered.
@@ -28,8 +30,19 @@ pub type Memo = HashMap<(Kind, Vec<u8>), Result<Slot, Fault>>;
 /// A transformer over a column.
 #[derive(Debug, Clone)]
 pub struct Kernel {
-    step: ColumnStep,
+    what: What,
     fast: Fast,
+}
+
+/// What a kernel does, where no fast way does it.
+#[derive(Debug, Clone)]
+enum What {
+    /// The operator.
+    Step(ColumnStep),
+    /// The shape that a field of this type holds.
+    Shape(FieldType),
+    /// The first item of a list.
+    First,
 }
 
 /// Ways that need no value of the operator's own.
@@ -51,6 +64,10 @@ enum Fast {
     /// `toLowerCase`, `toUpperCase`, on ASCII.
     Lower,
     Upper,
+    /// The shape of a field's type.
+    Shape(FieldType),
+    /// The first item of a list.
+    First,
     /// None: the operator itself.
     None,
 }
@@ -84,17 +101,34 @@ impl Kernel {
             "toUpperCase" => Some(Fast::Upper),
             _ => None,
         };
-        Kernel { step: step.clone(), fast: fast.unwrap_or(Fast::None) }
+        Kernel { what: What::Step(step.clone()), fast: fast.unwrap_or(Fast::None) }
+    }
+
+    /// The kernel that gives values the shape of a field's type.
+    pub fn shape(field: FieldType) -> Kernel {
+        Kernel { what: What::Shape(field), fast: Fast::Shape(field) }
+    }
+
+    /// The kernel that takes the first item of a list.
+    pub fn first() -> Kernel {
+        Kernel { what: What::First, fast: Fast::First }
     }
 
     /// Equal kernels have equal keys.
     pub fn key(&self) -> String {
-        format!("{}{:?}", self.step.transformer.name, self.step.args)
+        match &self.what {
+            What::Step(step) => format!("{}{:?}", step.transformer.name, step.args),
+            other => format!("{other:?}"),
+        }
     }
 
     /// The operator's name.
     pub fn name(&self) -> &'static str {
-        self.step.transformer.name
+        match &self.what {
+            What::Step(step) => step.transformer.name,
+            What::Shape(_) => "shape",
+            What::First => "first",
+        }
     }
 
     /// Applies the kernel to one slot of a column.
@@ -126,9 +160,10 @@ impl Kernel {
         let kind = slot.kind();
         if matches!(kind, Kind::Missing | Kind::Null) {
             // Most operators leave nothing as it is.
-            return match (&self.fast, self.step.transformer.takes) {
+            return match (&self.fast, &self.what) {
                 (Fast::Count, _) => cell::put_raw(arena, Kind::Number, b"0"),
-                (Fast::Join(_), _) | (_, Takes::Item | Takes::Found) => Some(Slot::MISSING),
+                (Fast::Join(_), _) | (_, What::Shape(_) | What::First) => Some(Slot::MISSING),
+                (_, What::Step(step)) if matches!(step.transformer.takes, Takes::Item | Takes::Found) => Some(Slot::MISSING),
                 _ => None,
             };
         }
@@ -148,6 +183,15 @@ impl Kernel {
             // Beyond ASCII the length may change; the operator knows how.
             Fast::Lower if kind == Kind::String && slot.raw(arena).is_ascii() => rewrite(arena, slot, |text| Some(text.to_ascii_lowercase())),
             Fast::Upper if kind == Kind::String && slot.raw(arena).is_ascii() => rewrite(arena, slot, |text| Some(text.to_ascii_uppercase())),
+            Fast::Shape(FieldType::ShortText | FieldType::SingleSelect | FieldType::User | FieldType::Role | FieldType::Url) if kind.is_string() => {
+                // Short enough in bytes is short enough in characters.
+                (slot.len() as usize <= SHORT_TEXT_MAX).then_some(slot)
+            }
+            Fast::Shape(FieldType::LongText | FieldType::Markdown | FieldType::Html) if kind.is_string() => Some(slot),
+            Fast::Shape(FieldType::Number) if kind == Kind::Number => Some(slot),
+            Fast::Shape(FieldType::Boolean) if matches!(kind, Kind::True | Kind::False) => Some(slot),
+            Fast::Shape(FieldType::Date) if kind.is_string() || kind == Kind::Number => Some(slot),
+            Fast::First if kind != Kind::Array => Some(slot),
             _ => None,
         }
     }
@@ -155,9 +199,18 @@ impl Kernel {
     fn slow(&self, arena: &mut Vec<u8>, slot: Slot, env: &Env<'_>) -> Made {
         let unreadable = Fault::Cast { operator: self.name(), wanted: "a value" };
         let Some(value) = cell::value(arena, slot) else { return Made::Fault(unreadable) };
-        let values: &[(Cow<'_, str>, Value)] = &self.step.args;
-        let args = Args { operator: self.name(), values };
-        match transform::apply(self.step.transformer, &value, &args, env) {
+        let made = match &self.what {
+            What::Step(step) => {
+                let values: &[(Cow<'_, str>, Value)] = &step.args;
+                transform::apply(step.transformer, &value, &Args { operator: self.name(), values }, env)
+            }
+            What::Shape(field) => match convert(*field, value) {
+                Ok(made) => Ok(made.unwrap_or(Value::Null)),
+                Err(_) => Err(Fault::Cast { operator: "field", wanted: "a value of its type" }),
+            },
+            What::First => Ok(into_list(value).into_iter().next().unwrap_or(Value::Null)),
+        };
+        match made {
             Ok(made) => cell::put_json(arena, &made).map_or(Made::Fault(unreadable), Made::Slot),
             Err(fault) => Made::Fault(fault),
         }

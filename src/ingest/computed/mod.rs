@@ -11,5 +11,5 @@ mod plan;
 mod run;
 
 pub use kernel::Kernel;
-pub use plan::{Builder, Computed, Node, Output, When};
-pub use run::{Costs, Runner};
+pub use plan::{Builder, Computed, Counters, Node, Output, When};
+pub use run::Runner;

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::Value;
 
 use super::kernel::Kernel;
+use crate::content::field::FieldType;
 use crate::expr::path::{Path, Step};
 use crate::expr::xsoar::columnar::{self, Hop, NotColumnar, Read, TemplatePart};
 use crate::expr::xsoar::path::Dt;
@@ -77,6 +80,21 @@ pub struct Output {
     pub when: When,
     /// Why it does not run over columns, if it does not.
     pub not_columnar: Option<NotColumnar>,
+    /// What it has cost so far.
+    pub counters: Counters,
+}
+
+/// What a column has cost, counted once a batch by all workers.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Rows that were computed as a column.
+    pub columnar: AtomicU64,
+    /// Rows that went through the reference evaluator.
+    pub fallback: AtomicU64,
+    /// Rows on which the expression failed.
+    pub faults: AtomicU64,
+    /// Nanoseconds in the reference evaluator.
+    pub fallback_ns: AtomicU64,
 }
 
 /// All computed columns of a source.
@@ -94,6 +112,21 @@ pub struct Computed {
     pub default: Option<u16>,
 }
 
+impl Computed {
+    /// True when there is nothing to compute.
+    pub fn is_empty(&self) -> bool {
+        self.outputs.is_empty()
+    }
+
+    /// Columns that leave, or never have, the columnar shape; the most expensive first, as far as is known.
+    pub fn fallbacks(&self) -> Vec<&Output> {
+        let cost = |output: &Output| output.counters.fallback_ns.load(Relaxed);
+        let mut found: Vec<&Output> = self.outputs.iter().filter(|output| output.not_columnar.is_some() || cost(output) > 0).collect();
+        found.sort_by_key(|output| std::cmp::Reverse(cost(output)));
+        found
+    }
+}
+
 /// Builds [`Computed`].
 pub struct Builder<'n> {
     computed: Computed,
@@ -107,39 +140,33 @@ impl<'n> Builder<'n> {
         Builder { computed: Computed::default(), known: HashMap::new(), number }
     }
 
-    /// Adds an expression. The result is the path by which its column is known.
-    pub fn add(&mut self, name: &str, prepared: &Prepared, when: When) -> Path {
-        let (node, not_columnar) = match columnar::plan(prepared) {
+    /// Adds an expression as computed column `id`. `shape`: the type of the field that it is for.
+    pub fn add(&mut self, id: u32, name: &str, prepared: &Prepared, shape: Option<FieldType>, when: When) {
+        let (mut node, not_columnar) = match columnar::plan(prepared) {
             Ok(columnar) => {
-                // A path of one member is the event's own: nothing is computed.
-                if let (Read::Path(hops), true) = (&columnar.read, columnar.steps.is_empty())
-                    && let [Hop::Name(name)] = hops.as_slice()
-                {
-                    let path = Path::key(name);
-                    (self.number)(&path);
-                    return path;
-                }
                 let mut node = self.read(&columnar.read, &when);
                 for step in &columnar.steps {
-                    let kernel = Kernel::new(step);
-                    node = self.node(format!("{node} {}", kernel.key()), Node::Kernel(node, kernel), &when);
+                    node = self.kernel(node, Kernel::new(step), &when);
                 }
                 (node, None)
             }
             Err(why) => {
-                let key = format!("reference {}", self.computed.nodes.len());
+                let key = format!("reference {prepared:?}");
                 (self.node(key, Node::Reference(Arc::new(prepared.clone())), &when), Some(why))
             }
         };
-        // Equal expressions are one column.
-        if let Some(known) = self.computed.outputs.iter_mut().find(|output| output.node == node) {
-            known.when = wider(&known.when, &when);
-            return Path::computed(node as u32);
+        match (shape, &when) {
+            (Some(shape), _) => node = self.kernel(node, Kernel::shape(shape), &when),
+            // A key that is a list: its first item counts.
+            (None, When::First) => node = self.kernel(node, Kernel::first(), &when),
+            (None, _) => {}
         }
-        let path = Path::computed(node as u32);
-        let column = (self.number)(&path);
-        self.computed.outputs.push(Output { name: name.into(), column, node, when, not_columnar });
-        path
+        let column = (self.number)(&Path::computed(id));
+        self.computed.outputs.push(Output { name: name.into(), column, node, when, not_columnar, counters: Counters::default() });
+    }
+
+    fn kernel(&mut self, input: usize, kernel: Kernel, when: &When) -> usize {
+        self.node(format!("{input} {}", kernel.key()), Node::Kernel(input, kernel), when)
     }
 
     /// What was built.

@@ -1,5 +1,6 @@
 //! Computes the columns of one batch.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -13,41 +14,6 @@ use crate::expr::xsoar::fault::Fault;
 use crate::expr::xsoar::prepare::Source;
 use crate::expr::xsoar::value::{into_list, text_of};
 use crate::ingest::decode::{Kind, Rows, Slot};
-
-/// What the columns of a source have cost so far, per output.
-#[derive(Debug, Clone, Default)]
-pub struct Costs {
-    /// Rows that were computed as a column.
-    pub columnar: Vec<u64>,
-    /// Rows that went through the reference evaluator.
-    pub fallback: Vec<u64>,
-    /// Rows on which the expression failed.
-    pub faults: Vec<u64>,
-    /// Nanoseconds in the reference evaluator.
-    pub fallback_ns: Vec<u64>,
-}
-
-impl Costs {
-    /// Nothing yet, for so many outputs.
-    pub fn new(outputs: usize) -> Costs {
-        Costs { columnar: vec![0; outputs], fallback: vec![0; outputs], faults: vec![0; outputs], fallback_ns: vec![0; outputs] }
-    }
-
-    /// Adds the costs of another worker.
-    pub fn add(&mut self, other: &Costs) {
-        for (to, from) in [
-            (&mut self.columnar, &other.columnar),
-            (&mut self.fallback, &other.fallback),
-            (&mut self.faults, &other.faults),
-            (&mut self.fallback_ns, &other.fallback_ns),
-        ] {
-            if to.len() < from.len() {
-                to.resize(from.len(), 0);
-            }
-            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-        }
-    }
-}
 
 /// A column of a node while a batch is computed.
 #[derive(Debug, Default)]
@@ -89,10 +55,6 @@ pub struct Runner {
     memo: Memo,
     /// The events of rows that the reference evaluator needs, parsed once a row.
     parsed: Vec<Option<Option<Value>>>,
-    /// Per output: rows on which the expression failed, ascending.
-    pub failed: Vec<Vec<u32>>,
-    /// What it has cost.
-    pub costs: Costs,
     /// The time that `now` means, in microseconds since 1970.
     pub now_us: i64,
 }
@@ -104,11 +66,6 @@ impl Runner {
         self.columns.resize_with(computed.nodes.len(), Column::default);
         self.parsed.clear();
         self.parsed.resize(count, None);
-        if self.costs.columnar.len() != computed.outputs.len() {
-            self.costs = Costs::new(computed.outputs.len());
-        }
-        self.failed.resize_with(computed.outputs.len(), Vec::new);
-        self.failed.iter_mut().for_each(Vec::clear);
         let all: Vec<u32> = (0..count as u32).collect();
         for first in [true, false] {
             let types = if first { None } else { self.types(computed, arena, count) };
@@ -298,18 +255,27 @@ impl Runner {
     }
 
     /// Puts the columns of outputs where the decoder's are, and counts.
-    fn publish(&mut self, computed: &Computed, rows: &mut Rows) {
-        for (number, output) in computed.outputs.iter().enumerate() {
+    fn publish(&self, computed: &Computed, rows: &mut Rows) {
+        for output in &computed.outputs {
             let (Some(column), Some(to)) = (self.columns.get(output.node), rows.columns.get_mut(output.column)) else { continue };
             to.clear();
-            for (row, slot) in column.slots.iter().enumerate().filter(|(_, slot)| !slot.is_missing()) {
-                to.push(row, *slot);
+            let mut failed = column.failed.iter().copied().peekable();
+            for (row, slot) in column.slots.iter().enumerate() {
+                // A null says that the computation failed.
+                if failed.next_if_eq(&(row as u32)).is_some() {
+                    to.push(row, Slot::new(Kind::Null, 0, 0));
+                } else if !slot.is_missing() {
+                    to.push(row, *slot);
+                }
             }
-            self.failed[number].extend_from_slice(&column.failed);
-            self.costs.fallback[number] += column.fallback;
-            self.costs.columnar[number] += column.rows.saturating_sub(column.fallback);
-            self.costs.faults[number] += column.failed.len() as u64;
-            self.costs.fallback_ns[number] += column.fallback_ns;
+            if !column.failed.is_empty() {
+                rows.failed.push(output.column);
+            }
+            let counters = &output.counters;
+            counters.columnar.fetch_add(column.rows.saturating_sub(column.fallback), Relaxed);
+            counters.fallback.fetch_add(column.fallback, Relaxed);
+            counters.faults.fetch_add(column.failed.len() as u64, Relaxed);
+            counters.fallback_ns.fetch_add(column.fallback_ns, Relaxed);
         }
     }
 }
