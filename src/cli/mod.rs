@@ -26,6 +26,7 @@ pub mod samples;
 pub mod status;
 pub mod summary;
 pub mod test;
+pub mod test_content;
 pub mod text;
 pub mod topics;
 

@@ -30,4 +30,5 @@ mod yaml_error;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use load::{load, load_text};
 pub use model::*;
+pub use sections::read_tests;
 pub use source_map::{SourceMap, Span, Spanned};

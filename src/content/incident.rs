@@ -15,7 +15,7 @@ use super::classifier::Classifier;
 use super::field::FieldType;
 use super::mapper::{Mapper, Section};
 use super::preprocess::{Action, LinkTo, PreprocessRule};
-use super::value::convert;
+use super::value::{convert, severity};
 use super::{Body, Content, Kind, Target};
 
 /// The type of incidents that nothing else names.
@@ -70,7 +70,7 @@ impl<'c> Maker<'c> {
         let inherited = common.iter().flat_map(|(_, fields)| fields).filter(|field| !own_names.contains(&field.name.as_str()));
         for field in inherited.chain(own.iter().flat_map(|(_, fields)| fields)) {
             let value = field.value.evaluate(&self.env(event, &lists));
-            match value.ok().map(|value| convert(field.kind, value)) {
+            match value.ok().map(|value| if field.name == "severity" { severity(value) } else { convert(field.kind, value) }) {
                 Some(Ok(Some(value))) => {
                     made.fields.insert(field.name.clone(), value);
                 }

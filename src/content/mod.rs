@@ -30,6 +30,7 @@ pub mod read;
 pub mod report;
 pub mod script;
 pub mod text;
+pub mod trial;
 pub mod value;
 pub mod version;
 

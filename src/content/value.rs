@@ -64,6 +64,20 @@ pub fn convert(kind: FieldType, value: Value) -> Result<Option<Value>, NotA> {
     }))
 }
 
+/// A severity: 0 to 4, also as text, or by its name.
+pub fn severity(value: Value) -> Result<Option<Value>, NotA> {
+    const NAMES: [(&str, f64); 6] = [("unknown", 0.0), ("informational", 0.5), ("low", 1.0), ("medium", 2.0), ("high", 3.0), ("critical", 4.0)];
+    if is_nothing(&value) {
+        return Ok(None);
+    }
+    let text = scalar_text(&value).unwrap_or_default();
+    let named = NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim())).map(|(_, number)| *number);
+    match named.or_else(|| as_number(&value)) {
+        Some(number) if (0.0..=4.0).contains(&number) => Ok(Some(number_value(number))),
+        _ => Err(NotA("a severity")),
+    }
+}
+
 /// A value that a field cannot hold, and what it should have been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the value is not {0}")]
@@ -149,6 +163,14 @@ mod tests {
         ];
         for (kind, value, expected) in cases {
             assert_eq!(convert(kind, value.clone()), expected, "{kind:?} {value}");
+        }
+    }
+
+    #[test]
+    fn severities_have_names() {
+        let cases = [(json!("High"), Ok(Some(json!(3)))), (json!("0.5"), Ok(Some(json!(0.5)))), (json!(4), Ok(Some(json!(4)))), (json!(7), Err(NotA("a severity"))), (json!(null), Ok(None))];
+        for (value, expected) in cases {
+            assert_eq!(severity(value.clone()), expected, "{value}");
         }
     }
 

@@ -19,6 +19,7 @@ mod xsoar_condition;
 pub use content::{field_name, kind as field_kind};
 pub use map::RESERVED_FIELDS;
 pub use pipeline::read_pipeline;
+pub use tests::read_tests;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::model::RuleMode;
