@@ -34,8 +34,18 @@ fn malformed_items_fail_with_their_line() {
     fails("Classifiers/a.json", "{\n \"type\": \"classification\",\n \"transformer\": []\n}", 3, "not a list");
     fails("Classifiers/a.json", "{}", 1, "none of the items");
     fails("Classifiers/a.json", "[1]", 1, "none of the items");
-    fails("m.json", "{\"type\": \"mapping-incoming\", \"mapping\": {\"A\": {\"internalMapping\": {\n\"x\": {\"complex\": {\"root\": \"a\", \"filters\": [[\n{\"left\": {}}]]}}}}}}", 3, "`operator` is missing");
-    fails("m.json", "{\"type\": \"mapping-incoming\", \"mapping\": {\"A\": {\"internalMapping\": {\n\"x\": {\"simple\": {\"a\": 1}}}}}}", 2, "`simple` is a text");
+    fails(
+        "m.json",
+        "{\"type\": \"mapping-incoming\", \"mapping\": {\"A\": {\"internalMapping\": {\n\"x\": {\"complex\": {\"root\": \"a\", \"filters\": [[\n{\"left\": {}}]]}}}}}}",
+        3,
+        "`operator` is missing",
+    );
+    fails(
+        "m.json",
+        "{\"type\": \"mapping-incoming\", \"mapping\": {\"A\": {\"internalMapping\": {\n\"x\": {\"simple\": {\"a\": 1}}}}}}",
+        2,
+        "`simple` is a text",
+    );
     fails("r.json", "{\"id\": \"r\", \"newEventFilters\": [],\n\"action\": \"explode\"}", 2, "`explode` is not an action");
     fails("r.json", "{\"id\": \"r\",\n\"newEventFilters\": []}", 1, "needs `action`");
     fails("r.json", "{\"id\": \"r\", \"newEventFilters\": [],\n\"action\": \"script\"}", 2, "needs `scriptName`");
@@ -53,7 +63,10 @@ fn malformed_items_fail_with_their_line() {
 fn all_mistakes_at_once_and_good_neighbours_stay() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
-    write("a.json", "{\"type\": \"mapping-incoming\", \"id\": \"m\", \"mapping\": {\"A\": {\"internalMapping\": {\n\"x\": {\"simple\": []},\n\"y\": {\"simple\": []}}}}}");
+    write(
+        "a.json",
+        "{\"type\": \"mapping-incoming\", \"id\": \"m\", \"mapping\": {\"A\": {\"internalMapping\": {\n\"x\": {\"simple\": []},\n\"y\": {\"simple\": []}}}}}",
+    );
     write("b.json", "{\"type\": \"classification\", \"id\": \"c\", \"defaultIncidentType\": \"A\"}");
     write("c.json", "not json");
     let mut out = Diagnostics::new();
@@ -76,8 +89,16 @@ fn odd_items_load_with_warnings() {
     warned("c.json", "{\"type\": \"classification\", \"id\": \"c\", \"id\": \"d\", \"defaultIncidentType\": \"Malware\"}", "duplicate-key");
     warned("c.json", "{\"type\": \"classification\", \"id\": \"c\", \"defaultIncidentType\": \"Nowhere\"}", "unknown-type");
     warned("c.json", "{\"type\": \"classification\", \"id\": \"c\", \"fromVersion\": \"soon\", \"defaultIncidentType\": \"Malware\"}", "bad-value");
-    warned("c.json", "{\"type\": \"classification\", \"id\": \"c\", \"keyTypeMap\": {}, \"transformer\": {\"complex\": {\"root\": \"a\", \"transformers\": [{\"operator\": \"fnord\"}]}}, \"defaultIncidentType\": \"Malware\"}", "unknown-operator");
-    warned("m.json", "{\"type\": \"mapping-incoming\", \"id\": \"m\", \"mapping\": {\"Malware\": {\"internalMapping\": {\"Fnord\": {\"simple\": \"a\"}}}}}", "unknown-field");
+    warned(
+        "c.json",
+        "{\"type\": \"classification\", \"id\": \"c\", \"keyTypeMap\": {}, \"transformer\": {\"complex\": {\"root\": \"a\", \"transformers\": [{\"operator\": \"fnord\"}]}}, \"defaultIncidentType\": \"Malware\"}",
+        "unknown-operator",
+    );
+    warned(
+        "m.json",
+        "{\"type\": \"mapping-incoming\", \"id\": \"m\", \"mapping\": {\"Malware\": {\"internalMapping\": {\"Fnord\": {\"simple\": \"a\"}}}}}",
+        "unknown-field",
+    );
     warned("f.json", "{\"id\": \"incident_x\", \"cliName\": \"x\", \"type\": \"hologram\"}", "unknown-type");
     warned("f.json", "{\"id\": \"incident_x\", \"cliName\": \"x\", \"type\": \"url\", \"validationRegex\": \"(\"}", "bad-value");
     let circle = "id: p\nstarttaskid: \"0\"\ntasks:\n  \"0\": {type: start, nexttasks: {'#none#': [\"1\"]}}\n  \"1\": {type: title, nexttasks: {'#none#': [\"2\"]}}\n  \"2\": {type: title, nexttasks: {'#none#': [\"1\"]}}\n  \"3\": {type: title}\n";
@@ -90,7 +111,12 @@ fn hostile_files_are_bounded() {
     let deep = format!("{{\"type\": \"classification\", \"transformer\": {}{}}}", "{\"complex\":{\"root\":".repeat(50_000), "}}".repeat(50_000));
     fails("Classifiers/a.json", &deep, 1, "deeper");
     let bomb = "a: &a [1,1,1,1,1,1,1,1,1,1]\n".to_owned()
-        + &('b'..='k').scan('a', |before, name| Some((std::mem::replace(before, name), name))).map(|(before, name)| format!("{name}: &{name} [*{before},*{before},*{before},*{before},*{before},*{before},*{before},*{before},*{before},*{before}]\n")).collect::<String>();
+        + &('b'..='k')
+            .scan('a', |before, name| Some((std::mem::replace(before, name), name)))
+            .map(|(before, name)| {
+                format!("{name}: &{name} [*{before},*{before},*{before},*{before},*{before},*{before},*{before},*{before},*{before},*{before}]\n")
+            })
+            .collect::<String>();
     fails("Playbooks/p.yml", &bomb, 6, "aliases");
     let merges = format!("id: p\nstarttaskid: \"0\"\nx: &x {{<<: {{a: 1}}, b: 2}}\ntasks:\n  \"0\":\n    <<: *x\n    type: start\n{}", "#".repeat(100_000));
     let (content, out) = one("p.yml", &merges);

@@ -148,8 +148,17 @@ fn every_recorded_file_loads() {
     assert!(failed.is_empty(), "{failed:?}");
     assert!(report.loose.is_empty());
     // Counted with `find` and `grep`, not with our loader.
-    let counts = [Kind::Classifier, Kind::LegacyClassifier, Kind::IncomingMapper, Kind::IncidentType, Kind::IncidentField, Kind::Layout, Kind::OldLayout, Kind::Playbook]
-        .map(|kind| content.of_kind(kind).count());
+    let counts = [
+        Kind::Classifier,
+        Kind::LegacyClassifier,
+        Kind::IncomingMapper,
+        Kind::IncidentType,
+        Kind::IncidentField,
+        Kind::Layout,
+        Kind::OldLayout,
+        Kind::Playbook,
+    ]
+    .map(|kind| content.of_kind(kind).count());
     assert_eq!(counts, [16, 17, 16, 44, 314, 36, 59, 246]);
     assert_eq!(content.packs.len(), 285);
     let unknown: Vec<_> = out.iter().filter(|d| matches!(d.code, "unknown-key" | "unknown-operator" | "wrong-type")).map(|d| out.plain_line(d)).collect();

@@ -49,7 +49,10 @@ fn a_pipeline_takes_classifier_mapper_and_rules() {
     // By index among themselves; before `rules`, as in the file.
     assert_eq!(rules, ["brightwater-drop-tests", "brightwater-repeats", "own"]);
     let [drop, repeats, _] = pipeline.preprocess.rules.as_slice() else { panic!() };
-    assert_eq!(drop.when.as_ref().unwrap().text, "coalesce(starts_with(text(brightwatersensorid), 'S-9'), FALSE) AND coalesce(number(text(severity)) < number('3'), FALSE)");
+    assert_eq!(
+        drop.when.as_ref().unwrap().text,
+        "coalesce(starts_with(text(brightwatersensorid), 'S-9'), FALSE) AND coalesce(number(text(severity)) < number('3'), FALSE)"
+    );
     assert_eq!(drop.action, Action::Drop);
     assert_eq!(repeats.matches.iter().map(|field| field.value.as_str()).collect::<Vec<_>>(), ["brightwatersensorid", "type"]);
     assert_eq!((repeats.within_ms, repeats.action), (Some(6 * 3_600_000), Action::DropAndUpdate));

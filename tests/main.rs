@@ -53,3 +53,4 @@ mod xsoar_columns;
 mod xsoar_dt;
 mod xsoar_hostile;
 mod xsoar_packs;
+mod xsoar_pipeline;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Answer, test_content};
 use super::load::require;
 use super::output::{Style, style};
+use super::{Answer, test_content};
 use crate::config::model::Test;
 use crate::error::Error;
 use crate::ingest::plan::Plan;

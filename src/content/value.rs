@@ -168,7 +168,13 @@ mod tests {
 
     #[test]
     fn severities_have_names() {
-        let cases = [(json!("High"), Ok(Some(json!(3)))), (json!("0.5"), Ok(Some(json!(0.5)))), (json!(4), Ok(Some(json!(4)))), (json!(7), Err(NotA("a severity"))), (json!(null), Ok(None))];
+        let cases = [
+            (json!("High"), Ok(Some(json!(3)))),
+            (json!("0.5"), Ok(Some(json!(0.5)))),
+            (json!(4), Ok(Some(json!(4)))),
+            (json!(7), Err(NotA("a severity"))),
+            (json!(null), Ok(None)),
+        ];
         for (value, expected) in cases {
             assert_eq!(severity(value.clone()), expected, "{value}");
         }

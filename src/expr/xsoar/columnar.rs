@@ -183,8 +183,8 @@ fn hops(dt: &Dt) -> Result<Vec<Hop>, NotColumnar> {
         PathStep::Range(..) | PathStep::Select(_) => Err(NotColumnar::Path),
     };
     let hops: Vec<Hop> = dt.steps().iter().map(hop).collect::<Result<_, _>>()?;
-    // The decoder's paths begin with a key.
-    if matches!(hops.first(), Some(Hop::Name(_))) { Ok(hops) } else { Err(NotColumnar::Path) }
+    // The decoder's paths begin with a key. What begins with `lists` may be no value of the event.
+    if matches!(hops.first(), Some(Hop::Name(name)) if &**name != "lists") { Ok(hops) } else { Err(NotColumnar::Path) }
 }
 
 /// The path of some hops.

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde_json::Value;
 
 use super::kernel::Kernel;
+use crate::content::Content;
 use crate::content::field::FieldType;
 use crate::expr::path::{Path, Step};
 use crate::expr::xsoar::columnar::{self, Hop, NotColumnar, Read, TemplatePart};
@@ -110,6 +111,8 @@ pub struct Computed {
     pub table: Option<HashMap<Box<str>, u16>>,
     /// The type code of what the table does not have.
     pub default: Option<u16>,
+    /// Where `lists.…` is read.
+    pub content: Option<Arc<Content>>,
 }
 
 impl Computed {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::cell;
 use super::kernel::{Made, Memo};
 use super::plan::{Computed, Node, Part, Prefix, When};
+use crate::content::incident::list;
 use crate::expr::xsoar::env::Env;
 use crate::expr::xsoar::evaluate::{keep, reads_beyond};
 use crate::expr::xsoar::fault::Fault;
@@ -173,11 +174,13 @@ impl Runner {
             Node::Reference(prepared) => {
                 let start = Instant::now();
                 let now_us = self.now_us;
+                let lists = |name: &str| computed.content.as_ref().and_then(|content| list(content, name));
                 for row in selected {
                     let result = match self.event(arena, rows, *row) {
                         Some(event) => {
                             let mut env = Env::new(event);
                             env.now_us = now_us;
+                            env.lists = Some(&lists);
                             prepared.evaluate(&env)
                         }
                         None => Err(Fault::Cast { operator: "event", wanted: "JSON that doubles can hold" }),
