@@ -386,7 +386,7 @@ impl Builder<'_> {
         let alone = (classifier.is_some() && self.pipeline.classify.rules.is_empty() && parts.key.is_none())
             .then(|| (imported_table.clone(), imported_default.or(default)));
         let code = |name: &str| self.types.iter().position(|known| **known == *name).map(|code| code as u16);
-        let computed = fields.imported.build(&mut number, &code, alone);
+        let computed = fields.imported.build(self.pipeline.content.clone(), &mut number, &code, alone);
         let top_level = self.pipeline.sink.labels != model::Labels::None;
         let explode = source.explode.as_ref().map(|path| path.value.clone());
         let shape = Shape::new(&paths.paths, ShapeOptions { top_level, explode });

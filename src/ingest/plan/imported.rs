@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::config::model::{ExprText, MapSection, Pipeline, Source, XsoarClassify};
 use crate::config::source_map::Spanned;
+use crate::content::Content;
 use crate::content::field::FieldType;
 use crate::content::text;
 use crate::expr::ast::{Expr, Node};
@@ -24,6 +25,9 @@ pub struct Expression {
     /// The type whose incidents need it; `None`: all.
     target: Option<Box<str>>,
 }
+
+/// The table of a classifier that decides alone, and the type of what it does not have.
+pub type Alone = (HashMap<Box<str>, u16>, Option<u16>);
 
 /// What one source takes from packs.
 #[derive(Debug, Default)]
@@ -76,9 +80,10 @@ impl Imported {
     /// decides the type, so that a type's columns are computed for its rows only.
     pub fn build(
         &self,
+        content: Option<Arc<Content>>,
         number: &mut dyn FnMut(&Path) -> usize,
         code: &dyn Fn(&str) -> Option<u16>,
-        alone: Option<(HashMap<Box<str>, u16>, Option<u16>)>,
+        alone: Option<Alone>,
     ) -> Computed {
         let mut builder = Builder::new(number);
         for expression in &self.expressions {
@@ -95,6 +100,7 @@ impl Imported {
             builder.add(expression.id, &expression.name, &expression.prepared, expression.shape, when);
         }
         let mut computed = builder.finish();
+        computed.content = content;
         if let Some((table, default)) = alone {
             computed.table = Some(table);
             computed.default = default;
