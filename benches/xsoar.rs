@@ -1,6 +1,8 @@
 //! The expressions of a mapper as computed columns, and row by row in the reference evaluator:
 //! 4,096 alerts of an endpoint product's shape, 40 fields.
 
+#![allow(missing_docs)]
+
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -34,7 +36,8 @@ fn expressions() -> Vec<Prepared> {
     let path = |root: &str, accessor: &str| json!({"complex": {"root": root, "accessor": accessor, "filters": [], "transformers": []}});
     let top = ["incident_id", "status", "severity", "description", "assigned_user", "alert_count", "host_count", "starred", "xdr_url", "missing"];
     list.extend(top.map(|name| json!({ "simple": name })));
-    let nested = [("actor", "process.name"), ("actor", "process.command_line"), ("actor", "process.pid"), ("actor", "process.sha256"), ("network", "source.ip")];
+    let nested =
+        [("actor", "process.name"), ("actor", "process.command_line"), ("actor", "process.pid"), ("actor", "process.sha256"), ("network", "source.ip")];
     list.extend(nested.map(|(root, accessor)| path(root, accessor)));
     let more = [("network", "source.port"), ("network", "country"), ("score", "rule"), ("score", "manual"), ("network", "destination.ip")];
     list.extend(more.map(|(root, accessor)| path(root, accessor)));
@@ -47,7 +50,10 @@ fn expressions() -> Vec<Prepared> {
         list.push(chain("alerts", json!([{"operator": "count", "args": {}}])));
         list.push(chain("description", json!([{"operator": "substringFrom", "args": {"from": {"value": {"simple": "host-"}}}}])));
         list.push(chain("severity", json!([{"operator": "toUpperCase", "args": {}}])));
-        list.push(chain("status", json!([{"operator": "ConvertAllExcept", "args": {"convertTo": {"value": {"simple": "open"}}, "except": {"value": {"simple": "closed"}}}}])));
+        list.push(chain(
+            "status",
+            json!([{"operator": "ConvertAllExcept", "args": {"convertTo": {"value": {"simple": "open"}}, "except": {"value": {"simple": "closed"}}}}]),
+        ));
         list.push(json!({"simple": "Alert ${incident_id} on ${actor.process.name}"}));
         list.push(json!({"simple": ".='Both'"}));
     }

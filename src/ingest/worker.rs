@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use super::batch::{Header, Message, Partitions, RawBatch};
 use super::classify::classify;
 use super::columns::Arena;
+use super::computed::Runner;
 use super::dead_letter::{Letter, Sender, push_letter};
 use super::decide::{DecideSpec, Decided, Fingerprinter, Notes, Origin, Verdict};
 use super::decode::{DecodeLimits, Decoder, Rows, Shape, ShapeOptions};
