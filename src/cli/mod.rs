@@ -47,11 +47,18 @@ pub enum Answer {
 
 /// What a panic tells may hold values of events, which belong into no log: say where it was,
 /// and no more. Whoever asks for a backtrace gets the whole.
+///
+/// And who pipes our output into `head` has seen enough: `println!` knows no other way to say it.
 fn quiet_panics() {
-    if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
-        return;
-    }
-    std::panic::set_hook(Box::new(|info| {
+    let wanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload().downcast_ref::<String>().is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
+            std::process::exit(0);
+        }
+        if wanted {
+            return usual(info);
+        }
         let at = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
         eprintln!("internal error{at}: this is a bug of catchment, please report it");
     }));

@@ -67,6 +67,20 @@ impl Member {
         Ok(Member { queue })
     }
 
+    /// Leaves the group and comes back, so that partitions are divided anew. Those that are read are
+    /// taken first, as always ([`MemberEvent::Revoked`]).
+    ///
+    /// # Errors
+    /// Properties that librdkafka refuses.
+    pub fn rejoin(&mut self, topics: &[&str]) -> Result<(), Error> {
+        rejoin(self.queue.consumer(), topics)
+    }
+
+    /// True when the group took this member for replaced: that is the cause of whatever fails now.
+    pub fn is_fenced(&self) -> bool {
+        self.queue.is_fenced()
+    }
+
     /// For transactions that move this member's offsets.
     pub fn membership(&self) -> Membership {
         Membership(Arc::clone(self.queue.consumer()))
@@ -88,6 +102,7 @@ impl Member {
             Event::Failed { code: Code::AutoOffsetReset | Code::OffsetOutOfRange, at: Some((topic, partition)), .. } => {
                 MemberEvent::Failed(Error::Trimmed { topic, partition })
             }
+            Event::Failed { code: Code::FencedInstanceId, .. } => MemberEvent::Failed(Error::Fenced),
             Event::Failed { code: Code::UnknownTopicOrPartition | Code::UnknownTopic, at: Some((topic, _)), .. } => {
                 MemberEvent::Failed(Error::NoSuchTopic { topic })
             }
@@ -134,6 +149,11 @@ pub(super) fn assign(consumer: &BaseConsumer<Logging>, parts: &[(&str, i32, Star
         list.add_partition_offset(topic, *partition, start.offset()).map_err(wrong)?;
     }
     consumer.incremental_assign(&list).map_err(wrong)
+}
+
+pub(super) fn rejoin(consumer: &BaseConsumer<Logging>, topics: &[&str]) -> Result<(), Error> {
+    consumer.unsubscribe();
+    consumer.subscribe(topics).map_err(|error| Error::from_kafka("joining the group again", error))
 }
 
 pub(super) fn unassign(consumer: &BaseConsumer<Logging>, parts: &[(&str, i32)]) -> Result<(), Error> {

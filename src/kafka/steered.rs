@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::consumer::Poller;
 use super::error::Error;
-use super::member::{assign, unassign};
+use super::member::{assign, rejoin, unassign};
 use super::steering::Command;
 use super::topics::Start;
 
@@ -71,6 +71,7 @@ impl Poller {
             match command {
                 Command::Start(partitions) => self.start(&partitions)?,
                 Command::Through(control) => self.taker.cutter.add_control(control),
+                Command::Rejoin => self.rejoin()?,
                 Command::Rewind { generation, then } => {
                     self.taker.cutter.forget_messages();
                     self.stop_reading(|_| true)?;
@@ -108,6 +109,12 @@ impl Poller {
             tracing::info!(partitions = list.len(), "reading");
         }
         Ok(())
+    }
+
+    /// What is read is given back first, as always; then the client joins again by itself.
+    fn rejoin(&mut self) -> Result<(), Error> {
+        let names: Vec<&str> = self.taker.topics.topics().iter().map(|topic| topic.name.as_str()).collect();
+        rejoin(self.queue.consumer(), &names)
     }
 
     fn stop_reading(&mut self, which: impl Fn(u16) -> bool) -> Result<(), Error> {

@@ -11,6 +11,8 @@ pub enum Command {
     Start(Vec<(u16, i64)>),
     /// Send this through all stages, behind everything read so far.
     Through(Control),
+    /// Leave the group and come back: partitions are divided anew.
+    Rejoin,
     /// Forget what was read and not handed on, stop reading all partitions, and give the
     /// batches from now on this generation; then send the control through.
     Rewind {

@@ -119,7 +119,7 @@ pub fn drive(spec: &DriveSpec, live: &Live, stop: Arc<AtomicBool>) -> Result<Dri
     let book = Arc::new(Book::new(shelves.collect(), true));
     // From the end to the beginning, so that nothing is produced that nobody reads.
     let tail = Tail::spawn(TailSpec {
-        reader: TopicReader::open(&Settings::reader(stage.broker.bootstrap()), &outputs, Some((&stage.credit, 0)))?,
+        reader: TopicReader::open(&Settings::reader(stage.broker.bootstrap()).embedded(), &outputs, Some((&stage.credit, 0)))?,
         incidents: spec.incidents_topic.clone(),
         dead_letters: spec.dead_letters_topic.clone(),
         book: book.clone(),

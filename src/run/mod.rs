@@ -1,11 +1,13 @@
 //! Wires rooms into a running member of a pipeline's fleet.
 
 pub mod failpoint;
+pub mod fencing;
 pub mod health;
 pub mod ingest;
 pub mod layout;
 pub mod lock;
 pub mod names;
+pub mod orphans;
 pub mod signals;
 pub mod supervise;
 

@@ -72,6 +72,27 @@ fn real_fault_members_come_and_go_under_load() {
 }
 
 #[test]
+fn real_fault_partitions_that_nobody_got_are_taken() {
+    let Some(kafka) = require_kafka() else { return };
+    let scene = Scene::new(kafka, "orphans");
+    kafka.produce(&scene.source, (0..5_000).map(Scene::event));
+    let homes = [scene.home("a"), scene.home("b")];
+    let mut first = scene.start(&homes[0], Some("in_revoke:1"));
+    scene.drained();
+    // It dies while it gives half of its partitions away, and comes back to the other half.
+    let mut second = scene.start(&homes[1], None);
+    assert!(!first.wait(DRAIN).success());
+    let mut first = scene.start(&homes[0], None);
+    kafka.produce(&scene.source, (5_000..10_000).map(Scene::event));
+    let since = std::time::Instant::now();
+    scene.drained();
+    println!("all partitions are read {:?} after the restart", since.elapsed());
+    first.stop(DRAIN);
+    second.stop(DRAIN);
+    scene.check();
+}
+
+#[test]
 fn real_fault_settings_that_would_break_the_promise_are_refused() {
     let Some(kafka) = require_kafka() else { return };
     let scene = Scene::new(kafka, "eager");

@@ -97,15 +97,13 @@ fn real_killed_members_lose_and_repeat_nothing() {
     under_load(&scene, 60_000, 20_000, || {
         let mut random = 0x9e37_79b9_7f4a_7c15u64;
         let (mut round, mut failpoint) = (0, 0);
-        // The last one can leave partitions to nobody until the next rebalance (docs/running.md): long form only.
-        let usable = if kills() >= ALL_FIRE_FROM { FAILPOINTS.len() } else { FAILPOINTS.len() - 1 };
         while killer.total() < kills() {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             std::thread::sleep(Duration::from_millis(600 + (random >> 33) % 1_800));
             let who = round % 2;
             match round % 5 {
                 1 | 3 => {
-                    killer.fail(who, FAILPOINTS[failpoint % usable]);
+                    killer.fail(who, FAILPOINTS[failpoint % FAILPOINTS.len()]);
                     failpoint += 1;
                 }
                 0 => {

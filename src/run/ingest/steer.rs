@@ -66,13 +66,23 @@ pub struct Steer {
     gone: Vec<u16>,
     /// All partitions share one index, so they are made ready together.
     together: bool,
+    /// Raised when partitions must be divided anew.
+    rejoin: Arc<AtomicBool>,
     /// Raised when the topics are no longer those of the start.
     changed: Arc<AtomicBool>,
 }
 
 impl Steer {
     /// Nothing is owned yet.
-    pub fn new(gate: Arc<Gate>, epochs: Arc<[AtomicU32]>, notes: Receiver<Note>, tasks: Sender<Task>, together: bool, changed: Arc<AtomicBool>) -> Steer {
+    pub fn new(
+        gate: Arc<Gate>,
+        epochs: Arc<[AtomicU32]>,
+        notes: Receiver<Note>,
+        tasks: Sender<Task>,
+        together: bool,
+        rejoin: Arc<AtomicBool>,
+        changed: Arc<AtomicBool>,
+    ) -> Steer {
         Steer {
             gate,
             parts: vec![Part::Foreign; epochs.len()],
@@ -86,6 +96,7 @@ impl Steer {
             leaving: None,
             gone: Vec::new(),
             together,
+            rejoin,
             changed,
         }
     }
@@ -268,6 +279,9 @@ impl Steering for Steer {
     }
 
     fn next(&mut self) -> Option<Command> {
+        if self.rejoin.swap(false, Ordering::AcqRel) {
+            self.commands.push_back(Command::Rejoin);
+        }
         if self.gate.take_rewind() {
             self.rewind();
         }

@@ -9,6 +9,7 @@ use crate::ingest::plan::Plan;
 use crate::ingest::turnstile::Turnstile;
 use crate::kafka::{Admin, Progress, SourceTopics, Topic};
 use crate::run::health::RoleHealth;
+use crate::run::orphans::Orphans;
 use crate::serve::metrics;
 
 /// Between two looks at lookup tables and indexes.
@@ -40,6 +41,12 @@ pub struct WatchSpec {
     pub identities: Vec<(String, String)>,
     /// Raised when one of them is another now, or gone.
     pub changed: Arc<AtomicBool>,
+    /// The group of the members, and which of them we are.
+    pub group: String,
+    /// As above.
+    pub instance: String,
+    /// Raised when partitions must be divided anew.
+    pub rejoin: Arc<AtomicBool>,
     /// Ends the thread.
     pub stop: Arc<AtomicBool>,
 }
@@ -58,6 +65,8 @@ fn watch(spec: &WatchSpec) {
 }
 
 fn look(spec: &WatchSpec) {
+    let mut orphans = Orphans::new(&spec.group, &spec.instance);
+    let topics: Vec<(&str, i32)> = spec.topics.topics().iter().map(|topic| (topic.name.as_str(), topic.partitions)).collect();
     let (mut looked, mut asked) = (Instant::now(), Instant::now() - ASK_EVERY);
     while !spec.stop.load(Ordering::Relaxed) {
         std::thread::sleep(STEP);
@@ -80,6 +89,9 @@ fn look(spec: &WatchSpec) {
                         spec.health.tell(PART, Some(format!("the brokers do not answer: {error}")));
                     }
                 }
+            }
+            if orphans.look(&spec.admin, &topics) {
+                spec.rejoin.store(true, Ordering::Release);
             }
             if let Some(topic) = changed(spec) {
                 tracing::error!(topic, "this topic was deleted (and perhaps made again) while we ran: all begins anew with the topics as they are now");
