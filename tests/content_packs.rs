@@ -49,7 +49,7 @@ fn our_own_pack_loads_whole() {
     let said: Vec<(&str, String)> = out.sorted().iter().map(|d| (d.code, out.files().place(d.span.unwrap()).rsplit('/').next().unwrap().to_owned())).collect();
     assert_eq!(
         said,
-        [("not-mappable", "classifier-mapper-incoming-Brightwater.json:17:9".to_owned()), ("unknown-script", "preprocessrule-script.json:4:115".to_owned())],
+        [("not-mappable", "classifier-mapper-incoming-Brightwater.json:17:9".to_owned()), ("unknown-script", "preprocessrule-script.json:3:69".to_owned())],
         "{}",
         out.plain()
     );

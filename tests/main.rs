@@ -9,6 +9,7 @@ mod config_read;
 mod content_mistakes;
 mod content_packs;
 mod content_pipeline;
+mod content_rules;
 mod decide_blocks;
 mod decide_cases;
 mod decide_crash;

@@ -109,7 +109,11 @@ impl Reader<'_> {
             self.blanks();
             let key_at = self.at;
             if self.peek() != Some(b'"') {
-                let hint = if self.peek() == Some(b'}') { "a comma before `}`" } else { "expected a key in double quotes" };
+                let hint = match self.peek() {
+                    Some(b'}') => "a comma before `}`",
+                    None => "the file ends inside an object",
+                    Some(_) => "expected a key in double quotes",
+                };
                 return Err((key_at, hint.to_owned()));
             }
             let key = Spanned::new(self.string()?, self.span(key_at));
