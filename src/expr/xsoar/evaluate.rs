@@ -62,13 +62,28 @@ fn template(pieces: &[Piece], env: &Env<'_>) -> Result<Value, Fault> {
     Ok(Value::String(out))
 }
 
+impl Source {
+    /// The value that the steps of a chain begin with.
+    pub fn evaluate(&self, env: &Env<'_>) -> Result<Value, Fault> {
+        match self {
+            Source::Path(dt) => path(dt, env),
+            Source::Filtered { root, tests, accessor } => filtered(root, tests, accessor, env),
+            Source::Broken(reason) => Err(Fault::Unusable(reason.to_string())),
+        }
+    }
+}
+
+/// True when a test of these items reads beyond them: an item lacks a member that the top may have.
+pub fn reads_beyond(items: &[Value], tests: &PreparedTests, env: &Env<'_>) -> bool {
+    tests.iter().flatten().any(|test| match &test.left {
+        Left::ItemOrGlobal(dt) => items.iter().any(|item| dt.evaluate(item, &env.budget).map_or(true, |value| value.is_null())),
+        _ => false,
+    })
+}
+
 impl Chain {
     fn evaluate(&self, env: &Env<'_>) -> Result<Value, Fault> {
-        let mut value = match &self.source {
-            Source::Path(dt) => path(dt, env)?,
-            Source::Filtered { root, tests, accessor } => filtered(root, tests, accessor, env)?,
-            Source::Broken(reason) => return Err(Fault::Unusable(reason.to_string())),
-        };
+        let mut value = self.source.evaluate(env)?;
         for step in &self.steps {
             value = step.apply(&value, env)?;
         }
@@ -77,8 +92,13 @@ impl Chain {
 }
 
 fn filtered(root: &Dt, tests: &PreparedTests, accessor: &Dt, env: &Env<'_>) -> Result<Value, Fault> {
+    keep(root.items(env.context, &env.budget)?, tests, accessor, env)
+}
+
+/// What the items that pass lead to.
+pub fn keep(items: Vec<Value>, tests: &PreparedTests, accessor: &Dt, env: &Env<'_>) -> Result<Value, Fault> {
     let mut found = Vec::new();
-    for item in root.items(env.context, &env.budget)? {
+    for item in items {
         if !passes(tests, Some(&item), env)? {
             continue;
         }

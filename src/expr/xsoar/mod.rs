@@ -2,6 +2,8 @@
 //! arguments. Data model → prepared expression → a reference evaluator (row by row) and
 //! columnar kernels (batch by batch), held equal by property tests.
 
+pub mod columnar;
+pub mod context;
 pub mod dates;
 pub mod env;
 pub mod evaluate;

@@ -74,7 +74,9 @@ impl Dt {
                 Some(b'=') => {
                     let mut parser = Parser::new(text, at + 1)?;
                     dt.mutator = Some(Arc::new(parser.expression()?));
-                    parser.accept(";")?;
+                    if !parser.accept(";")? && !parser.at_end() {
+                        return Err(error(parser.at(), "expected `;` or the end"));
+                    }
                     dt.functions = parser.statements()?.into();
                     return Ok(dt);
                 }
@@ -105,6 +107,11 @@ impl Dt {
             None => Step::Name(part.into()),
         };
         Dt { steps: parts.map(step).collect(), ..Dt::default() }
+    }
+
+    /// A path of some steps.
+    pub fn of(steps: Vec<Step>) -> Dt {
+        Dt { steps, ..Dt::default() }
     }
 
     /// The steps.

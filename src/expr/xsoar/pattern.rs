@@ -260,7 +260,8 @@ fn closes_count(chars: &[char], at: usize) -> bool {
 /// Writes the escape at `at`; returns how many characters it took.
 fn escape(chars: &[char], at: usize, dialect: Dialect, in_class: bool, out: &mut String) -> usize {
     let Some(c) = chars.get(at + 1).copied() else {
-        out.push_str("\\\\");
+        // A lone backslash at the end is an error in all dialects.
+        out.push('\\');
         return 1;
     };
     // Python's classes know all of Unicode, those of Go and JavaScript ASCII only.

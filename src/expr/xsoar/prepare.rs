@@ -13,6 +13,9 @@ use super::path::Dt;
 use super::pattern::{Dialect, Flags, Pattern};
 use super::transform::{self, Transformer};
 
+/// Parts of a pointer: values in arguments of values. A level of arguments is four. Real content has below 20.
+const NESTING_MAX: usize = 96;
+
 /// What loads packs knows beside them.
 #[derive(Default, Clone, Copy)]
 pub struct Options<'a> {
@@ -200,6 +203,10 @@ impl Preparer<'_> {
     }
 
     fn argument(&mut self, argument: &Argument, place: Place) -> Prepared {
+        if self.pointer.len() > NESTING_MAX {
+            self.problem(Severity::Error, "too-deep", "values nest too deep", None);
+            return Prepared::Broken("values nest too deep".into());
+        }
         match argument {
             Argument::Unset => Prepared::Unset,
             Argument::Simple(text) => self.within("simple", |p| p.simple(text, place)),

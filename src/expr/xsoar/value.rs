@@ -73,6 +73,7 @@ pub fn as_number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => parse_number(text),
+        // One item alone stands for itself.
         Value::Array(items) if items.len() == 1 => as_number(items.first()?),
         _ => None,
     }

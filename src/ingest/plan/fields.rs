@@ -59,6 +59,11 @@ pub enum Spliced {
 }
 
 impl Definition {
+    /// True when it is a computed column, whose computation may fail.
+    pub fn reads_computed(&self) -> bool {
+        self.typed.inputs().iter().any(|(source, _)| matches!(source, crate::expr::typed::Source::Event(path) if path.as_computed().is_some()))
+    }
+
     /// Where the value comes from, if it is a splice: `number` gives path numbers.
     pub fn splice(&self, number: &mut impl FnMut(&Path) -> usize) -> Option<From> {
         match &self.how {

@@ -42,9 +42,9 @@ fn in_range(sides: &Sides<'_>, _: &Env<'_>) -> Result<bool, Fault> {
     Ok(as_number(sides.left).zip(bounds).is_some_and(|(number, (from, to))| from <= number && number <= to))
 }
 
-/// Items without the quotes around them, in lower case.
+/// Items without the single quotes around them, in lower case. Double quotes count.
 fn unquoted(value: &Value) -> Vec<String> {
-    let strip = |text: String| text.trim().trim_matches(['"', '\'']).to_lowercase();
+    let strip = |text: String| text.trim().trim_matches('\'').to_lowercase();
     arg_list(value).iter().map(text_of).map(strip).collect()
 }
 

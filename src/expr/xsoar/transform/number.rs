@@ -78,8 +78,8 @@ fn sum_list(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value, Faul
     let mut sum = 0.0;
     for item in &items {
         match as_number(item) {
-            Some(number) => sum += number,
-            None => return args.raise("applies only to a list of numbers"),
+            Some(number) if !item.is_array() => sum += number,
+            _ => return args.raise("applies only to a list of numbers"),
         }
     }
     Ok(number_value(sum))
