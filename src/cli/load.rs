@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::output;
-use crate::config::{Diagnostic, Diagnostics, Pipeline, load};
+use crate::config::{Diagnostics, Pipeline, load};
 use crate::error::Error;
 use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::{Options, build};
@@ -12,20 +12,8 @@ use crate::ingest::plan::build::{Options, build};
 pub fn compile(path: &Path, options: &Options) -> (Option<(Pipeline, Plan)>, Diagnostics) {
     let (pipeline, mut diagnostics) = load(path);
     let Some(pipeline) = pipeline else { return (None, diagnostics) };
-    not_run_yet(&pipeline, &mut diagnostics);
     let plan = build(&pipeline, options, &mut diagnostics);
     (plan.map(|plan| (pipeline, plan)), diagnostics)
-}
-
-/// Classifiers and mappers of content packs are read and resolved, and run in content tests; the
-/// plan has no columns for them yet. Running without them would make other incidents.
-fn not_run_yet(pipeline: &Pipeline, diagnostics: &mut Diagnostics) {
-    let classifiers = pipeline.classify.xsoar.iter().chain(pipeline.sources.iter().filter_map(|source| source.xsoar_classify.as_ref()));
-    let mappers = pipeline.xsoar_map.iter().chain(pipeline.sources.iter().filter_map(|source| source.xsoar_map.as_ref()));
-    for (what, id) in classifiers.map(|found| ("classifier", &found.id)).chain(mappers.map(|found| ("mapper", &found.id))) {
-        let message = format!("the {what} `{}` loads, but pipelines do not run {what}s of content packs yet", id.value);
-        diagnostics.push(Diagnostic::error("not-built-yet", message).at(id.span).hint("`catchment test` runs the tests that stand beside a pack"));
-    }
 }
 
 /// Reads a pipeline without compiling it, or prints what is wrong with it: for commands that

@@ -1,6 +1,8 @@
 //! Owns what is asked about the expressions of packs: are their operators known, can they be
-//! evaluated, how many are more than a path. The answers are the evaluator's
+//! evaluated, how many run as columns. The answers are the evaluator's
 //! ([`crate::expr::xsoar`]).
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
@@ -8,7 +10,7 @@ use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::source_map::Span;
 use crate::expr::xsoar::model::Place;
 use crate::expr::xsoar::prepare::{Mode, Options, Prepared, Problem, Severity, prepare, prepare_tests};
-use crate::expr::xsoar::{filter, transform};
+use crate::expr::xsoar::{columnar, filter, transform};
 
 use super::Content;
 use super::argument::{Conditions, Expression, OperatorUse, locate};
@@ -77,7 +79,7 @@ impl Checker<'_> {
 }
 
 /// How the expressions of classifiers and incoming mappers are evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tally {
     /// Expressions of classifiers and incoming mappers, blank ones apart.
     pub all: usize,
@@ -85,12 +87,22 @@ pub struct Tally {
     pub composed: usize,
     /// Those that cannot be evaluated, wholly or in part.
     pub broken: usize,
+    /// Those that run as columns, over whole batches.
+    pub columnar: usize,
+    /// Why others do not, and how many.
+    pub not_columnar: BTreeMap<String, usize>,
 }
 
 impl Tally {
     /// For programs.
     pub fn to_json(&self) -> Json {
-        json!({ "all": self.all, "composed": self.composed, "broken": self.broken })
+        json!({
+            "all": self.all,
+            "composed": self.composed,
+            "broken": self.broken,
+            "vectorized": self.columnar,
+            "not_vectorized": self.not_columnar,
+        })
     }
 
     /// For people.
@@ -98,8 +110,14 @@ impl Tally {
         if self.all == 0 {
             return Vec::new();
         }
-        let Tally { all, composed, broken } = self;
-        vec![format!("{all:>6} expressions in classifiers and incoming mappers: {composed} more than a path, {broken} with a part that has no value")]
+        let Tally { all, composed, broken, columnar, .. } = self;
+        let percent = *columnar as f64 / *all as f64 * 100.0;
+        let mut lines = vec![
+            format!("{all:>6} expressions in classifiers and incoming mappers: {composed} more than a path, {broken} with a part that has no value"),
+            format!("{columnar:>6} of them run vectorized ({percent:.1} %)"),
+        ];
+        lines.extend(self.not_columnar.iter().map(|(why, count)| format!("{count:>6} row by row: {why}")));
+        lines
     }
 }
 
@@ -116,6 +134,10 @@ pub fn tally(content: &Content) -> Tally {
             tally.all += 1;
             tally.composed += usize::from(!is_plain(&prepared));
             tally.broken += usize::from(problems.iter().any(|problem| problem.severity == Severity::Error));
+            match columnar::plan(&prepared) {
+                Ok(_) => tally.columnar += 1,
+                Err(why) => *tally.not_columnar.entry(why.to_string()).or_default() += 1,
+            }
         }
     }
     tally
