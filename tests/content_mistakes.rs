@@ -55,7 +55,7 @@ fn malformed_items_fail_with_their_line() {
     fails("p.yml", "id: p\nstarttaskid: \"0\"\ntasks:\n  \"0\":\n    type: start\n    nexttasks:\n      '#none#':\n      - \"9\"\n", 8, "which is not there");
     fails("p.yml", "id: p\nstarttaskid: \"0\"\ntasks:\n  \"0\":\n    type: dance\n", 4, "`dance`, which is not known");
     fails("p.yml", "id: p\nstarttaskid: \"0\"\ntasks:\n  \"0\":\n    type: playbook\n    task: {name: x}\n", 4, "names none");
-    fails("p.yml", "id: p\nstarttaskid: \"0\"\ntasks: {\n", 4, "");
+    fails("p.yml", "id: p\nstarttaskid: \"0\"\ntasks: {\n", 3, "not YAML");
     fails("Playbooks/p.yml", "just text\n", 1, "none of the items");
 }
 

@@ -100,7 +100,7 @@ pub fn system_field(name: &str) -> Option<&'static SystemField> {
     exact.or_else(|| {
         let wanted = normalise(name);
         let means = |other: &&str| normalise(other) == wanted;
-        SYSTEM_FIELDS.iter().find(|field| normalise(field.name) == wanted || field.others.iter().any(|other| means(&other)))
+        SYSTEM_FIELDS.iter().find(|field| normalise(field.name) == wanted || field.others.iter().any(means))
     })
 }
 
