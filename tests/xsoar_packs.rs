@@ -15,7 +15,7 @@ pub fn yaml(text: &str) -> Option<Value> {
         Object(Map<String, Value>, Option<String>),
     }
     let mut stack = vec![Open::List(Vec::new())];
-    let mut put = |stack: &mut Vec<Open>, value: Value| match stack.last_mut() {
+    let put = |stack: &mut Vec<Open>, value: Value| match stack.last_mut() {
         Some(Open::List(items)) => items.push(value),
         Some(Open::Object(members, key)) => match key.take() {
             Some(key) => drop(members.insert(key, value)),

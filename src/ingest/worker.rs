@@ -242,7 +242,7 @@ impl Worker {
                     }
                     let raw = arena.get(message.range()).unwrap_or_default();
                     let detail = format!("at byte {}", reject.at);
-                    let letter = Letter { reason: reject.reason.as_str(), detail: &detail, message, element: message.element, raw, arena: arena, headers };
+                    let letter = Letter { reason: reject.reason.as_str(), detail: &detail, message, element: message.element, raw, arena, headers };
                     push_letter(&mut output.dead, &letter, &shared.sender(&shared.plan.sources[source].name), &mut self.times);
                     output.end_letter(number as u32, message, message.element);
                 }

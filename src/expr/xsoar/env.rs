@@ -12,12 +12,15 @@ pub trait Scripts {
     fn run(&self, name: &str, value: &Value, args: &serde_json::Map<String, Value>) -> Result<Value, Fault>;
 }
 
+/// Where the content of a list is found by its name.
+pub type Lists<'a> = dyn Fn(&str) -> Option<Value> + 'a;
+
 /// The surroundings of an evaluation.
 pub struct Env<'a> {
     /// The event, or the incident's context.
     pub context: &'a Value,
     /// The content of a list by its name.
-    pub lists: Option<&'a dyn Fn(&str) -> Option<Value>>,
+    pub lists: Option<&'a Lists<'a>>,
     /// The time that `now` means, in microseconds since 1970.
     pub now_us: i64,
     /// A user's own operators.

@@ -129,10 +129,10 @@ pub const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "
 /// The number of a month by its name or its first three letters.
 pub fn month_number(word: &str) -> Option<i64> {
     let word = word.trim_end_matches('.');
-    let known = |name: &&str| {
-        name.eq_ignore_ascii_case(word) || word.len() == 3 && name[..3].eq_ignore_ascii_case(word) || word.eq_ignore_ascii_case("sept") && *name == "September"
+    let known = |name: &str| {
+        name.eq_ignore_ascii_case(word) || word.len() == 3 && name[..3].eq_ignore_ascii_case(word) || word.eq_ignore_ascii_case("sept") && name == "September"
     };
-    MONTHS.iter().position(|name| known(&name)).map(|at| at as i64 + 1)
+    MONTHS.iter().position(|name| known(name)).map(|at| at as i64 + 1)
 }
 
 /// True for the name of a weekday or its first three letters.

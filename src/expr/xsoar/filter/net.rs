@@ -13,7 +13,7 @@ use crate::expr::xsoar::value::{arg_texts, as_number, text_of};
 
 /// The filters of this file.
 pub const TABLE: &[Filter] = &[
-    row("IsInCidrRanges", Any, false, |s, env| in_ranges(s, env)),
+    row("IsInCidrRanges", Any, false, in_ranges),
     row("IsNotInCidrRanges", Any, false, |s, env| in_ranges(s, env).map(|held| !held)),
     row("IsRFC1918Address", Any, true, |s, _| Ok(is_private(&text_of(s.left)))),
     row("GreaterCidrNumAddresses", Any, false, |s, _| Ok(addresses(s).is_some_and(|(count, limit)| count > limit))),

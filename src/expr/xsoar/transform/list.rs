@@ -249,7 +249,7 @@ fn get_range(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value, Fau
 
 fn remove_empty(value: &Value, args: &Args<'_>, _: &Env<'_>) -> Result<Value, Fault> {
     let also: Vec<String> = args.get("empty_values").map(crate::expr::xsoar::value::arg_texts).unwrap_or_default();
-    let keep = |item: &Value| !is_empty(item) && !also.iter().any(|text| *item == Value::from(text.as_str()));
+    let keep = |item: &Value| !is_empty(item) && !also.iter().any(|text| item.as_str() == Some(text));
     Ok(match value {
         Value::Array(items) => Value::Array(items.iter().filter(|item| keep(item)).cloned().collect()),
         other if keep(other) => Value::Array(vec![other.clone()]),
