@@ -51,6 +51,8 @@ pub enum Command {
     DeadLetters(super::dead_letters::DeadLettersArgs),
     /// Look at an incident, and edit it
     Incident(super::incident::IncidentArgs),
+    /// XSOAR content packs: do they load, what is in them
+    Content(super::content::ContentArgs),
     /// Say why an event ends as it does, or print the pipeline as SQL
     Explain(super::explain::ExplainArgs),
     /// Write seeded events, and what must become of them

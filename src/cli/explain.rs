@@ -18,6 +18,7 @@ use crate::expr::typed::{Source, Typed};
 use crate::expr::value::{Type, Value};
 use crate::ingest::batch::{Message, Partitions};
 use crate::ingest::columns::Arena;
+use crate::ingest::computed::Runner;
 use crate::ingest::decide::Action;
 use crate::ingest::decode::{DecodeLimits, Decoder, Rows};
 use crate::ingest::plan::build::{Arrival, Options};
@@ -98,6 +99,7 @@ pub fn explain(plan: &Arc<Plan>, number: u16, message: &[u8]) -> Result<Vec<Json
         let outcome = ends.first().map_or("no event in this message", |end| end.outcome());
         return Ok(vec![json!({ "outcome": outcome, "by": letter["reason"], "detail": letter["detail"] })]);
     }
+    Runner::default().fill(&source.computed, &mut bytes, &mut rows);
     let arena = Arena::new(bytes);
     let messages =
         [Message { start: 0, len: message.len() as u32, partition: 0, offset: 0, timestamp_us: NO_TIME, key: (0, 0), headers: (0, 0), element: None }];

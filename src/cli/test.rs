@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Answer;
 use super::load::require;
 use super::output::{Style, style};
+use super::{Answer, test_content};
 use crate::config::model::Test;
 use crate::error::Error;
 use crate::ingest::plan::Plan;
@@ -17,10 +17,10 @@ use crate::ingest::trial::{End, Trial};
 /// `test`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A test shows its events to the pipeline, from a clean slate, and looks at the end of the last one:\n\n  tests:\n  - name: a failed console login is an incident\n    event: { eventName: ConsoleLogin, responseElements: { ConsoleLogin: Failure } }\n    expect: { type: Console Login Failure, severity: 2, src_ip: 198.51.100.7 }\n  - name: its repeat is attached\n    events: [ {…}, {…} ]\n    expect: { outcome: attached, rule: repeats }\n\nExit codes: 0 all pass; 1 some fail; 2 the pipeline cannot run."
+    after_help = "A test shows its events to the pipeline, from a clean slate, and looks at the end of the last one:\n\n  tests:\n  - name: a failed console login is an incident\n    event: { eventName: ConsoleLogin, responseElements: { ConsoleLogin: Failure } }\n    expect: { type: Console Login Failure, severity: 2, src_ip: 198.51.100.7 }\n  - name: its repeat is attached\n    events: [ {…}, {…} ]\n    expect: { outcome: attached, rule: repeats }\n\nTests of content packs stand beside them, in tests/*.yaml, with `classifier:` and `mapper:` above `tests:`; they run with the pipeline that imports the packs, and alone: catchment test packs/Acme.\n\nExit codes: 0 all pass; 1 some fail; 2 the pipeline cannot run."
 )]
 pub struct TestArgs {
-    /// The pipeline: a directory with a pipeline.yaml, or the file
+    /// The pipeline: a directory with a pipeline.yaml, or the file; or a content pack
     pub pipeline: PathBuf,
     /// Only tests whose name contains this
     #[arg(long, value_name = "TEXT")]
@@ -32,6 +32,11 @@ pub struct TestArgs {
 
 /// Runs the command.
 pub fn run(args: &TestArgs) -> Result<Answer, Error> {
+    if test_content::is_pack(&args.pipeline) {
+        let counts = test_content::run_dir(&args.pipeline, args.filter.as_deref(), args.quiet)?;
+        println!("{} passed, {} failed", counts.passed, counts.failed);
+        return Ok(if counts.failed == 0 { Answer::Yes } else { Answer::No });
+    }
     let (pipeline, plan) = require(&args.pipeline, &Options { arrival: Some(Arrival::Occurred) })?;
     let plan = Arc::new(plan);
     let chosen: Vec<&Test> = pipeline.tests.iter().filter(|t| args.filter.as_ref().is_none_or(|f| t.name.value.contains(f.as_str()))).collect();
@@ -52,10 +57,16 @@ pub fn run(args: &TestArgs) -> Result<Answer, Error> {
             println!("     {failure}");
         }
     }
-    if chosen.is_empty() {
+    let beside = match &pipeline.content {
+        Some(content) => test_content::run_of(content, args.filter.as_deref(), args.quiet)?,
+        None => test_content::Counts::default(),
+    };
+    failed += beside.failed;
+    let passed = chosen.len() + beside.passed + beside.failed - failed;
+    if chosen.is_empty() && beside == test_content::Counts::default() {
         println!("the pipeline has no tests{}", if args.filter.is_some() { " with such a name" } else { "; add some under `tests:`" });
     }
-    println!("{} passed, {failed} failed", chosen.len() - failed);
+    println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { Answer::Yes } else { Answer::No })
 }
 

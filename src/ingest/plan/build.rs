@@ -8,6 +8,7 @@ use datafusion::prelude::SessionContext;
 
 use super::family::Families;
 use super::fields::{Definition, How, define, infos, merge, typed};
+use super::imported::{self, Imported};
 use super::scope::{EventScope, FieldInfo, RuleScope, Tables, WhereScope};
 use super::*;
 use crate::config::limits;
@@ -58,6 +59,7 @@ struct Builder<'a> {
 struct Fields {
     star: Vec<Definition>,
     types: BTreeMap<u16, Vec<Definition>>,
+    imported: Imported,
 }
 
 impl Builder<'_> {
@@ -158,10 +160,12 @@ impl Builder<'_> {
     /// The definitions of a source: the pipeline's `"*"`, the source's `"*"`, then
     /// types, each later one overriding.
     fn fields(&mut self, source: &model::Source) -> Fields {
-        let mut fields = Fields { star: Vec::new(), types: BTreeMap::new() };
+        let mut fields = Fields { star: Vec::new(), types: BTreeMap::new(), imported: imported::read(self.pipeline, source) };
         let label = |section: &model::MapSection| section.target.value.clone();
         let own = |section: &model::MapSection| format!("{} of source {}", section.target.value, source.name.value);
-        let sections = self.pipeline.map.iter().map(|s| (s, label(s))).chain(source.map.iter().map(|s| (s, own(s))));
+        // What the pipeline writes itself wins over what it takes from packs.
+        let imported = std::mem::take(&mut fields.imported.sections);
+        let sections = imported.iter().chain(&self.pipeline.map).map(|s| (s, label(s))).chain(source.map.iter().map(|s| (s, own(s))));
         for (section, label) in sections {
             let definitions = define(section, &label, &self.pipeline.schema, &self.tables, self.diagnostics);
             if section.target.value == "*" {
@@ -349,6 +353,8 @@ impl Builder<'_> {
         let mut filter = Conditions::new(&parts.filters, &self.session)?;
         let mut classify = Conditions::new(&parts.classify, &self.session)?;
         let mut key = plan(&parts.key.clone().into_iter().collect::<Vec<_>>())?;
+        let imported_key = fields.imported.key.iter().map(|path| Typed::input(Source::Event(path.clone()), Type::Text));
+        let mut imported_key = plan(&imported_key.collect::<Vec<_>>())?;
         let mut arrival = plan(&parts.arrival.clone().into_iter().collect::<Vec<_>>())?;
         let mut occurred = plan(&occurred)?;
         let mut star = plan(&star)?;
@@ -360,11 +366,27 @@ impl Builder<'_> {
             .collect::<Result<Vec<_>, datafusion::error::DataFusionError>>()?;
         let mut inputs = Inputs::default();
         let mut number = |path: &Path| paths.number(path);
-        for phase in [&mut key, &mut arrival, &mut occurred, &mut star, &mut rules].into_iter().chain(sections.iter_mut().map(|section| &mut section.phase)) {
+        for phase in [&mut key, &mut imported_key, &mut arrival, &mut occurred, &mut star, &mut rules]
+            .into_iter()
+            .chain(sections.iter_mut().map(|section| &mut section.phase))
+        {
             inputs.bind(phase, &mut number);
         }
         filter.bind(&mut inputs, &mut number);
         classify.bind(&mut inputs, &mut number);
+        let classifier = imported::classifier(self.pipeline, source);
+        let table =
+            |found: &model::XsoarClassify| found.types.iter().map(|(key, ty)| (key.as_str().into(), self.code(&ty.value))).collect::<HashMap<Box<str>, u16>>();
+        let imported_table = classifier.map(table).unwrap_or_default();
+        let default = match &self.pipeline.classify.default {
+            model::ClassifyDefault::Type(name) => Some(self.code(&name.value)),
+            _ => None,
+        };
+        let imported_default = classifier.and_then(|found| found.default.as_ref()).map(|name| self.code(&name.value));
+        let alone = (classifier.is_some() && self.pipeline.classify.rules.is_empty() && parts.key.is_none())
+            .then(|| (imported_table.clone(), imported_default.or(default)));
+        let code = |name: &str| self.types.iter().position(|known| **known == *name).map(|code| code as u16);
+        let computed = fields.imported.build(self.pipeline.content.clone(), &mut number, &code, alone);
         let top_level = self.pipeline.sink.labels != model::Labels::None;
         let explode = source.explode.as_ref().map(|path| path.value.clone());
         let shape = Shape::new(&paths.paths, ShapeOptions { top_level, explode });
@@ -387,6 +409,10 @@ impl Builder<'_> {
             key,
             rule_types: self.pipeline.classify.rules.iter().map(|r| self.code(&r.type_name.value)).collect(),
             table: self.pipeline.classify.types.iter().map(|(key, ty)| (key.value.as_str().into(), self.code(&ty.value))).collect(),
+            imported_key,
+            imported_table,
+            imported_default,
+            computed,
             arrival,
             occurred,
             star,
@@ -486,7 +512,9 @@ fn out_field(definition: &Definition, from: From) -> OutField {
         from,
         ty: definition.typed.ty,
         required: definition.required,
-        fallible: matches!(from, From::SpliceNumber(_) | From::SpliceInteger(_) | From::SpliceBoolean(_)) || definition.typed.is_fallible(),
+        fallible: definition.reads_computed()
+            || matches!(from, From::SpliceNumber(_) | From::SpliceInteger(_) | From::SpliceBoolean(_))
+            || definition.typed.is_fallible(),
         typed: definition.typed.clone(),
         text: definition.text.clone(),
         section: definition.section.clone(),

@@ -59,6 +59,11 @@ pub enum Spliced {
 }
 
 impl Definition {
+    /// True when it is a computed column, whose computation may fail.
+    pub fn reads_computed(&self) -> bool {
+        self.typed.inputs().iter().any(|(source, _)| matches!(source, crate::expr::typed::Source::Event(path) if path.as_computed().is_some()))
+    }
+
     /// Where the value comes from, if it is a splice: `number` gives path numbers.
     pub fn splice(&self, number: &mut impl FnMut(&Path) -> usize) -> Option<From> {
         match &self.how {
@@ -81,7 +86,7 @@ impl Definition {
 pub fn define(section: &MapSection, label: &str, schema: &Schema, tables: &Tables, diagnostics: &mut Diagnostics) -> Vec<Definition> {
     let mut found = Vec::new();
     for (name, text) in &section.fields {
-        let spec = schema.fields.iter().find(|spec| spec.name == name.value);
+        let spec = schema.field(&name.value);
         let kind = spec.map(|spec| spec.kind).or_else(|| system_kind(&name.value));
         let scope = EventScope { tables, occurred: name.value != "occurred" };
         let Some(typed) = typed(text, &scope, None, diagnostics) else { continue };
