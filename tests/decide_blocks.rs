@@ -87,7 +87,7 @@ fn what_is_beyond_the_last_horizon_does_not_enter() {
     let bytes = block(&spec, 40, &HEADER, 1);
     for (clock, entries, old) in [(6_000, 40, 0), (6_020, 20, 0), (6_039, 1, 0), (6_040, 0, 1)] {
         let mut restore = ShardRestore::new(&spec);
-        restore.expect(Clocks { clock_ms: clock, row_clock_us: 5 });
+        restore.ends_at(Clocks { clock_ms: clock, row_clock_us: 5 });
         restore.apply(2, &bytes).unwrap();
         let report = restore.finish().unwrap().report;
         assert_eq!((report.entries, report.old_blocks, report.next), (entries, old, vec![(2, 2_000)]), "at {clock}");

@@ -51,6 +51,29 @@ fn both_ends_of_within_count() {
     assert_eq!(got.late, 0);
 }
 
+/// A dead letter that is fed twice keeps its coordinates.
+#[test]
+fn a_row_that_comes_again_is_no_repeat_of_its_own() {
+    for (action, verdict) in [
+        (Action::Drop, Verdict::Drop { rule: 0 }),
+        (Action::DropAndUpdate, Verdict::Attach { rule: 0 }),
+        (Action::Link, CREATED),
+        (Action::LinkAndClose, CREATED),
+    ] {
+        let mut decider = Decider::new(spec(Mode::First, vec![rule(action, 50)]));
+        assert_eq!(rows(&mut decider, 7, &[(1_000, 1)]).verdicts, [CREATED]);
+        let again = rows(&mut decider, 7, &[(1_000, 1)]);
+        assert_eq!((again.verdicts.as_slice(), again.attaches.len(), again.links.len()), (&[verdict][..], 0, 0), "{action:?}");
+        // Another one is.
+        let other = rows(&mut decider, 8, &[(1_000, 1)]);
+        assert_eq!(other.attaches.len() + other.links.len(), usize::from(action != Action::Drop), "{action:?}");
+        assert_eq!(
+            other.attaches.first().map(|attach| attach.target).or(other.links.first().map(|link| link.target)),
+            (action != Action::Drop).then_some(at(7))
+        );
+    }
+}
+
 #[test]
 fn late_rows_match_nothing_and_are_not_remembered() {
     // Horizon: 50 + 100 behind the clock.

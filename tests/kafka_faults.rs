@@ -3,13 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use catchment::ingest::batch::RawBatch;
-use catchment::kafka::{Credit, Cut, EMBEDDED_MESSAGE_BYTES_MAX, Error, Feeder, OutputBatch, Request, Settings, TopicReader, discover};
+use catchment::kafka::{Credit, Cut, EMBEDDED_MESSAGE_BYTES_MAX, Error, Failure, Feeder, OutputBatch, Request, Settings, TopicReader, discover};
 use crossbeam_channel::bounded;
 
 use crate::kafka_embedded::{CUT, OUTPUT, OUTPUT_PARTITIONS, SOURCES, Stage, WAIT, number};
@@ -78,9 +78,9 @@ fn passing_errors_of_the_broker_lose_and_reorder_nothing() {
     let committer = consumer.committer();
     let transform = Stage::transform(batches_out, outputs_in, arenas_in);
     let producer = stage.producer(&consumer, outputs_out, |_| {});
-    stage.broker.fail(Request::Produce, 8).unwrap();
-    stage.broker.fail(Request::Fetch, 4).unwrap();
-    stage.broker.fail(Request::Commit, 2).unwrap();
+    stage.broker.fail(Request::Produce, Failure::Passing, 8).unwrap();
+    stage.broker.fail(Request::Fetch, Failure::Passing, 4).unwrap();
+    stage.broker.fail(Request::Commit, Failure::Passing, 2).unwrap();
     let feeder = stage.feed(COUNT, 200, 64);
     let settings = Settings::reader(stage.broker.bootstrap()).embedded();
     let mut tail = TopicReader::open(&settings, &[(OUTPUT, OUTPUT_PARTITIONS)], Some((&stage.credit, 0))).unwrap();
@@ -102,6 +102,92 @@ fn passing_errors_of_the_broker_lose_and_reorder_nothing() {
     assert_eq!(producer.join().unwrap().records, COUNT);
     let committed: i64 = committer.committed(WAIT).unwrap().into_iter().flatten().sum();
     assert_eq!(committed, COUNT as i64);
+}
+
+/// One life of the embedded path, until it fails or has delivered what was fed. Returns how many
+/// events were committed in the end, and what ended it.
+fn life(stage: &Stage, count: u64) -> (i64, Result<(), Error>) {
+    let (batches_in, batches_out) = bounded(8);
+    let (arenas_in, arenas_out) = bounded(16);
+    let (outputs_in, outputs_out) = bounded(8);
+    stage.stop.store(false, Ordering::Relaxed);
+    let consumer = stage.consumer(Cut { rows: 64, ..CUT }, batches_in, arenas_out);
+    let committer = consumer.committer();
+    let transform = std::thread::spawn(move || {
+        for batch in batches_out {
+            let mut output = OutputBatch { seq: batch.seq, offsets: batch.offsets, ..Default::default() };
+            for message in &batch.messages {
+                assert!(output.push(0, b"", &batch.arena[message.range()], 0, 0));
+            }
+            // A producer that has ended takes no batches.
+            if outputs_in.send(output).is_err() {
+                return;
+            }
+            let _ = arenas_in.try_send(batch.arena);
+        }
+    });
+    let producer = stage.producer(&consumer, outputs_out, |_| {});
+    let committed = || committer.committed(WAIT).unwrap().into_iter().flatten().sum::<i64>();
+    let begun = Instant::now();
+    while committed() < count as i64 && !producer.is_finished() && !consumer.is_finished() {
+        assert!(begun.elapsed() < WAIT, "{} of {count} are committed", committed());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    stage.stop.store(true, Ordering::Relaxed);
+    let read = consumer.join();
+    transform.join().unwrap();
+    let written = producer.join().map(|_| ());
+    (committed(), written.and(read))
+}
+
+/// What the broker refuses ends the run, which says so; the next one goes on where it stood, and
+/// nothing is lost: what was stored and not committed is stored again.
+#[test]
+fn refused_requests_end_the_run_and_lose_nothing() {
+    const COUNT: u64 = 5_000;
+    let cases: [(Request, Failure, &str); 4] = [
+        (Request::Produce, Failure::TooLarge, "were not delivered: MessageSizeTooLarge"),
+        (Request::Produce, Failure::Denied, "were not delivered: TopicAuthorizationFailed"),
+        (Request::Commit, Failure::Denied, "committing offsets failed: GroupAuthorizationFailed"),
+        (Request::Fetch, Failure::Denied, "TopicAuthorizationFailed"),
+    ];
+    for (request, failure, words) in cases {
+        let mut stage = Stage::new();
+        stage.properties.insert("enable.idempotence".into(), "true".into());
+        stage.feed(COUNT, 200, 64).join().unwrap();
+        stage.broker.fail(request, failure, 1).unwrap();
+        let (committed, ended) = life(&stage, COUNT);
+        let error = ended.expect_err("it went on");
+        assert!(error.to_string().contains(words), "{request:?} {failure:?}: {error}");
+        assert!(committed < COUNT as i64 && !error.retryable(), "{request:?} {failure:?}: {committed} committed; {error}");
+        let (committed, ended) = life(&stage, COUNT);
+        ended.unwrap();
+        assert_eq!(committed, COUNT as i64, "{request:?} {failure:?}");
+        assert_eq!(stored(&stage).len() as u64, COUNT, "{request:?} {failure:?}: events that came through");
+    }
+}
+
+/// The different events in the output.
+fn stored(stage: &Stage) -> HashSet<(u64, u64)> {
+    let settings = Settings::reader(stage.broker.bootstrap()).embedded();
+    let mut tail = TopicReader::open(&settings, &[(OUTPUT, OUTPUT_PARTITIONS)], None).unwrap();
+    let mut seen = HashSet::new();
+    tail.drain(WAIT, |record| _ = seen.insert((number(record.payload()), number(&record.payload()[8..])))).unwrap();
+    seen
+}
+
+#[test]
+fn connections_that_are_cut_lose_nothing() {
+    const COUNT: u64 = 5_000;
+    for request in [Request::Produce, Request::Fetch, Request::Commit] {
+        let mut stage = Stage::new();
+        stage.properties.insert("enable.idempotence".into(), "true".into());
+        stage.feed(COUNT, 200, 64).join().unwrap();
+        stage.broker.fail(request, Failure::Cut, 2).unwrap();
+        let (committed, ended) = life(&stage, COUNT);
+        ended.unwrap();
+        assert_eq!((committed, stored(&stage).len() as u64), (COUNT as i64, COUNT), "{request:?}");
+    }
 }
 
 #[test]

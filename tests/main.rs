@@ -34,6 +34,7 @@ mod incident_fold;
 mod incident_split;
 mod kafka_embedded;
 mod kafka_faults;
+mod kafka_requests;
 mod ledger;
 mod load_driver;
 mod load_generator;

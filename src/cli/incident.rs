@@ -153,7 +153,11 @@ pub fn run(args: &IncidentArgs) -> Result<Answer, Error> {
 fn id_of(text: &str) -> Result<IncidentId, Error> {
     IncidentId::parse(text).ok_or_else(|| {
         let digits = text.chars().filter(char::is_ascii_hexdigit).count();
-        let what = if digits == text.chars().count() { format!("it has {digits} digits") } else { "it has other characters".to_owned() };
+        let what = if digits == text.chars().count() {
+            format!("it has {}", super::text::count(digits as u64, "digit", "digits"))
+        } else {
+            "it has other characters".to_owned()
+        };
         Error::user(format!("that is not an incident's id: {what}")).hint("an id is 32 hex digits, the member `id` of an incident; it cannot be shortened")
     })
 }

@@ -171,7 +171,7 @@ impl Member<'_> {
             workers,
             shares: limits.shares(),
             decode: DecodeLimits { message_bytes: usize::try_from(limits.message_bytes).unwrap_or(usize::MAX), ..DecodeLimits::default() },
-            fenced: Arc::default(),
+            fencing: Arc::default(),
         };
         let health = self.health.role(Role::Ingest.name());
         let (stop, current, swap) = (self.stop.clone(), current.clone(), swap.clone());
@@ -209,7 +209,8 @@ impl Member<'_> {
             admin: Settings::admin(bootstrap).with_user(&properties)?,
             store_dir: keeper::store_dir(&self.environment.state_dir, &names.pipeline, instance),
             memory_bytes: shares.keeper,
-            reading: health.reading.clone(),
+            health: health.clone(),
+            fencing: Arc::default(),
         };
         let stop = self.stop.clone();
         let role = move || supervise("keeper", &stop, &health, || keeper::run(&spec, &stop).map(|_| Ended::Stopped));

@@ -113,14 +113,18 @@ pub const TRANSACTION_TIMEOUT_MS_MIN: u64 = 2_000;
 /// The most, in milliseconds: brokers refuse more (`transaction.max.timeout.ms`, 15 minutes).
 pub const TRANSACTION_TIMEOUT_MS_MAX: u64 = 900_000;
 
+/// The most that is fetched ahead, in bytes. A third of a second of a fast stream is enough to never
+/// wait for a broker; more would only make lag cost memory.
+pub const FETCH_BYTES_MAX: u64 = 32 << 20;
+
 /// How the memory of the environment file is divided, in bytes. The shares add up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryShares {
-    /// What librdkafka fetched and nobody read yet (15 %): a second of a fast stream.
+    /// What librdkafka fetched and nobody read yet (15 %, at most [`FETCH_BYTES_MAX`]).
     pub fetch: u64,
     /// Batches between the poll thread and the producer (25 %): arenas, columns, encoded incidents.
     pub batches: u64,
-    /// The deduplication indexes of all partitions (35 %): the longer they remember, the better.
+    /// The deduplication indexes of all partitions (35 %, and what fetching leaves): the longer they remember, the better.
     pub index: u64,
     /// Values of earlier incidents that `where` reads (10 %).
     pub candidates: u64,
@@ -134,7 +138,8 @@ impl MemoryShares {
     /// Divides `memory` bytes.
     pub fn of(memory: u64) -> MemoryShares {
         let percent = |n: u64| memory / 100 * n;
-        let (fetch, batches, candidates, output, keeper) = (percent(15), percent(25), percent(10), percent(10), percent(5));
+        let fetch = percent(15).min(FETCH_BYTES_MAX);
+        let (batches, candidates, output, keeper) = (percent(25), percent(10), percent(10), percent(5));
         let index = memory.saturating_sub(fetch + batches + candidates + output + keeper);
         MemoryShares { fetch, batches, index, candidates, output, keeper }
     }

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use rdkafka::bindings::{self as sys, rd_kafka_admin_op_t as Op};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::groups::GroupList;
 
-use super::error::{Error, Refusal};
+use super::error::{Error, Refusal, is_passing};
 use super::events::OwnedEvent;
 use super::settings::Settings;
 use request::{Client, Started, Watch, c_name, code, list, text};
@@ -89,25 +91,11 @@ impl Admin {
         let wrong = |error| Error::from_kafka("connecting to the brokers", error);
         let consumer: BaseConsumer<Watch> = settings.client_config().create_with_context(Watch::default()).map_err(wrong)?;
         let client = Client::new(consumer, timeout);
-        let action = "asking the cluster for its id";
-        let event = client.request(action, Op::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER, |(rk, options, queue)| {
-            // SAFETY: all three are alive during the call.
-            unsafe { sys::rd_kafka_DescribeCluster(rk, options, queue) }
-        });
-        let event = event.map_err(|error| match error {
+        let cluster = client.cluster().map_err(|error| match error {
             // Something took the connection and kept silent: a controller's port, a proxy.
-            Error::TimedOut { .. } | Error::Failed { code: Code::OperationTimedOut, .. } => {
-                Error::Unreachable { kind: Refusal::Down, reason: format!("nothing answered as a Kafka broker does within {timeout:?}") }
-            }
+            Error::TimedOut { .. } => Error::Unreachable { kind: Refusal::Down, reason: format!("nothing answered as a Kafka broker does within {timeout:?}") },
             error => error,
         })?;
-        // SAFETY: the event is alive, of this type, and owns what is read and copied here.
-        let cluster = unsafe {
-            let result = sys::rd_kafka_event_DescribeCluster_result(event.ptr());
-            let mut brokers = 0;
-            sys::rd_kafka_DescribeCluster_result_nodes(result, &mut brokers);
-            Cluster { id: text(sys::rd_kafka_DescribeCluster_result_cluster_id(result)), brokers }
-        };
         Ok(Admin { client, cluster })
     }
 
@@ -129,6 +117,11 @@ impl Admin {
     /// Calls `ask` again while it fails for a moment only.
     pub(super) fn retry<T>(&self, ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
         self.client.retry(ask)
+    }
+
+    /// What the brokers say of this group in the oldest requests; see `division`.
+    pub(super) fn plain_group(&self, group: &str, wait: Duration) -> KafkaResult<GroupList> {
+        self.client.consumer().fetch_group_list(Some(group), wait)
     }
 
     /// The names of all topics that we may see, without Kafka's own (`__…`), in order.
@@ -176,7 +169,7 @@ impl Admin {
                 found.push((text(sys::rd_kafka_TopicDescription_name(*topic)), read_topic(*topic)));
             }
         }
-        names.iter().map(|name| found.iter().find(|(known, _)| known == name).map_or(Ok(None), |(_, topic)| topic_or_error(topic))).collect()
+        names.iter().map(|name| found.iter().find(|(known, _)| known == name).map_or(Ok(None), |(_, topic)| topic_or_error(name, topic))).collect()
     }
 
     /// As [`Admin::topics`], for topics that must be there.
@@ -193,11 +186,12 @@ impl Admin {
 /// What one description says, or the code that stands in its place.
 type Described = Result<Topic, Code>;
 
-fn topic_or_error(topic: &Described) -> Result<Option<Topic>, Error> {
+fn topic_or_error(name: &str, topic: &Described) -> Result<Option<Topic>, Error> {
     match topic {
         Ok(topic) => Ok(Some(topic.clone())),
         Err(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
-        Err(code) => Err(Error::Failed { action: "describing topics", code: *code, fatal: false }),
+        Err(code) if is_passing(*code) => Err(Error::Failed { action: "describing topics", code: *code, fatal: false }),
+        Err(code) => Err(Error::Answered { action: "describing topics", code: *code, reason: format!("{name}: {code}") }),
     }
 }
 

@@ -149,7 +149,11 @@ impl Consumer {
         };
         let thread = std::thread::Builder::new()
             .name("kafka-poll".to_owned())
-            .spawn(move || poller.run())
+            .spawn(move || match poller.run() {
+                // Whatever failed, this is why.
+                Err(_) if poller.queue.is_fenced() => Err(Error::Fenced),
+                done => done,
+            })
             .map_err(|_| Error::Thread { name: "poll", problem: "could not be started" })?;
         Ok(Consumer { thread, committer, progress })
     }

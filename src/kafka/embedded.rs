@@ -34,6 +34,19 @@ pub enum Request {
     Commit,
 }
 
+/// How it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// As a broker's requests do while it loses its leadership.
+    Passing,
+    /// The connection is cut.
+    Cut,
+    /// The record is larger than the topic takes.
+    TooLarge,
+    /// A permission is missing.
+    Denied,
+}
+
 /// A running embedded broker. Keep it alive as long as any client uses it.
 pub struct EmbeddedBroker {
     // The mock cluster belongs to this client and ends with it.
@@ -97,16 +110,24 @@ impl EmbeddedBroker {
         watermarks.map(|(_, end)| end).map_err(|error| Error::from_kafka("reading the ends of the partitions", error))
     }
 
-    /// Makes the next `times` requests of this kind fail with errors that pass,
-    /// as a broker's do while it loses its leadership. For tests.
+    /// Makes the next `times` requests of this kind fail. For tests.
     ///
     /// # Errors
     /// When the broker is gone.
-    pub fn fail(&self, request: Request, times: usize) -> Result<(), Error> {
-        let (key, errors): (RDKafkaApiKey, &[RespErr]) = match request {
-            Request::Produce => (RDKafkaApiKey::Produce, &[NOT_LEADER, TIMED_OUT]),
-            Request::Fetch => (RDKafkaApiKey::Fetch, &[NOT_LEADER]),
-            Request::Commit => (RDKafkaApiKey::OffsetCommit, &[COORDINATOR_LOADING]),
+    pub fn fail(&self, request: Request, failure: Failure, times: usize) -> Result<(), Error> {
+        let key = match request {
+            Request::Produce => RDKafkaApiKey::Produce,
+            Request::Fetch => RDKafkaApiKey::Fetch,
+            Request::Commit => RDKafkaApiKey::OffsetCommit,
+        };
+        let errors: &[RespErr] = match (failure, request) {
+            (Failure::Passing, Request::Produce) => &[NOT_LEADER, TIMED_OUT],
+            (Failure::Passing, Request::Fetch) => &[NOT_LEADER],
+            (Failure::Passing, Request::Commit) => &[COORDINATOR_LOADING],
+            (Failure::Cut, _) => &[RespErr::RD_KAFKA_RESP_ERR__TRANSPORT],
+            (Failure::TooLarge, _) => &[RespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE],
+            (Failure::Denied, Request::Commit) => &[RespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED],
+            (Failure::Denied, _) => &[RespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED],
         };
         let errors: Vec<RespErr> = errors.iter().copied().cycle().take(times).collect();
         self.cluster()?.request_errors(key, &errors);

@@ -250,7 +250,7 @@ impl Error {
                 Code::TopicAuthorizationFailed
                 | Code::GroupAuthorizationFailed
                 | Code::ClusterAuthorizationFailed
-                | Code::TransactionalIdAuthorizationFailed => Some("`catchment topics PIPELINE` prints the permissions (ACLs) that are needed"),
+                | Code::TransactionalIdAuthorizationFailed => Some("`catchment topics PIPELINE --offline` prints the permissions (ACLs) that are needed"),
                 _ => None,
             },
             _ => None,

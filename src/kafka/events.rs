@@ -80,6 +80,13 @@ impl EventQueue {
         unsafe { sys::rd_kafka_assignment_lost(self.consumer.client().native_ptr()) != 0 }
     }
 
+    /// True when the group took this member for replaced: every later call fails with some error,
+    /// perhaps before the event that says so was served.
+    pub fn is_fenced(&self) -> bool {
+        // SAFETY: the client is alive; no text is asked for.
+        unsafe { sys::rd_kafka_fatal_error(self.consumer.client().native_ptr(), ptr::null_mut(), 0) == RespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID }
+    }
+
     /// The next event, waiting up to `timeout` for it.
     #[inline]
     pub fn poll(&mut self, timeout: Duration) -> Option<Event<'_>> {

@@ -76,6 +76,11 @@ impl Member {
         rejoin(self.queue.consumer(), topics)
     }
 
+    /// True when the group took this member for replaced: that is the cause of whatever fails now.
+    pub fn is_fenced(&self) -> bool {
+        self.queue.is_fenced()
+    }
+
     /// For transactions that move this member's offsets.
     pub fn membership(&self) -> Membership {
         Membership(Arc::clone(self.queue.consumer()))
@@ -97,6 +102,7 @@ impl Member {
             Event::Failed { code: Code::AutoOffsetReset | Code::OffsetOutOfRange, at: Some((topic, partition)), .. } => {
                 MemberEvent::Failed(Error::Trimmed { topic, partition })
             }
+            Event::Failed { code: Code::FencedInstanceId, .. } => MemberEvent::Failed(Error::Fenced),
             Event::Failed { code: Code::UnknownTopicOrPartition | Code::UnknownTopic, at: Some((topic, _)), .. } => {
                 MemberEvent::Failed(Error::NoSuchTopic { topic })
             }

@@ -18,7 +18,7 @@
 //! | `acks` | counting the acks of the batches in flight |
 //! | `credit` | keeps a writer from outrunning its readers on the embedded broker |
 //! | `member` | a group member whose loop is its owner's thread |
-//! | `restore` | reads a partition to its high watermark, committed records only |
+//! | `restore` | reads partitions to their high watermarks, committed records only |
 //! | `partitioner` | key → partition, as every other Kafka client does it |
 //! | `admin`, `admin/` | what a cluster says about itself and its topics; making topics |
 //! | `group` | consumer groups, seen from outside: members, assignments, committed offsets |
@@ -39,6 +39,7 @@ mod commit;
 mod consumer;
 mod credit;
 mod cutter;
+mod division;
 mod embedded;
 mod error;
 mod events;
@@ -68,7 +69,8 @@ pub use commit::Committer;
 pub use consumer::{Consumer, ConsumerSpec, Gaps, PAUSE_AFTER, SEND_WAIT};
 pub use credit::{CREDIT_BYTES, CREDIT_WAIT_MAX, Credit, CreditReader, CreditTopic, CreditWriter, RECORD_OVERHEAD, cost};
 pub use cutter::Cut;
-pub use embedded::{EmbeddedBroker, Request};
+pub use division::Share;
+pub use embedded::{EmbeddedBroker, Failure, Request};
 pub use error::{Error, Fault, Refusal};
 pub use feeder::{Fed, Feeder};
 pub use flood::{Flood, FloodRecord};
@@ -80,7 +82,7 @@ pub use producer::{Delivered, OutputTopic, Producer, ProducerSpec, ProducerTotal
 pub use progress::Progress;
 pub use ranges::{Range, read_ranges};
 pub use reader::{Record, TopicReader};
-pub use restore::{ReadToEnd, read_to_end, watermarks};
+pub use restore::{PartitionReader, ReadToEnd, read_to_end, watermarks};
 pub use settings::{EMBEDDED_MESSAGE_BYTES_MAX, Settings, is_secret};
 pub use steering::{Command, Steering};
 pub use topics::{SourceTopic, SourceTopics, Start, discover};

@@ -1,4 +1,4 @@
-//! Reading one partition of a topic to its end, for restore: only what was committed,
+//! Reading partitions of a topic to their ends, for restore: only what was committed,
 //! up to the high watermark of the moment at which reading began.
 //!
 //! The end is the high watermark, not the last stable offset: a transaction that is
@@ -29,7 +29,7 @@ const POLL_WAIT: Duration = Duration::from_millis(100);
 /// transactions left open by a dead producer, and above a broker's restart.
 const QUIET_MAX: Duration = Duration::from_secs(90);
 
-/// What [`read_to_end`] has read.
+/// What was read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReadToEnd {
     /// The first offset that was there, or asked for.
@@ -40,81 +40,155 @@ pub struct ReadToEnd {
     pub records: u64,
 }
 
-/// Gives every committed record of a partition to `each`, from `from` (or the oldest that is
-/// left) to the high watermark. `settings`: [`Settings::reader`].
+/// Reads partitions to their ends, one after the other. Its two clients are opened once, which
+/// takes a tenth of a second.
+pub struct PartitionReader {
+    queue: EventQueue,
+    /// Sees open transactions too: for the ends.
+    uncommitted: BaseConsumer<Logging>,
+}
+
+impl PartitionReader {
+    /// Opens the clients. `settings`: [`Settings::reader`].
+    ///
+    /// # Errors
+    /// Properties that librdkafka refuses.
+    pub fn open(settings: &Settings) -> Result<PartitionReader, Error> {
+        let wrong = |error| Error::from_kafka("opening a reader", error);
+        let consumer: BaseConsumer<Logging> = settings.client_config().create_with_context(Logging).map_err(wrong)?;
+        let queue = EventQueue::new(Arc::new(consumer))?;
+        Ok(PartitionReader { queue, uncommitted: uncommitted(settings)? })
+    }
+
+    /// Gives every committed record of a partition to `each`, from `from` (or the oldest that is
+    /// left) to the high watermark.
+    ///
+    /// # Errors
+    /// What the broker answers, what `each` returns, [`Error::Trimmed`] when `from` is no longer there.
+    pub fn read_to_end<E: From<Error>>(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        from: Option<i64>,
+        each: impl FnMut(&Record<'_>) -> Result<(), E>,
+    ) -> Result<ReadToEnd, E> {
+        let (low, end) = ends(&self.uncommitted, topic, partition)?;
+        let start = match from {
+            Some(from) if from > end => return Err(Error::Trimmed { topic: topic.to_owned(), partition }.into()),
+            Some(from) if from >= low => from,
+            // Retention took the beginning: what is left is all that there is.
+            _ => low,
+        };
+        self.read(topic, partition, (start, end), true, each)
+    }
+
+    /// The same for the last so many offsets only, and without waiting for open transactions.
+    ///
+    /// # Errors
+    /// As [`PartitionReader::read_to_end`].
+    pub fn read_tail<E: From<Error>>(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        offsets: i64,
+        each: impl FnMut(&Record<'_>) -> Result<(), E>,
+    ) -> Result<ReadToEnd, E> {
+        let (low, end) = ends(&self.uncommitted, topic, partition)?;
+        self.read(topic, partition, (low.max(end - offsets), end), false, each)
+    }
+
+    /// Reads `[start, end)`; without `patient` only up to what is stable now.
+    fn read<E: From<Error>>(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        (start, end): (i64, i64),
+        patient: bool,
+        mut each: impl FnMut(&Record<'_>) -> Result<(), E>,
+    ) -> Result<ReadToEnd, E> {
+        let mut done = ReadToEnd { from: start, next: start, records: 0 };
+        if start >= end {
+            return Ok(done);
+        }
+        let wrong = |error| Error::from_kafka("opening a reader", error);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(start)).map_err(wrong)?;
+        let consumer = Arc::clone(self.queue.consumer());
+        consumer.assign(&list).map_err(wrong)?;
+        let mut heard = Instant::now();
+        while done.next < end {
+            match self.queue.poll(POLL_WAIT) {
+                // What was fetched for the assignment before is dropped by librdkafka.
+                Some(Event::Message(fetched)) if fetched.partition() == partition && fetched.offset() >= done.next => {
+                    heard = Instant::now();
+                    if fetched.offset() >= end {
+                        break;
+                    }
+                    done.next = fetched.offset() + 1;
+                    done.records += 1;
+                    each(&Record::of(&fetched, topic))?;
+                }
+                Some(Event::End { partition: of, offset, .. }) if of == partition => {
+                    // The end of what is stable; it moves on when open transactions end.
+                    done.next = done.next.max(offset);
+                    if !patient {
+                        break;
+                    }
+                }
+                Some(Event::Failed { code: Code::AutoOffsetReset | Code::OffsetOutOfRange, .. }) => {
+                    return Err(Error::Trimmed { topic: topic.to_owned(), partition }.into());
+                }
+                Some(Event::Failed { code, fatal, .. }) if fatal || !is_passing(code) => {
+                    return Err(Error::Failed { action: "reading a topic to its end", code, fatal }.into());
+                }
+                _ => {}
+            }
+            if heard.elapsed() > QUIET_MAX {
+                return Err(Error::TimedOut { action: "reading a topic to its end", waited: QUIET_MAX }.into());
+            }
+        }
+        // Nothing more is fetched of it while others are read, or nothing is.
+        consumer.unassign().map_err(wrong)?;
+        Ok(done)
+    }
+}
+
+/// As [`PartitionReader::read_to_end`], for one partition.
 ///
 /// # Errors
-/// What the broker answers, what `each` returns, [`Error::Trimmed`] when `from` is no longer there.
+/// As there.
 pub fn read_to_end<E: From<Error>>(
     settings: &Settings,
     topic: &str,
     partition: i32,
     from: Option<i64>,
-    mut each: impl FnMut(&Record<'_>) -> Result<(), E>,
+    each: impl FnMut(&Record<'_>) -> Result<(), E>,
 ) -> Result<ReadToEnd, E> {
-    let (low, end) = watermarks(settings, topic, partition)?;
-    let start = match from {
-        Some(from) if from > end => return Err(Error::Trimmed { topic: topic.to_owned(), partition }.into()),
-        Some(from) if from >= low => from,
-        // Retention took the beginning: what is left is all that there is.
-        _ => low,
-    };
-    let mut done = ReadToEnd { from: start, next: start, records: 0 };
-    if start >= end {
-        return Ok(done);
-    }
-    let wrong = |error| Error::from_kafka("opening a reader", error);
-    let consumer: BaseConsumer<Logging> = settings.client_config().create_with_context(Logging).map_err(wrong)?;
-    let consumer = Arc::new(consumer);
-    let mut queue = EventQueue::new(Arc::clone(&consumer))?;
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(start)).map_err(wrong)?;
-    consumer.assign(&list).map_err(wrong)?;
-    let mut heard = Instant::now();
-    while done.next < end {
-        match queue.poll(POLL_WAIT) {
-            Some(Event::Message(fetched)) => {
-                heard = Instant::now();
-                if fetched.offset() >= end {
-                    break;
-                }
-                done.next = fetched.offset() + 1;
-                done.records += 1;
-                each(&Record::of(&fetched, topic))?;
-            }
-            Some(Event::End { offset, .. }) => {
-                // The end of what is stable; it moves on when open transactions end.
-                done.next = done.next.max(offset);
-            }
-            Some(Event::Failed { code: Code::AutoOffsetReset | Code::OffsetOutOfRange, .. }) => {
-                return Err(Error::Trimmed { topic: topic.to_owned(), partition }.into());
-            }
-            Some(Event::Failed { code, fatal, .. }) if fatal || !is_passing(code) => {
-                return Err(Error::Failed { action: "reading a topic to its end", code, fatal }.into());
-            }
-            _ => {}
-        }
-        if heard.elapsed() > QUIET_MAX {
-            return Err(Error::TimedOut { action: "reading a topic to its end", waited: QUIET_MAX }.into());
-        }
-    }
-    Ok(done)
+    PartitionReader::open(settings)?.read_to_end(topic, partition, from, each)
 }
 
 /// Oldest offset, and the high watermark: one past the newest record, whether its transaction
-/// is committed, aborted or open. (A client that reads committed records only would be told
-/// the last stable offset instead, so this one does not.)
+/// is committed, aborted or open.
 ///
 /// # Errors
 /// What the broker answers.
 pub fn watermarks(settings: &Settings, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
-    let wrong = |error| Error::from_kafka("reading the ends of a partition", error);
+    ends(&uncommitted(settings)?, topic, partition)
+}
+
+/// A client that is told the high watermark; one that reads committed records only would be told
+/// the last stable offset instead.
+fn uncommitted(settings: &Settings) -> Result<BaseConsumer<Logging>, Error> {
     let mut config = settings.client_config();
     config.set("isolation.level", "read_uncommitted");
-    let consumer: BaseConsumer<Logging> = config.create_with_context(Logging).map_err(wrong)?;
+    config.create_with_context(Logging).map_err(|error| Error::from_kafka("opening a reader", error))
+}
+
+fn ends(uncommitted: &BaseConsumer<Logging>, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
     let since = Instant::now();
     loop {
-        match consumer.fetch_watermarks(topic, partition, WATERMARK_WAIT).map_err(wrong) {
+        let ends = uncommitted.fetch_watermarks(topic, partition, WATERMARK_WAIT);
+        match ends.map_err(|error| Error::from_kafka("reading the ends of a partition", error)) {
             Ok(ends) => return Ok(ends),
             Err(error) if error.retryable() && since.elapsed() < WATERMARK_WAIT => std::thread::sleep(Duration::from_millis(100)),
             Err(error) => return Err(error),

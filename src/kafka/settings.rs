@@ -67,7 +67,7 @@ impl Settings {
         settings.set("isolation.level", "read_committed", "what was aborted never happened; and committed offsets are asked for when they are stable");
         settings.set("allow.auto.create.topics", "false", "a typo must not create a topic");
         settings.set("queued.max.messages.kbytes", QUEUED_KBYTES_MAX, "bounds prefetched memory: 64 MiB");
-        settings.set("queued.min.messages", "100000", "keep fetching well ahead of the poll thread");
+        settings.set("queued.min.messages", "20000", "keep fetching ahead of the poll thread; each message costs some hundred bytes beside its own");
         settings.set("fetch.queue.backoff.ms", "10", "the default stalls a full prefetch queue for a second");
         settings
     }

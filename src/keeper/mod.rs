@@ -9,6 +9,7 @@
 //! | `batch` | facts folded since the last commit: one state per incident |
 //! | `restore` | fills the cache from `incident-state` before a partition is read |
 //! | `store` | the cache on disk |
+//! | `watch` | how far the facts reach, and whether brokers answer |
 //! | `measure` | counters and metrics |
 //!
 //! What holds, whatever dies:
@@ -24,6 +25,7 @@ mod batch;
 mod measure;
 mod restore;
 pub mod store;
+mod watch;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +37,8 @@ pub use measure::KeeperTotals;
 
 use crate::error::Error;
 use crate::kafka::{Admin, Error as KafkaError, Settings, Topic};
+use crate::run::fencing::Fencing;
+use crate::run::health::RoleHealth;
 use crate::run::names::Names;
 use store::{Store, StoreSpec};
 use work::Keeper;
@@ -69,8 +73,10 @@ pub struct KeeperSpec {
     pub store_dir: PathBuf,
     /// Memory of the cache, in bytes: the share `keeper` of the limits.
     pub memory_bytes: u64,
-    /// Set once partitions are read, cleared while they are restored.
-    pub reading: Arc<AtomicBool>,
+    /// Where it tells whether partitions are read, and what keeps it from working.
+    pub health: Arc<RoleHealth>,
+    /// How often in a row its group took it for replaced; outlives one run.
+    pub fencing: Arc<Fencing>,
 }
 
 /// The directory of the cache of one member.
@@ -84,12 +90,20 @@ pub fn store_dir(state_dir: &Path, pipeline: &str, instance: &str) -> PathBuf {
 /// Topics that are missing or do not fit together, brokers that refuse or stay away, a cache that
 /// cannot be written. Nothing is lost by any of them: run it again.
 pub fn run(spec: &KeeperSpec, stop: &Arc<AtomicBool>) -> Result<KeeperTotals, Error> {
-    let done = kept(spec, stop);
-    spec.reading.store(false, Ordering::Release);
-    done
+    let cache_failed = AtomicBool::new(false);
+    let done = kept(spec, stop, &cache_failed);
+    spec.health.set_reading(false);
+    match done {
+        // Everything that was read is committed, or is read again: the cache is no reason to fail.
+        Err(error) if stop.load(Ordering::Relaxed) && cache_failed.load(Ordering::Relaxed) => {
+            tracing::warn!(%error, "stopped without its cache");
+            Ok(KeeperTotals::default())
+        }
+        done => done,
+    }
 }
 
-fn kept(spec: &KeeperSpec, stop: &Arc<AtomicBool>) -> Result<KeeperTotals, Error> {
+fn kept(spec: &KeeperSpec, stop: &Arc<AtomicBool>, cache_failed: &AtomicBool) -> Result<KeeperTotals, Error> {
     let admin = Admin::connect(&spec.admin, ADMIN_WAIT)?;
     let (facts, states) = topics(spec, &admin)?;
     let store = StoreSpec {
@@ -99,8 +113,8 @@ fn kept(spec: &KeeperSpec, stop: &Arc<AtomicBool>) -> Result<KeeperTotals, Error
         memory_bytes: spec.memory_bytes,
     };
     let record_bytes_max = record_bytes(spec, &admin)?;
-    let store = Store::open(&store)?;
-    let mut keeper = Keeper::start(spec, admin, store, states.partitions, record_bytes_max)?;
+    let store = Store::open(&store).inspect_err(|_| cache_failed.store(true, Ordering::Relaxed))?;
+    let mut keeper = Keeper::start(spec, admin, store, cache_failed, states.partitions, record_bytes_max)?;
     let done = keeper.run(stop);
     keeper.end(done)
 }

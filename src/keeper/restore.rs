@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::error::Error;
 use crate::incident::id::IncidentId;
-use crate::kafka::{Admin, At, Error as KafkaError, Membership, Record, Settings, Start, read_to_end};
+use crate::kafka::{Admin, At, Error as KafkaError, Membership, PartitionReader, Record, Settings, Start};
 
 /// Bytes of records handed over at once.
 const CHUNK_BYTES: usize = 2 << 20;
@@ -90,9 +90,15 @@ impl Restorer {
         let (jobs, todo) = unbounded::<Job>();
         let (answer, answers) = bounded(CHUNKS_AHEAD);
         let thread = std::thread::Builder::new().name("restore".into()).spawn(move || {
-            for job in todo {
+            let mut reader = None;
+            for job in &todo {
                 let say = |what| answer.send(Answer { partition: job.partition, epoch: job.epoch, what }).map_err(|_| Ended::Cancelled);
-                let what = match source.open(&job, &say) {
+                let opened = source.open(&job, &mut reader, &say);
+                // One reader for a burst of partitions; after an error it begins anew.
+                if todo.is_empty() || opened.is_err() {
+                    reader = None;
+                }
+                let what = match opened {
                     Ok(opened) => What::Done(opened),
                     Err(Ended::Cancelled) => continue,
                     Err(Ended::Failed(error)) => What::Failed(error),
@@ -141,7 +147,7 @@ impl From<KafkaError> for Ended {
 }
 
 impl Source {
-    fn open(&self, job: &Job, say: &dyn Fn(What) -> Result<(), Ended>) -> Result<Opened, Ended> {
+    fn open(&self, job: &Job, reader: &mut Option<PartitionReader>, say: &dyn Fn(What) -> Result<(), Ended>) -> Result<Opened, Ended> {
         let began = Instant::now();
         let partition = job.partition;
         // First the position: it is stable, so what is committed with it is below the high watermark.
@@ -166,7 +172,11 @@ impl Source {
             opened.took = began.elapsed();
             return Ok(opened);
         }
-        let read = read_to_end(&self.settings, &self.states, partition, from, |record| -> Result<(), Ended> {
+        let reader = match reader {
+            Some(reader) => reader,
+            None => reader.insert(PartitionReader::open(&self.settings)?),
+        };
+        let read = reader.read_to_end(&self.states, partition, from, |record| -> Result<(), Ended> {
             crate::run::failpoint::hit("during_restore");
             if job.cancelled.load(Ordering::Relaxed) {
                 return Err(Ended::Cancelled);

@@ -100,7 +100,7 @@ impl Store {
             Ok(None) => tracing::info!(dir = %spec.dir.display(), "the cache of incident states belongs to other topics: it is filled anew"),
             // Somebody else's: wiping it would pull it from under their feet.
             Err(error) if error.problem.contains("Locked") => return Err(error),
-            Err(error) => tracing::warn!(%error, "the cache of incident states is damaged: it is filled anew"),
+            Err(error) => tracing::warn!(%error, "the cache of incident states cannot be used: it is filled anew"),
         }
         wipe(&spec.dir)?;
         let wrong = || StoreError { dir: spec.dir.display().to_string(), problem: "it cannot be made".to_owned() };
@@ -272,7 +272,12 @@ fn seconds() -> u64 {
 
 fn failed(dir: &Path, error: &fjall::Error) -> StoreError {
     // Keys are ids, and values are not in its errors.
-    StoreError { dir: dir.display().to_string(), problem: error.to_string() }
+    let problem = match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),
+        fjall::Error::Poisoned => "a write before this one failed".to_owned(),
+        error => error.to_string(),
+    };
+    StoreError { dir: dir.display().to_string(), problem }
 }
 
 /// A damaged file can make the library panic; to us that is one more way of being damaged.

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::KeeperSpec;
 use super::batch::{Batch, FactRecord};
-use super::measure::{KeeperTotals, record_latencies, record_sizes};
+use super::measure::{KeeperTotals, record_latencies};
 use super::restore::{Answer, Job, Restorer, Source, What};
 use super::store::{Store, StoreError};
+use super::watch::{Standing, Watch};
 use crate::error::Error;
 use crate::incident::time_text::TimeText;
 use crate::kafka::{Admin, At, Delivery, Error as KafkaError, Member, MemberEvent, OutputTopic, Part, Start, Transactor, TxnError};
 use crate::run::failpoint;
-use crate::run::orphans::Orphans;
 
 /// One wait for records while there is nothing to do.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
@@ -23,8 +23,8 @@ const RESTORE_WAIT: Duration = Duration::from_millis(1);
 /// How often the cache learns up to where it is filled: what a crash costs is reading the states
 /// of this long.
 const MARK_EVERY: Duration = Duration::from_secs(30);
-/// How often metrics of sizes are set; the lag is asked for.
-const SIZES_EVERY: Duration = Duration::from_secs(5);
+/// How often the thread that watches is told where the loop stands.
+const STANDS_EVERY: Duration = Duration::from_secs(1);
 /// Transactions taken back one after the other before the keeper ends, to be started again later (count).
 const ABORTS_MAX: u32 = 5;
 
@@ -49,6 +49,8 @@ pub struct Keeper<'a> {
     spec: &'a KeeperSpec,
     admin: Arc<Admin>,
     store: Store,
+    /// Raised when the cache cannot be used any more.
+    cache_failed: &'a AtomicBool,
     /// Before the member: its thread holds the membership, too.
     restorer: Restorer,
     member: Member,
@@ -57,11 +59,14 @@ pub struct Keeper<'a> {
     record_bytes_max: usize,
     owned: BTreeMap<i32, Owned>,
     batch: Batch,
-    orphans: Orphans,
     epoch: u64,
     aborts: u32,
+    began: Instant,
+    /// The group took this member for replaced.
+    fenced: bool,
     marked: Instant,
-    measured: Instant,
+    told: Instant,
+    watch: Watch,
     totals: KeeperTotals,
     times: TimeText,
     /// The values of the transaction's records, one after the other: for the topic and the cache.
@@ -74,14 +79,26 @@ pub struct Keeper<'a> {
 enum Step {
     Nothing,
     Assigned(Vec<Part>),
-    Revoked { parts: Vec<Part>, lost: bool },
+    Revoked {
+        parts: Vec<Part>,
+        lost: bool,
+    },
     Trimmed(i32),
+    /// The group took this member for replaced.
+    Fenced,
     Failed(Error),
 }
 
 impl<'a> Keeper<'a> {
     /// Claims the transactional id and joins the group.
-    pub fn start(spec: &'a KeeperSpec, admin: Admin, store: Store, partitions: i32, record_bytes_max: usize) -> Result<Keeper<'a>, Error> {
+    pub fn start(
+        spec: &'a KeeperSpec,
+        admin: Admin,
+        store: Store,
+        cache_failed: &'a AtomicBool,
+        partitions: i32,
+        record_bytes_max: usize,
+    ) -> Result<Keeper<'a>, Error> {
         let transactor = transactor(spec, partitions, record_bytes_max)?;
         let member = Member::join(&spec.member, &[&spec.names.incidents])?;
         let admin = Arc::new(admin);
@@ -96,6 +113,7 @@ impl<'a> Keeper<'a> {
             spec,
             admin,
             store,
+            cache_failed,
             member,
             transactor,
             restorer: Restorer::start(source)?,
@@ -103,11 +121,13 @@ impl<'a> Keeper<'a> {
             record_bytes_max,
             owned: BTreeMap::new(),
             batch: Batch::new(record_bytes_max),
-            orphans: Orphans::new(&spec.names.keeper_group, &spec.instance),
             epoch: 0,
             aborts: 0,
+            began: Instant::now(),
+            fenced: false,
             marked: Instant::now(),
-            measured: Instant::now(),
+            told: Instant::now(),
+            watch: Watch::start(spec, partitions)?,
             totals: KeeperTotals::default(),
             times: TimeText::default(),
             values: Vec::new(),
@@ -128,6 +148,10 @@ impl<'a> Keeper<'a> {
                     tracing::error!(partition, "facts were deleted by the broker before they were read");
                     self.rewind()?;
                 }
+                Step::Fenced => {
+                    self.fenced = true;
+                    return Err(KafkaError::Fenced.into());
+                }
                 Step::Failed(error) => return Err(error),
             }
             if self.batch.is_due() {
@@ -137,10 +161,12 @@ impl<'a> Keeper<'a> {
                 self.marked = Instant::now();
                 self.commit_and_mark(&self.all())?;
             }
-            if self.measured.elapsed() >= SIZES_EVERY {
-                self.measured = Instant::now();
-                self.measure();
-                self.look_for_orphans()?;
+            if self.told.elapsed() >= STANDS_EVERY {
+                self.told = Instant::now();
+                let standing = self.standing();
+                if self.watch.stands(standing) {
+                    self.member.rejoin(&[self.spec.names.incidents.as_str()])?;
+                }
             }
         }
         self.commit_and_mark(&self.all())
@@ -162,7 +188,11 @@ impl<'a> Keeper<'a> {
         {
             tracing::warn!(error = %error.error(), "the last transaction is left to the broker to take back");
         }
-        done.map(|()| self.totals)
+        match done {
+            // Whatever failed, this is why.
+            Err(_) if self.fenced || self.member.is_fenced() => Err(self.spec.fencing.judge(self.began.elapsed())),
+            done => done.map(|()| self.totals),
+        }
     }
 
     fn poll(&mut self) -> Result<Step, Error> {
@@ -186,6 +216,7 @@ impl<'a> Keeper<'a> {
                 MemberEvent::Assigned(parts) => Step::Assigned(parts),
                 MemberEvent::Revoked { parts, lost } => Step::Revoked { parts, lost },
                 MemberEvent::Failed(KafkaError::Trimmed { partition, .. }) => Step::Trimmed(partition),
+                MemberEvent::Failed(KafkaError::Fenced) => Step::Fenced,
                 MemberEvent::Failed(error) => Step::Failed(error.into()),
             })
         });
@@ -195,6 +226,7 @@ impl<'a> Keeper<'a> {
     /// The cache cannot be trusted any more: without it the next start reads the topic.
     fn broken(&mut self, error: StoreError) -> Error {
         self.store.distrust();
+        self.cache_failed.store(true, Ordering::Relaxed);
         error.into()
     }
 
@@ -204,11 +236,11 @@ impl<'a> Keeper<'a> {
         for (_, partition) in parts {
             self.open(*partition)?;
         }
+        self.tell_reading();
         Ok(())
     }
 
     fn open(&mut self, partition: i32) -> Result<(), Error> {
-        self.spec.reading.store(false, Ordering::Release);
         self.epoch += 1;
         let cancelled = Arc::new(AtomicBool::new(false));
         let filled = self.store.open_partition(partition).map_err(|error| self.broken(error))?;
@@ -253,8 +285,7 @@ impl<'a> Keeper<'a> {
                     };
                     self.owned.insert(partition, Owned::Reading { written: false, next });
                     self.member.assign(&[(&self.spec.names.incidents, partition, opened.start)])?;
-                    let all = self.owned.values().all(|owned| matches!(owned, Owned::Reading { .. }));
-                    self.spec.reading.store(all, Ordering::Release);
+                    self.tell_reading();
                 }
             }
         }
@@ -280,7 +311,9 @@ impl<'a> Keeper<'a> {
                 None => {}
             }
         }
-        Ok(self.member.unassign(&read)?)
+        self.member.unassign(&read)?;
+        self.tell_reading();
+        Ok(())
     }
 
     /// Opens all partitions anew, from the positions that are committed.
@@ -294,7 +327,9 @@ impl<'a> Keeper<'a> {
             .collect();
         self.member.unassign(&read)?;
         self.batch.clear();
-        all.into_iter().try_for_each(|partition| self.open(partition))
+        all.into_iter().try_for_each(|partition| self.open(partition))?;
+        self.tell_reading();
+        Ok(())
     }
 
     /// Commits the batch, and tells the cache up to where it is filled in these partitions.
@@ -413,25 +448,19 @@ impl<'a> Keeper<'a> {
         self.rewind()
     }
 
-    fn look_for_orphans(&mut self) -> Result<(), Error> {
-        let facts = self.spec.names.incidents.as_str();
-        if self.orphans.look(&self.admin, &[(facts, self.partitions)]) {
-            self.member.rejoin(&[facts])?;
-        }
-        Ok(())
-    }
-
-    fn measure(&mut self) {
+    fn standing(&mut self) -> Standing {
         let read = |(partition, owned): (&i32, &Owned)| match owned {
             Owned::Reading { next, .. } => Some((*partition, *next)),
             Owned::Opening { .. } => None,
         };
-        let read: Vec<(i32, i64)> = self.owned.iter().filter_map(read).collect();
-        let asked: Vec<(&str, i32)> = read.iter().map(|(partition, _)| (self.spec.names.incidents.as_str(), *partition)).collect();
-        let lag =
-            self.admin.offsets(&asked, At::End).map_or(0, |ends| ends.iter().zip(&read).map(|(end, (_, next))| u64::try_from(end - next).unwrap_or(0)).sum());
-        let incidents = read.iter().map(|(partition, _)| self.store.approximate_len(*partition)).sum();
-        record_sizes(read.len(), lag, incidents);
+        let positions: Vec<(i32, i64)> = self.owned.iter().filter_map(read).collect();
+        let incidents = positions.iter().map(|(partition, _)| self.store.approximate_len(*partition)).sum();
+        Standing { positions, incidents }
+    }
+
+    /// Ready is who reads all that it was given, also where that is nothing.
+    fn tell_reading(&self) {
+        self.spec.health.set_reading(self.owned.values().all(|owned| matches!(owned, Owned::Reading { .. })));
     }
 }
 

@@ -100,7 +100,7 @@ impl Run {
         let missing: Vec<&str> = wanted.iter().zip(&found).filter(|(_, topic)| topic.is_none()).map(|(name, _)| *name).collect();
         if !missing.is_empty() {
             return Err(Error::user(format!("these topics do not exist: {}", missing.join(", ")))
-                .hint("make them: catchment topics PIPELINE --create --create-inputs 6"));
+                .hint("`catchment topics PIPELINE --create --create-inputs 6` makes those that the pipeline names; those that match a pattern of it are made with Kafka's own tools, before its members start"));
         }
         let topics: Vec<_> = found.into_iter().flatten().collect();
         let (inputs, outputs) = topics.split_at(inputs.len());

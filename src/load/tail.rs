@@ -187,13 +187,11 @@ fn read(mut spec: TailSpec, shared: &Shared, found: &mut Found) -> Result<(), Er
         {
             let mut latencies = lock(&shared.latencies);
             let since = shared.since_us.load(Ordering::Relaxed);
-            for (intended, micros) in measured.drain(..) {
-                if intended >= since {
-                    latencies.record(micros);
-                }
-                if spec.metrics {
-                    metrics::record_latency(micros);
-                }
+            if spec.metrics {
+                metrics::record_latencies(measured.iter().map(|(_, micros)| *micros));
+            }
+            for (_, micros) in measured.drain(..).filter(|(intended, _)| *intended >= since) {
+                latencies.record(micros);
             }
             while second < now {
                 spec.live.push_second(latencies.second(second));

@@ -2,7 +2,7 @@
 //! Two processes with one name would fence each other's transactions for ever.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, Write};
+use std::io::{ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -20,7 +20,11 @@ pub struct Lock {
 pub fn take(state_dir: &Path, pipeline: &str, instance: &str) -> Result<Lock, Error> {
     let path: PathBuf = state_dir.join(format!("{pipeline}-{instance}.lock"));
     let wrong = |error: std::io::Error| {
-        Error::environment(format!("{}: {error}", path.display())).hint("`state_dir` in catchment.yaml names a directory that this user may write")
+        let hint = match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on its disk, or name another directory as `state_dir` in catchment.yaml",
+            _ => "`state_dir` in catchment.yaml names a directory that this user may write",
+        };
+        Error::environment(format!("{}: {error}", path.display())).hint(hint)
     };
     std::fs::create_dir_all(state_dir).map_err(wrong)?;
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(wrong)?;
@@ -32,9 +36,11 @@ pub fn take(state_dir: &Path, pipeline: &str, instance: &str) -> Result<Lock, Er
         }
         Err(TryLockError::Error(error)) => return Err(wrong(error)),
     }
-    // For people who look: the lock itself does not depend on it.
+    // For people who look: the lock itself does not depend on it, so a full disk keeps nobody from working.
     let note = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-    note.map_err(wrong)?;
+    if let Err(error) = note {
+        tracing::warn!(%error, path = %path.display(), "the process id could not be noted in the lock file");
+    }
     Ok(Lock { _file: file })
 }
 

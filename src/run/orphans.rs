@@ -6,7 +6,7 @@
 //! the rest back, and nobody reads that until members come or go. So a member makes the
 //! group divide anew, by joining again.
 
-use crate::kafka::{Admin, GroupState};
+use crate::kafka::Admin;
 
 /// So many looks in a row must find partitions that are nobody's before anybody does something: while
 /// members come and go, they are for a moment.
@@ -30,13 +30,13 @@ impl Orphans {
     /// whose joining changes nothing for the broker (it has none, and does not lead the group) is
     /// followed by the next one with the next look.
     pub fn look(&mut self, admin: &Admin, topics: &[(&str, i32)]) -> bool {
-        let found = admin.groups(&[&self.group]).ok();
-        let Some(group) = found.as_ref().and_then(|groups| groups.first()).filter(|group| group.state == GroupState::Stable) else {
+        // Brokers that do not answer, and a group that is just dividing, say nothing.
+        let Ok(Some(shares)) = admin.division(&self.group) else {
             self.looks = 0;
             return false;
         };
-        let members: Vec<(usize, Option<&str>)> = group.members.iter().map(|member| (member.assigned.len(), member.instance.as_deref())).collect();
-        let taken = |topic: &str, partition: i32| group.members.iter().any(|member| member.assigned.iter().any(|(t, p)| t == topic && *p == partition));
+        let members: Vec<(usize, &str)> = shares.iter().map(|share| (share.assigned.len(), share.instance.as_str())).collect();
+        let taken = |topic: &str, partition: i32| shares.iter().any(|share| share.assigned.iter().any(|(t, p)| t == topic && *p == partition));
         let all_taken = topics.iter().all(|(topic, partitions)| (0..*partitions).all(|partition| taken(topic, partition)));
         let ours = self.turn(all_taken, members);
         if ours {
@@ -46,9 +46,9 @@ impl Orphans {
     }
 
     /// As [`Orphans::look`], knowing per member how many partitions it has, and its static id.
-    fn turn(&mut self, all_taken: bool, mut members: Vec<(usize, Option<&str>)>) -> bool {
+    fn turn(&mut self, all_taken: bool, mut members: Vec<(usize, &str)>) -> bool {
         members.sort_unstable();
-        let Some(rank) = members.iter().position(|(_, instance)| *instance == Some(&self.instance)).filter(|_| !all_taken) else {
+        let Some(rank) = members.iter().position(|(_, instance)| *instance == self.instance).filter(|_| !all_taken) else {
             self.looks = 0;
             return false;
         };
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn who_has_least_goes_first_and_the_others_follow() {
-        let members = || vec![(2, Some("a")), (0, Some("c")), (1, Some("b"))];
+        let members = || vec![(2, "a"), (0, "c"), (1, "b")];
         let turns = |who: &str| {
             let mut orphans = Orphans::new("g", who);
             (1..=10).filter(|_| orphans.turn(false, members())).collect::<Vec<i32>>()
@@ -81,8 +81,8 @@ mod tests {
     fn a_moment_is_no_reason() {
         let mut orphans = Orphans::new("g", "a");
         for _ in 0..5 {
-            assert!(!orphans.turn(false, vec![(0, Some("a"))]));
-            assert!(!orphans.turn(true, vec![(0, Some("a"))]));
+            assert!(!orphans.turn(false, vec![(0, "a")]));
+            assert!(!orphans.turn(true, vec![(0, "a")]));
         }
     }
 }

@@ -207,3 +207,30 @@ fn real_topics_makes_what_is_missing_and_changes_nothing() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!((kafka.partitions(&format!("{other}-in")), kafka.partitions(&format!("{other}.index"))), (2, 2));
 }
+
+/// A broker that has just started answers with a cluster of no brokers: asked at that moment with
+/// librdkafka's own request for this, the process ends by an assertion.
+#[test]
+fn real_questions_to_a_broker_that_restarts_end_nobody() {
+    let Some(kafka) = Broker::private(1) else { return };
+    let settings = Settings::admin(kafka.bootstrap());
+    let id = Admin::connect(&settings, WAIT).unwrap().cluster_id().to_owned();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    match Admin::connect(&settings, Duration::from_millis(500)) {
+                        Ok(admin) => assert_eq!(admin.cluster_id(), id),
+                        Err(error) => assert!(error.retryable(), "{error}"),
+                    }
+                }
+            });
+        }
+        kafka.kill(1);
+        kafka.restart(1);
+        kafka.restart(1);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(Admin::connect(&settings, WAIT).unwrap().cluster().brokers, 1);
+}

@@ -17,20 +17,20 @@ use catchment::incident::state::{Attachment, Sample};
 use catchment::incident::time_text::TimeText;
 use catchment::kafka::{Delivery, Settings, Transactor};
 use catchment::keeper::{KeeperSpec, KeeperTotals, run, store_dir};
+use catchment::run::health::Health;
 use catchment::run::names::Names;
 
 use super::{Broker, Input, Row, WAIT, require_kafka, unique};
 
 /// A pipeline's two topics.
 pub(super) struct Place<'a> {
-    kafka: &'a Broker,
+    pub(super) kafka: &'a Broker,
     pub(super) names: Names,
 }
 
 /// A keeper on a thread.
 pub(super) struct Running {
     stop: Arc<AtomicBool>,
-    reading: Arc<AtomicBool>,
     thread: JoinHandle<Result<KeeperTotals, catchment::error::Error>>,
 }
 
@@ -60,9 +60,14 @@ impl<'a> Place<'a> {
         (Settings::member(bootstrap, &names.keeper_group, instance), Settings::transactional(bootstrap, &id, Duration::from_secs(10)))
     }
 
+    /// Of a pipeline whose topics are there.
+    pub(super) fn of(kafka: &'a Broker, pipeline: &str) -> Place<'a> {
+        Place { kafka, names: Names::new(pipeline, None) }
+    }
+
     pub(super) fn keeper(&self, instance: &str, dir: &Path) -> Running {
         let (member, transactional) = self.settings(instance);
-        let (stop, reading) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let stop = Arc::new(AtomicBool::new(false));
         let spec = KeeperSpec {
             names: self.names.clone(),
             instance: instance.to_string(),
@@ -72,13 +77,14 @@ impl<'a> Place<'a> {
             admin: Settings::admin(self.kafka.bootstrap()),
             store_dir: store_dir(dir, &self.names.pipeline, instance),
             memory_bytes: 8 << 20,
-            reading: reading.clone(),
+            health: Arc::new(Health::default()).role("keeper"),
+            fencing: Arc::default(),
         };
         let stopped = stop.clone();
-        Running { stop, reading, thread: std::thread::spawn(move || run(&spec, &stopped)) }
+        Running { stop, thread: std::thread::spawn(move || run(&spec, &stopped)) }
     }
 
-    fn say(&self, facts: impl IntoIterator<Item = (IncidentId, Vec<u8>)>) {
+    pub(super) fn say(&self, facts: impl IntoIterator<Item = (IncidentId, Vec<u8>)>) {
         self.kafka.produce(&self.names.incidents, facts.into_iter().map(|(id, fact)| Input::new(id.hex(), fact)));
     }
 
@@ -112,14 +118,14 @@ impl<'a> Place<'a> {
     }
 }
 
-fn created(id: IncidentId, more: &str) -> (IncidentId, Vec<u8>) {
+pub(super) fn created(id: IncidentId, more: &str) -> (IncidentId, Vec<u8>) {
     let mut out = Vec::new();
     push_created_head(&mut out, id);
     out.extend_from_slice(format!("{{\"id\":\"{id}\",\"type\":\"T\",\"severity\":2{more},\"status\":\"open\",\"version\":1}}}}").as_bytes());
     (id, out)
 }
 
-fn attached(id: IncidentId, offset: i64) -> (IncidentId, Vec<u8>) {
+pub(super) fn attached(id: IncidentId, offset: i64) -> (IncidentId, Vec<u8>) {
     let sample = Sample { occurred: offset, topic: "t".into(), partition: 0, offset, element: 0 };
     let fact = Attachment { rule: "dup".into(), count: 1, first: offset, last: offset, samples: vec![sample] };
     let mut out = Vec::new();
@@ -127,25 +133,25 @@ fn attached(id: IncidentId, offset: i64) -> (IncidentId, Vec<u8>) {
     (id, out)
 }
 
-fn linked(id: IncidentId, other: u128) -> (IncidentId, Vec<u8>) {
+pub(super) fn linked(id: IncidentId, other: u128) -> (IncidentId, Vec<u8>) {
     let mut out = Vec::new();
     push_linked_fact(&mut out, id, "story", IncidentId(other));
     (id, out)
 }
 
-fn edit(id: IncidentId, fact: u128, what: What, if_version: Option<u64>) -> (IncidentId, Vec<u8>) {
+pub(super) fn edit(id: IncidentId, fact: u128, what: What, if_version: Option<u64>) -> (IncidentId, Vec<u8>) {
     let mut out = Vec::new();
     let fact = Fact { id: FactId(fact), about: id, actor: Some("test".into()), at: 1_000_000, if_version, what };
     push_edit(&mut out, &fact, &mut TimeText::default());
     (id, out)
 }
 
-fn set(id: IncidentId, fact: u128, token: &str, if_version: Option<u64>) -> (IncidentId, Vec<u8>) {
+pub(super) fn set(id: IncidentId, fact: u128, token: &str, if_version: Option<u64>) -> (IncidentId, Vec<u8>) {
     edit(id, fact, What::Set(vec![("owner".into(), token.into())]), if_version)
 }
 
 /// Incidents by number: spread over partitions by their hex.
-fn id(number: u32) -> IncidentId {
+pub(super) fn id(number: u32) -> IncidentId {
     IncidentId(u128::from(number).wrapping_mul(0x0001_0001_0203_0405_0607_0809_0a0b_0c0d) + 1)
 }
 

@@ -14,16 +14,21 @@
 
 mod admin;
 mod dead_letters;
+mod dead_letters_again;
 mod exactly_once;
 mod faults;
 mod faults_access;
+mod faults_keeper;
 mod faults_members;
 mod faults_modes;
 mod faults_sizes;
 mod faults_topics;
+mod full_disk;
 mod incident_cli;
 mod keeper;
+mod keeper_kill;
 mod kill;
+mod killer;
 mod member;
 mod process;
 mod records;

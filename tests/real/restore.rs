@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use catchment::kafka::{Delivery, Error, OutputTopic, ReadToEnd, Settings, Transactor, read_to_end, watermarks};
 
-use super::{Broker, Isolation, WAIT, require_kafka, unique, until};
+use super::exactly_once::{DRAIN, Scene};
+use super::process::Catchment;
+use super::{Broker, Input, Isolation, WAIT, require_kafka, unique, until};
 
 const EMPTY: [u32; 0] = [];
 
@@ -126,4 +128,37 @@ fn real_restore_takes_what_retention_left() {
         let (done, seen) = restore(kafka, &topic, from).unwrap();
         assert_eq!((done, seen), (ReadToEnd { from: 7, next: 24, records: 14 }, (6..20).collect()), "{from:?}");
     }
+}
+
+/// A day of memory, and a minute between events: most of the index topic is history.
+#[test]
+fn real_restore_of_an_index_enters_only_what_can_still_match() {
+    let Some(kafka) = require_kafka() else { return };
+    let scene = Scene::new(kafka, "horizon");
+    let event = |n: u64| {
+        let key = format!("key {n}");
+        Input { timestamp_ms: 1_790_000_000_000 + n as i64 * 60_000, ..Input::new(&key, format!(r#"{{"k":"{key}","n":{n},"noise":false}}"#)) }
+    };
+    let home = scene.home("a");
+    let mut member = scene.start(&home, None);
+    for round in 0..6 {
+        kafka.produce(&scene.source, (round * 2_000..(round + 1) * 2_000).map(event));
+        scene.drained();
+    }
+    member.stop(DRAIN);
+    let before = member.stderr().len();
+    let mut member = scene.start(&home, None);
+    // A repeat of what is remembered.
+    kafka.produce(&scene.source, [event(11_999)]);
+    scene.drained();
+    let restored = |member: &Catchment| member.stderr()[before..].matches("index restored").count();
+    until("all six partitions are restored", DRAIN, || restored(&member) == 6);
+    member.stop(DRAIN);
+    scene.check();
+    let said = member.stderr()[before..].to_owned();
+    let entries =
+        said.lines().filter(|line| line.contains("index restored")).filter_map(|line| line.split_once("entries=")?.1.split(' ').next()?.parse::<u64>().ok());
+    let entered: u64 = entries.sum();
+    println!("{entered} of 12000 incidents entered");
+    assert!((1_440..=6_000).contains(&entered), "{entered} of 12000 incidents entered");
 }

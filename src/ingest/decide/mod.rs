@@ -50,6 +50,8 @@
 //!   [`Stats::horizon_ms`] shows it. Where that makes no room (a hot key's chain; more keys in
 //!   one slice than fit) single incidents go, oldest first, and [`Stats::evicted`] counts them.
 //!   A bound too small for even an empty index remembers nothing.
+//! - **Itself.** A row that comes again under its own origin (a dead letter that is fed twice) may
+//!   match itself: `drop_and_update` then ends it without an attachment, and nothing links to itself.
 //! - **Ranges.** A horizon is cut at 8.7 years, times at +-18 million years. Origins of one
 //!   partition only go forward; if they do go back, values of `where` from there on are
 //!   forgotten, and an index may still name the incidents of the first time.

@@ -77,7 +77,7 @@ impl ShardRestore {
 
     /// Says how far the clock will be in the end, if that is known (from the newest block): what
     /// is beyond the horizon then does not even enter. Before the first block.
-    pub fn expect(&mut self, clocks: Clocks) {
+    pub fn ends_at(&mut self, clocks: Clocks) {
         self.shard.set_clocks(clocks);
     }
 

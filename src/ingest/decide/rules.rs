@@ -203,7 +203,8 @@ fn decide_row(spec: &DecideSpec, shard: &mut Shard, input: &mut BatchInput<'_>, 
     shard.advance(input.times_ms[row]);
     let (attaches, links) = (out.attaches.len(), out.links.len());
     let mut late = false;
-    let own = spec.at_least_once.then(|| input.origins[row]);
+    let origin = input.origins[row];
+    let own = spec.at_least_once.then_some(origin);
     let again = spec.at_least_once && shard.knows(input, row);
     let (mut drop, mut attach, mut close, mut link_and_close) = (None, None, None, None);
     for (number, rule) in spec.rules.iter().enumerate() {
@@ -216,6 +217,9 @@ fn decide_row(spec: &DecideSpec, shard: &mut Shard, input: &mut BatchInput<'_>, 
         match (rule.action, target) {
             (Action::Drop, _) => drop = drop.or(Some(short)),
             (Action::Close, _) => close = close.or(Some(short)),
+            // An event that is fed again under its first coordinates finds itself: it is no repeat of its own.
+            (Action::DropAndUpdate, Some(target)) if target == origin => attach = attach.or(Some(short)),
+            (Action::Link | Action::LinkAndClose, Some(target)) if target == origin => continue,
             (Action::DropAndUpdate, Some(target)) => {
                 attach = attach.or(Some(short));
                 out.attaches.push(Attach { row, rule: short, target });

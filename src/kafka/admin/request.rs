@@ -17,11 +17,16 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use super::Cluster;
 use crate::kafka::error::{Error, Refusal};
 use crate::kafka::events::OwnedEvent;
 
 /// Longest single wait on the queue; the client's errors are looked at in between.
 const STEP: Duration = Duration::from_millis(50);
+
+/// Longest single wait for metadata, for the same reason. A connection that takes longer to be made is
+/// there for the next one.
+const METADATA_STEP: Duration = Duration::from_millis(500);
 
 /// How long all brokers may be unreachable before we give up on them: two or three attempts of
 /// librdkafka, whose first pauses are a tenth of a second.
@@ -158,6 +163,47 @@ impl Client {
                 Err(error @ Error::Failed { .. }) if error.retryable() && since.elapsed() < self.timeout => std::thread::sleep(RETRY_AFTER),
                 answer => return answer,
             }
+        }
+    }
+
+    /// What the cluster says about itself, from plain metadata: the request that is made for this
+    /// (DescribeCluster) ends the process where a broker answers that has just started and does not
+    /// know of any broker yet (an assertion of librdkafka 2.12).
+    pub fn cluster(&self) -> Result<Cluster, Error> {
+        let rk = self.consumer.client().native_ptr();
+        let since = Instant::now();
+        loop {
+            let wait = self.timeout.saturating_sub(since.elapsed()).min(METADATA_STEP);
+            let millis = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX).max(1);
+            let mut metadata: *const sys::rd_kafka_metadata = std::ptr::null();
+            // SAFETY: the client is alive; no topic is asked for; the answer is ours to destroy.
+            let brokers = unsafe {
+                let answer = sys::rd_kafka_metadata(rk, 0, std::ptr::null_mut(), &mut metadata, millis);
+                let brokers = metadata.as_ref().filter(|_| answer == RespErr::RD_KAFKA_RESP_ERR_NO_ERROR).map_or(0, |metadata| metadata.broker_cnt);
+                if !metadata.is_null() {
+                    sys::rd_kafka_metadata_destroy(metadata);
+                }
+                usize::try_from(brokers).unwrap_or(0)
+            };
+            if brokers > 0 {
+                // SAFETY: the client is alive; the text, if there is one, is ours to free.
+                let id = unsafe {
+                    let id = sys::rd_kafka_clusterid(rk, millis);
+                    let copy = text(id);
+                    sys::rd_kafka_mem_free(rk, id.cast());
+                    copy
+                };
+                return Ok(Cluster { id, brokers });
+            }
+            // Serves log lines and errors of the client, which end up in its `Watch`.
+            drop(self.consumer.poll(Duration::ZERO));
+            if let Some(error) = self.consumer.context().hopeless(since) {
+                return Err(error);
+            }
+            if since.elapsed() >= self.timeout {
+                return Err(self.consumer.context().why().unwrap_or(Error::TimedOut { action: "asking the cluster for its id", waited: self.timeout }));
+            }
+            std::thread::sleep(STEP);
         }
     }
 

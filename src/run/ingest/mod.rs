@@ -9,7 +9,7 @@
 //! | [`prepare`] | committed offsets and indexes of partitions that are given to us |
 //! | `watch` | lag and sizes for metrics and health |
 
-mod gate;
+pub mod gate;
 pub mod prepare;
 pub mod records;
 mod steer;
@@ -27,7 +27,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::config::limits::MemoryShares;
 use crate::config::model::{Source, Start};
-use crate::error::{Error, Fault};
+use crate::error::Error;
 use crate::ingest::decide::Scope;
 use crate::ingest::decode::DecodeLimits;
 use crate::ingest::files::BATCH_ROWS_MAX;
@@ -35,6 +35,7 @@ use crate::ingest::plan::Plan;
 use crate::ingest::pool::Pool;
 use crate::ingest::worker::Shared;
 use crate::kafka::{Admin, Consumer, ConsumerSpec, Cut, Delivery, Gaps, OutputTopic, Settings, SourceTopic, SourceTopics};
+use crate::run::fencing::Fencing;
 use crate::run::health::RoleHealth;
 use crate::run::names::Names;
 use crate::serve::metrics;
@@ -50,12 +51,6 @@ const CHUNKS_AHEAD: usize = 8;
 const ARENAS_KEPT: usize = 16;
 /// How long the brokers may take to answer questions.
 const ADMIN_WAIT: Duration = Duration::from_secs(15);
-/// How often the group may take this member for replaced before another process must be the reason.
-/// A broker that hung carries out its own old request to join after the one that followed it, and
-/// then refuses the only member that there is.
-const FENCED_MAX: u32 = 3;
-/// A role that ran so long was not fenced by a rival: those fence each other within seconds.
-const FENCED_WITHIN: Duration = Duration::from_secs(120);
 /// Room that a record's own framing needs below the topic's limit, in bytes: batch header,
 /// key, times, and the fact around an incident.
 const FRAMING_BYTES: usize = 1024;
@@ -94,7 +89,7 @@ pub struct IngestSpec {
     /// Limits of the decoder.
     pub decode: DecodeLimits,
     /// How often in a row the group took this member for replaced.
-    pub fenced: Arc<AtomicU32>,
+    pub fencing: Arc<Fencing>,
 }
 
 /// How the role ended without an error.
@@ -280,12 +275,7 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
     let _ = watching.join();
     health.set_reading(false);
     if matches!(read, Err(crate::kafka::Error::Fenced)) {
-        if began.elapsed() > FENCED_WITHIN {
-            spec.fenced.store(0, Ordering::Relaxed);
-        }
-        let error = Error::from(crate::kafka::Error::Fenced);
-        let rival = spec.fenced.fetch_add(1, Ordering::Relaxed) + 1 >= FENCED_MAX;
-        return Err(if rival { error } else { Error { fault: Fault::Environment, retry: true, ..error } });
+        return Err(spec.fencing.judge(began.elapsed()));
     }
     emitted?;
     let totals = written?;
@@ -299,9 +289,8 @@ fn committed(chunks: &[Chunk], plan: &Plan, turnstile: &crate::ingest::turnstile
     let now = crate::kafka::now_us();
     for chunk in chunks {
         metrics::record_batch(&chunk.counts, plan, chunk.source);
-        for record in chunk.batch.records.iter().filter(|record| record.origin_us > 0) {
-            metrics::record_latency(u64::try_from(now.saturating_sub(record.origin_us)).unwrap_or(0));
-        }
+        let stored = chunk.batch.records.iter().filter(|record| record.origin_us > 0);
+        metrics::record_latencies(stored.map(|record| u64::try_from(now.saturating_sub(record.origin_us)).unwrap_or(0)));
     }
     if let Some(last) = chunks.last() {
         turnstile.committed(last.batch.seq);

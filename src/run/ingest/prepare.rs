@@ -10,9 +10,9 @@ use metrics::histogram;
 
 use super::steer::Note;
 use crate::config::model::Start;
-use crate::ingest::decide::block::BlockError;
-use crate::ingest::decide::{DecideSpec, Decider, ShardRestore};
-use crate::kafka::{Admin, Error, Membership, Settings, SourceTopics, read_to_end};
+use crate::ingest::decide::block::{Block, BlockError};
+use crate::ingest::decide::{Clocks, DecideSpec, Decider, ShardRestore};
+use crate::kafka::{Admin, Error, Membership, PartitionReader, Settings, SourceTopics};
 use crate::run::failpoint;
 use crate::run::health::RoleHealth;
 
@@ -25,6 +25,8 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// Under which name trouble is told.
 const PART: &str = "restore";
+/// Offsets at the end of an index partition in which its newest block is looked for.
+const TAIL: i64 = 64;
 /// How quickly the stop flag is noticed.
 const IDLE_WAIT: Duration = Duration::from_millis(200);
 
@@ -93,6 +95,8 @@ pub fn run(spec: &PrepareSpec, admin: &Admin, tasks: &Receiver<Task>, notes: &Se
 fn work(spec: &PrepareSpec, admin: &Admin, tasks: &Receiver<Task>, notes: &Sender<Note>) {
     // Those that failed wait here while others go on: one damaged partition must not stop the rest.
     let mut failed: Vec<Again> = Vec::new();
+    // One for a burst of partitions; it goes when there is nothing to do.
+    let mut reader = None;
     while !spec.stop.load(Ordering::Relaxed) {
         let due = failed.iter().position(|again| again.at <= Instant::now());
         let (task, pause) = match (tasks.try_recv(), due) {
@@ -103,12 +107,15 @@ fn work(spec: &PrepareSpec, admin: &Admin, tasks: &Receiver<Task>, notes: &Sende
             }
             (Err(_), None) => match tasks.recv_timeout(IDLE_WAIT) {
                 Ok(task) => (task, RETRY_MIN),
-                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Timeout) => {
+                    reader = None;
+                    continue;
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             },
         };
         let partitions = task.partitions.len();
-        match current(spec, &task).then(|| prepare(spec, admin, &task)) {
+        match current(spec, &task).then(|| prepare(spec, admin, &task, &mut reader)) {
             None | Some(Err(Failed::Void)) => {}
             Some(Ok(prepared)) => {
                 if notes.send(Note::Prepared(prepared)).is_err() {
@@ -116,6 +123,7 @@ fn work(spec: &PrepareSpec, admin: &Admin, tasks: &Receiver<Task>, notes: &Sende
                 }
             }
             Some(Err(error)) => {
+                reader = None;
                 tracing::warn!(partitions, %error, "partitions are not ready yet: trying again");
                 failed.push(Again { at: Instant::now() + pause, pause, task, error: error.to_string() });
             }
@@ -130,7 +138,7 @@ fn current(spec: &PrepareSpec, task: &Task) -> bool {
     task.partitions.iter().all(|(partition, epoch)| spec.epochs.get(*partition as usize).is_some_and(|now| now.load(Ordering::Acquire) == *epoch))
 }
 
-fn prepare(spec: &PrepareSpec, admin: &Admin, task: &Task) -> Result<Prepared, Failed> {
+fn prepare(spec: &PrepareSpec, admin: &Admin, task: &Task, reader: &mut Option<PartitionReader>) -> Result<Prepared, Failed> {
     let names: Vec<(&str, i32)> = task.partitions.iter().map(|(number, _)| spec.topics.partitions().name(*number)).collect();
     let committed = spec.member.committed(&names, COMMITTED_WAIT)?;
     let mut partitions = Vec::with_capacity(names.len());
@@ -150,15 +158,20 @@ fn prepare(spec: &PrepareSpec, admin: &Admin, task: &Task) -> Result<Prepared, F
         moved |= spec.positions.get(*number as usize).map(|position| position.swap(start, Ordering::AcqRel)) != Some(start);
         partitions.push((*number, *epoch, start));
     }
-    let install = if task.whole || moved { Some(restore(spec, task)?) } else { None };
+    let install = if task.whole || moved { Some(restore(spec, task, reader)?) } else { None };
     Ok(Prepared { partitions, install })
 }
 
 /// Reads the index partitions of the same numbers; blocks of other topics there are skipped.
-fn restore(spec: &PrepareSpec, task: &Task) -> Result<Install, Failed> {
+fn restore(spec: &PrepareSpec, task: &Task, reader: &mut Option<PartitionReader>) -> Result<Install, Failed> {
     let began = Instant::now();
+    let reader = match reader {
+        Some(reader) => reader,
+        None => reader.insert(PartitionReader::open(&spec.reader)?),
+    };
     let mut restore = ShardRestore::new(&spec.decide);
     let mut first = None;
+    let mut parts = Vec::with_capacity(task.partitions.len());
     for (number, _) in &task.partitions {
         first = first.or(Some(*number));
         let (topic, partition) = spec.topics.partitions().name(*number);
@@ -166,13 +179,19 @@ fn restore(spec: &PrepareSpec, task: &Task) -> Result<Install, Failed> {
             return Err(Failed::Layout { topic: topic.to_owned(), partition, has: spec.index_partitions });
         }
         let key = block_key(spec.topics.partitions().identity(*number), partition);
-        let read = read_to_end::<Failed>(&spec.reader, &spec.index_topic, partition, None, |record| {
+        if let Some(clocks) = newest_clocks(reader, &spec.index_topic, partition, &key)? {
+            restore.ends_at(clocks);
+        }
+        parts.push((*number, topic, partition, key));
+    }
+    for (number, topic, partition, key) in parts {
+        let read = reader.read_to_end::<Failed>(&spec.index_topic, partition, None, |record| {
             if !current(spec, task) {
                 return Err(Failed::Void);
             }
             failpoint::hit("during_restore");
             if record.key() == Some(&key) {
-                restore.apply(*number, record.payload())?;
+                restore.apply(number, record.payload())?;
             }
             Ok(())
         })?;
@@ -191,6 +210,21 @@ fn restore(spec: &PrepareSpec, task: &Task) -> Result<Install, Failed> {
     histogram!("catchment_restore_seconds").record(seconds);
     let first = first.unwrap_or_default();
     Ok(Box::new(move |decider: &mut Decider| decider.install(first, restored)))
+}
+
+/// How far the clocks of a partition have come, if its newest block is near the end: what is
+/// beyond the horizon then need not even be entered. A block that cannot be read is met again.
+fn newest_clocks(reader: &mut PartitionReader, index_topic: &str, partition: i32, key: &[u8]) -> Result<Option<Clocks>, Error> {
+    let mut newest = None;
+    reader.read_tail::<Error>(index_topic, partition, TAIL, |record| {
+        let mut bytes = if record.key() == Some(key) { record.payload() } else { &[] };
+        while let Ok((block, rest)) = Block::read(bytes) {
+            newest = block.clocks.or(newest);
+            bytes = rest;
+        }
+        Ok(())
+    })?;
+    Ok(newest)
 }
 
 /// Key of a partition's blocks in the index topic.

@@ -1,0 +1,146 @@
+//! Asks the brokers now and then how far the facts reach: the lag for metrics, and whether
+//! anybody answers for `/readyz`; and whether the group has left partitions to nobody. A thread
+//! of its own, so that brokers which are silent hold nothing up.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::KeeperSpec;
+use super::measure::record_sizes;
+use crate::error::Error;
+use crate::kafka::{Admin, At, Settings};
+use crate::run::health::RoleHealth;
+use crate::run::orphans::Orphans;
+
+/// Between two questions.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+/// Longest wait for an answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// How quickly the end is noticed.
+const STEP: Duration = Duration::from_millis(50);
+/// Longest wait for the thread at the end: it may wait for a broker.
+const END_WAIT: Duration = Duration::from_secs(2);
+/// Under which name trouble is told.
+const PART: &str = "brokers";
+
+/// What the keeper's loop has come to.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// Partitions that are read, with the offset behind their last committed fact.
+    pub positions: Vec<(i32, i64)>,
+    /// Incidents in them, about.
+    pub incidents: usize,
+}
+
+/// What the thread and the loop have in common.
+#[derive(Default)]
+struct Shared {
+    standing: Mutex<Standing>,
+    /// The group left partitions to nobody, and it is our turn to join again.
+    rejoin: AtomicBool,
+    stop: AtomicBool,
+}
+
+/// The thread. It ends when this is dropped.
+pub struct Watch {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(spec: &KeeperSpec, partitions: i32) -> Result<Watch, Error> {
+        let shared = Arc::new(Shared::default());
+        let mut look = Look {
+            shared: shared.clone(),
+            settings: spec.admin.clone(),
+            facts: spec.names.incidents.clone(),
+            partitions,
+            health: spec.health.clone(),
+            orphans: Orphans::new(&spec.names.keeper_group, &spec.instance),
+            admin: None,
+        };
+        let thread = std::thread::Builder::new().name("keeper-watch".into()).spawn(move || {
+            look.run();
+            look.health.tell(PART, None);
+        })?;
+        Ok(Watch { shared, thread: Some(thread) })
+    }
+
+    /// Tells the thread where the loop stands. True if the member has to join its group again.
+    pub fn stands(&self, standing: Standing) -> bool {
+        *self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+        self.shared.rejoin.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let since = Instant::now();
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && since.elapsed() < END_WAIT {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread works with.
+struct Look {
+    shared: Arc<Shared>,
+    settings: Settings,
+    facts: String,
+    partitions: i32,
+    health: Arc<RoleHealth>,
+    orphans: Orphans,
+    /// Its own connection: the keeper's may wait longer for an answer than a person wants to.
+    admin: Option<Admin>,
+}
+
+impl Look {
+    fn run(&mut self) {
+        let mut asked: Option<Instant> = None;
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(STEP);
+            if asked.is_some_and(|asked| asked.elapsed() < ASK_EVERY) {
+                continue;
+            }
+            asked = Some(Instant::now());
+            if let Err(error) = self.ask() {
+                // What it has seen of a broker that restarts would be told again and again.
+                self.admin = None;
+                tracing::debug!(%error, "the keeper's lag is not known");
+                if error.retryable() && !self.shared.stop.load(Ordering::Relaxed) {
+                    self.health.tell(PART, Some(format!("the brokers do not answer: {error}")));
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self) -> Result<(), crate::kafka::Error> {
+        let standing = self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let admin = match &mut self.admin {
+            Some(admin) => admin,
+            None => self.admin.insert(Admin::connect(&self.settings, ANSWER_WAIT)?),
+        };
+        // Without partitions of our own: does anybody answer?
+        let first = [(0, 0)];
+        let positions = if standing.positions.is_empty() { &first[..] } else { &standing.positions[..] };
+        let asked: Vec<(&str, i32)> = positions.iter().map(|(partition, _)| (self.facts.as_str(), *partition)).collect();
+        let ends = admin.offsets(&asked, At::End)?;
+        let lag = ends.iter().zip(&standing.positions).map(|(end, (_, next))| u64::try_from(end - next).unwrap_or(0)).sum();
+        self.health.tell(PART, None);
+        record_sizes(standing.positions.len(), lag, standing.incidents);
+        if self.orphans.look(admin, &[(self.facts.as_str(), self.partitions)]) {
+            self.shared.rejoin.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+}
