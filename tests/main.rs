@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: linking DataFusion takes longer than most of them run.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod cli_bystander;
 mod cli_planning;
 mod config_environment;
 mod config_mistakes;

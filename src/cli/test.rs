@@ -10,6 +10,8 @@ use super::output::{Style, style};
 use super::{Answer, test_content};
 use crate::config::model::Test;
 use crate::error::Error;
+use crate::expr::parse::parse_path;
+use crate::expr::path::Step;
 use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::{Arrival, Options};
 use crate::ingest::trial::{End, Trial};
@@ -123,9 +125,16 @@ fn differences(plan: &Plan, test: &Test, end: &End) -> Vec<String> {
     found
 }
 
-/// A field of an incident, by name or by a dotted path into it.
+/// A field of an incident, by name or by a path into it: `attached.count`, `linked[0].rule`.
 fn field<'a>(incident: &'a Value, key: &str) -> Option<&'a Value> {
-    incident.get(key).or_else(|| key.split('.').try_fold(incident, |value, step| value.get(step)))
+    incident.get(key).or_else(|| {
+        let Ok(path) = parse_path(key) else { return key.split('.').try_fold(incident, |value, step| value.get(step)) };
+        path.steps().iter().try_fold(incident, |value, step| match step {
+            Step::Key(key) | Step::Member(key) => value.get(&**key),
+            Step::Index(index) => value.get(*index as usize),
+            Step::Computed(_) => None,
+        })
+    })
 }
 
 /// Equal in meaning: numbers by value, scalars also by their text, NULL like nothing.
@@ -136,6 +145,8 @@ pub fn same(expected: &Value, actual: Option<&Value>) -> bool {
     }
     let text = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
+        // Digits that a double would lose are compared, too.
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
         Value::Number(number) => number.as_f64().map(crate::expr::value::number_text),
         Value::Bool(truth) => Some(truth.to_string()),
         _ => None,

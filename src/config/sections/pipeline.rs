@@ -26,7 +26,7 @@ use super::tests::read_tests;
 const ENVIRONMENT: &str = "it belongs in the environment file catchment.yaml, so that a pipeline runs unchanged elsewhere";
 
 /// Keys that are known, but not here or not yet.
-const NOTES: [Note; 16] = [
+const NOTES: [Note; 19] = [
     Note::Later("parse", "reading cef, leef, kv or regex inside JSON comes with a later step"),
     Note::Later("thresholds", "incidents from many events come with a later step; rules with `match` deduplicate today"),
     Note::Later("storm", "storm control comes with a later step"),
@@ -41,7 +41,10 @@ const NOTES: [Note; 16] = [
     Note::Elsewhere("brokers", ENVIRONMENT),
     Note::Elsewhere("kafka", ENVIRONMENT),
     Note::Elsewhere("limits", ENVIRONMENT),
+    Note::Elsewhere("security", ENVIRONMENT),
+    Note::Elsewhere("state", ENVIRONMENT),
     Note::Elsewhere("state_dir", ENVIRONMENT),
+    Note::Elsewhere("workers", ENVIRONMENT),
     Note::Elsewhere("listen", ENVIRONMENT),
 ];
 

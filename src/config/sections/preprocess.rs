@@ -32,6 +32,7 @@ const ACTIONS: [(&str, Action); 5] = [
 pub fn read_preprocess(node: Option<&Node>, imported: Option<&Imported>, mapped: &HashSet<String>, out: &mut Diagnostics) -> Preprocess {
     let mut preprocess = Preprocess { mode: PreprocessMode::First, scope: Scope::Partition, rules: Vec::new() };
     let Some(node) = node else { return preprocess };
+    // A list is the rules; of a mapping `rules` may be a single one, as everywhere.
     if let Value::List(_) = node.value {
         preprocess.rules = read_rules(node, out);
         return preprocess;
@@ -66,7 +67,11 @@ pub fn read_preprocess(node: Option<&Node>, imported: Option<&Imported>, mapped:
 }
 
 fn read_rules(node: &Node, out: &mut Diagnostics) -> Vec<Rule> {
-    let rules: Vec<Rule> = read::list(node, "`rules`", RULES_MAX, out).iter().filter_map(|node| read_rule(node, out)).collect();
+    let nodes = match &node.value {
+        Value::Mapping(_) => read::one_or_many(node),
+        _ => read::list(node, "`rules`", RULES_MAX, out),
+    };
+    let rules: Vec<Rule> = nodes.iter().filter_map(|node| read_rule(node, out)).collect();
     read::unique(rules.iter().map(|rule| &rule.name), "rules", out);
     rules
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use datafusion::prelude::SessionContext;
 
 use super::family::Families;
-use super::fields::{Definition, How, define, infos, merge, typed};
+use super::fields::{Definition, How, declared_type, define, infos, merge, typed};
 use super::imported::{self, Imported};
-use super::scope::{EventScope, FieldInfo, RuleScope, Tables, WhereScope};
+use super::scope::{EventScope, FieldInfo, RuleScope, Tables, WhereScope, warn_unmapped};
 use super::*;
 use crate::config::limits;
 use crate::config::model::{self, Pipeline, Tenant};
@@ -65,7 +65,7 @@ struct Fields {
 impl Builder<'_> {
     fn plan(&mut self) -> Option<Plan> {
         let pipeline = self.pipeline;
-        let event = EventScope { tables: &self.tables, occurred: false };
+        let event = EventScope { tables: &self.tables, occurred: false, mapped: false };
         let filters: Vec<_> = pipeline.filters.iter().map(|f| typed(&f.drop, &event, Some(Type::Boolean), self.diagnostics)).collect();
         let conditions: Vec<_> = pipeline.classify.rules.iter().map(|r| typed(&r.when, &event, Some(Type::Boolean), self.diagnostics)).collect();
         let key = pipeline.classify.key.as_ref().map(|key| typed(key, &event, Some(Type::Text), self.diagnostics));
@@ -96,7 +96,13 @@ impl Builder<'_> {
         for (name, _) in pipeline.map.iter().chain(pipeline.sources.iter().flat_map(|s| &s.map)).flat_map(|section| &section.fields) {
             known.entry(name.value.clone()).or_insert(FieldInfo::Typed(Type::Text));
         }
+        // What is declared and never mapped can be named, and has no value.
+        let unmapped: Vec<&str> = pipeline.schema.fields.iter().map(|spec| spec.name.as_str()).filter(|name| !known.contains_key(*name)).collect();
+        for spec in &pipeline.schema.fields {
+            known.entry(spec.name.clone()).or_insert(FieldInfo::Typed(declared_type(spec.kind)));
+        }
         let (whens, wheres) = self.rules(&known);
+        warn_unmapped(&pipeline.preprocess.rules, &unmapped, &whens, &wheres, self.diagnostics);
         if self.diagnostics.has_errors() {
             return None;
         }
@@ -313,6 +319,7 @@ impl Builder<'_> {
             }
             let column = match (name, parts.known.get(name)) {
                 ("type", _) => FieldColumn::TypeName,
+                ("tenant", _) => FieldColumn::Tenant,
                 ("created", _) => FieldColumn::Created,
                 ("occurred", _) => FieldColumn::Occurred(spread),
                 ("severity", _) => FieldColumn::Severity(spread),
@@ -535,6 +542,7 @@ fn written(pipeline: &Pipeline, parts: &Parts) -> Written {
         filters: parts.filters.iter().zip(&pipeline.filters).map(|(typed, f)| pair(typed, &f.drop.text)).collect(),
         classify: parts.classify.iter().zip(rules).map(|(typed, r)| pair(typed, &r.when.text)).collect(),
         key: parts.key.as_ref().zip(pipeline.classify.key.as_ref()).map(|(typed, key)| pair(typed, &key.text)),
+        tenant: parts.tenant.clone(),
         whens: parts
             .whens
             .iter()

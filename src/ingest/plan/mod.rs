@@ -80,6 +80,8 @@ pub struct Written {
     pub classify: Vec<WrittenExpr>,
     /// The key of the table.
     pub key: Option<WrittenExpr>,
+    /// The tenant, where it is an expression.
+    pub tenant: Option<Typed>,
     /// Per rule: `when`.
     pub whens: Vec<Option<WrittenExpr>>,
 }
@@ -263,6 +265,8 @@ pub struct RuleField {
 pub enum FieldColumn {
     /// The type's name.
     TypeName,
+    /// The tenant's name.
+    Tenant,
     /// The record's time.
     Created,
     /// `occurred`, or the record's time.
