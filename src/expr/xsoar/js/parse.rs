@@ -99,7 +99,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Steps over a symbol that must be there.
-    pub fn expect(&mut self, symbol: &str) -> Result<(), SyntaxError> {
+    pub fn required(&mut self, symbol: &str) -> Result<(), SyntaxError> {
         if self.accept(symbol)? { Ok(()) } else { self.error(format!("expected `{symbol}`")) }
     }
 
@@ -178,7 +178,7 @@ impl<'t> Parser<'t> {
             Kind::Symbol("(") if self.arrow_follows() => self.params()?,
             _ => return Ok(None),
         };
-        self.expect("=>")?;
+        self.required("=>")?;
         let body = if self.is("{") { self.block()? } else { vec![Statement::Return(Some(self.assignment()?))] };
         Ok(Some(Expr::Function(Arc::new(Function { name: None, params, body }))))
     }
@@ -208,7 +208,7 @@ impl<'t> Parser<'t> {
     }
 
     fn params(&mut self) -> Result<Vec<(Target, Option<Expr>, bool)>, SyntaxError> {
-        self.expect("(")?;
+        self.required("(")?;
         let mut params = Vec::new();
         while !self.accept(")")? {
             let rest = self.accept("...")?;
@@ -216,7 +216,7 @@ impl<'t> Parser<'t> {
             let default = if self.accept("=")? { Some(self.assignment()?) } else { None };
             params.push((target, default, rest));
             if !self.is(")") {
-                self.expect(",")?;
+                self.required(",")?;
             }
         }
         Ok(params)
@@ -233,7 +233,7 @@ impl<'t> Parser<'t> {
                     }
                     list.push(Some(p.target()?));
                     if !p.is("]") {
-                        p.expect(",")?;
+                        p.required(",")?;
                     }
                 }
                 return Ok(Target::List(list));
@@ -245,7 +245,7 @@ impl<'t> Parser<'t> {
                     let target = if p.accept(":")? { p.target()? } else { Target::Name(key.clone()) };
                     members.push((key, target));
                     if !p.is("}") {
-                        p.expect(",")?;
+                        p.required(",")?;
                     }
                 }
                 return Ok(Target::Object(members));
@@ -269,7 +269,7 @@ impl<'t> Parser<'t> {
             return Ok(test);
         }
         let yes = self.assignment()?;
-        self.expect(":")?;
+        self.required(":")?;
         let no = self.assignment()?;
         Ok(Expr::Ternary(Box::new((test, yes, no))))
     }
@@ -387,12 +387,12 @@ impl<'t> Parser<'t> {
 
     fn index(&mut self) -> Result<Expr, SyntaxError> {
         let key = self.expression()?;
-        self.expect("]")?;
+        self.required("]")?;
         Ok(key)
     }
 
     fn args(&mut self) -> Result<Vec<Item>, SyntaxError> {
-        self.expect("(")?;
+        self.required("(")?;
         self.items(")")
     }
 
@@ -402,7 +402,7 @@ impl<'t> Parser<'t> {
             let spread = self.accept("...")?;
             items.push(Item { value: self.assignment()?, spread });
             if !self.is(close) {
-                self.expect(",")?;
+                self.required(",")?;
             }
         }
         Ok(items)
@@ -427,7 +427,7 @@ impl<'t> Parser<'t> {
             Kind::Symbol("(") => {
                 self.advance()?;
                 let inner = self.expression()?;
-                self.expect(")")?;
+                self.required(")")?;
                 return Ok(inner);
             }
             Kind::Symbol("[") => {
@@ -484,14 +484,14 @@ impl<'t> Parser<'t> {
     }
 
     fn object(&mut self) -> Result<Expr, SyntaxError> {
-        self.expect("{")?;
+        self.required("{")?;
         let mut members = Vec::new();
         while !self.accept("}")? {
             if self.accept("...")? {
                 members.push(Property::Spread(self.assignment()?));
             } else if self.accept("[")? {
                 let key = self.index()?;
-                self.expect(":")?;
+                self.required(":")?;
                 members.push(Property::Pair(key, self.assignment()?));
             } else {
                 let (key, name) = match self.current.kind.clone() {
@@ -504,13 +504,13 @@ impl<'t> Parser<'t> {
                 match name {
                     Some(name) if !self.is(":") => members.push(Property::Pair(key, Expr::Name(name.into()))),
                     _ => {
-                        self.expect(":")?;
+                        self.required(":")?;
                         members.push(Property::Pair(key, self.assignment()?));
                     }
                 }
             }
             if !self.is("}") {
-                self.expect(",")?;
+                self.required(",")?;
             }
         }
         Ok(Expr::Object(members))

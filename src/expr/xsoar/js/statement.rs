@@ -7,7 +7,7 @@ use super::parse::{Parser, SyntaxError};
 impl Parser<'_> {
     /// `{ … }`
     pub(super) fn block(&mut self) -> Result<Vec<Statement>, SyntaxError> {
-        self.expect("{")?;
+        self.required("{")?;
         let mut list = Vec::new();
         while !self.accept("}")? {
             list.push(self.statement()?);
@@ -94,7 +94,7 @@ impl Parser<'_> {
                 if self.accept_name("catch")? {
                     if self.accept("(")? {
                         name = Some(self.name()?);
-                        self.expect(")")?;
+                        self.required(")")?;
                     }
                     catch = self.block()?;
                 }
@@ -120,9 +120,9 @@ impl Parser<'_> {
     }
 
     fn in_parentheses(&mut self) -> Result<Expr, SyntaxError> {
-        self.expect("(")?;
+        self.required("(")?;
         let value = self.expression()?;
-        self.expect(")")?;
+        self.required(")")?;
         Ok(value)
     }
 
@@ -142,7 +142,7 @@ impl Parser<'_> {
 
     fn for_loop(&mut self) -> Result<Statement, SyntaxError> {
         self.advance()?;
-        self.expect("(")?;
+        self.required("(")?;
         let mut start = None;
         if !self.is(";") {
             let declared = self.is_name("var") || self.is_name("let") || self.is_name("const");
@@ -157,18 +157,18 @@ impl Parser<'_> {
                 let keys = self.is_name("in");
                 self.advance()?;
                 let over = self.expression()?;
-                self.expect(")")?;
+                self.required(")")?;
                 let body = Box::new(self.statement()?);
                 return Ok(Statement::Each { target, keys, over, body });
             }
             self.restart(begin)?;
             start = Some(Box::new(if declared { self.declare()? } else { Statement::Expr(self.expression()?) }));
         }
-        self.expect(";")?;
+        self.required(";")?;
         let test = if self.is(";") { None } else { Some(self.expression()?) };
-        self.expect(";")?;
+        self.required(";")?;
         let step = if self.is(")") { None } else { Some(self.expression()?) };
-        self.expect(")")?;
+        self.required(")")?;
         let body = Box::new(self.statement()?);
         Ok(Statement::For { start, test, step, body })
     }
@@ -176,7 +176,7 @@ impl Parser<'_> {
     fn switch(&mut self) -> Result<Statement, SyntaxError> {
         self.advance()?;
         let value = self.in_parentheses()?;
-        self.expect("{")?;
+        self.required("{")?;
         let mut cases = Vec::new();
         while !self.accept("}")? {
             let test = if self.accept_name("default")? {
@@ -186,7 +186,7 @@ impl Parser<'_> {
             } else {
                 return self.error("expected `case` or `default`");
             };
-            self.expect(":")?;
+            self.required(":")?;
             let mut body = Vec::new();
             while !(self.is("}") || self.is_name("case") || self.is_name("default")) {
                 body.push(self.statement()?);
