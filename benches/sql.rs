@@ -43,7 +43,7 @@ fn schema() -> Schema {
         ("score", FieldKind::Integer),
     ];
     let fields = kinds.map(|(name, kind)| FieldSpec { name: name.to_owned(), kind, required: false, scale: None, description: None, span });
-    Schema { fields: fields.to_vec(), types: Vec::new() }
+    Schema { fields: fields.to_vec(), ..Schema::default() }
 }
 
 /// Mixes a number; no two have the same result.

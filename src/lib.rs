@@ -13,7 +13,7 @@
 //! | emit | [`ingest::emit`], [`incident`] | incidents as JSON, straight into one buffer; what happened later as facts |
 //! | write | [`kafka`] (producer), [`ingest::folder`] | facts to the topic and then the offsets; in `replay` incidents in their final state |
 //!
-//! Beside the way: [`config`] reads what the user wrote, [`expr`] is the language of expressions
+//! Beside the way: [`config`] reads what the user wrote, [`content`] XSOAR content packs, [`expr`] is the language of expressions
 //! and its compiler to DataFusion, [`ingest::plan`] joins both into what workers run, [`load`]
 //! makes events whose answers are known, [`run`] wires rooms into a running member, [`serve`]
 //! shows metrics and answers SQL, [`archive`] keeps every version of every incident, [`cli`] is what a
@@ -44,6 +44,7 @@
 pub mod archive;
 pub mod cli;
 pub mod config;
+pub mod content;
 pub mod error;
 pub mod expr;
 pub mod incident;

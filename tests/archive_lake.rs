@@ -23,7 +23,7 @@ pub const BOUNDS: Bounds = Bounds { memory: 256 << 20, time: Duration::from_secs
 pub fn schema(fields: &[(&str, FieldKind)]) -> Schema {
     let span = Span { file: 0, start: 0, end: 0 };
     let field = |(name, kind): &(&str, FieldKind)| FieldSpec { name: (*name).to_owned(), kind: *kind, required: false, scale: None, description: None, span };
-    Schema { fields: fields.iter().map(field).collect(), types: Vec::new() }
+    Schema { fields: fields.iter().map(field).collect(), ..Schema::default() }
 }
 
 /// A version of an incident, as a state says it.
@@ -79,7 +79,7 @@ impl Lake {
         let mut lake = Lake { runtime, location, schema, table, rings, rows, covers: BTreeMap::new(), next: BTreeMap::new(), stored: BTreeMap::new() };
         for feed in [(Topic::Facts, 0), (Topic::States, 0)] {
             let app = app(feed);
-            let stored = lake.runtime.block_on(lake.table.positions(&[app.clone()]))?;
+            let stored = lake.runtime.block_on(lake.table.positions(std::slice::from_ref(&app)))?;
             if let Some(next) = stored[&app] {
                 lake.stored.insert(feed, next);
                 lake.next.insert(feed, next);

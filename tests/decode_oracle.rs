@@ -218,10 +218,14 @@ fn all_at<'a>(node: &'a Node, steps: &[Step], rank: usize) -> Vec<(usize, &'a No
     let Some(first) = steps.first() else { return vec![(rank, node)] };
     match (first, &node.body) {
         (Step::Index(index), Body::Array(elements)) => elements.get(*index as usize).map_or(Vec::new(), |element| all_at(element, &steps[1..], rank + 1)),
+        (Step::Member(name), Body::Object(members)) => match members.iter().rev().find(|(key, _)| key == name.as_bytes()) {
+            Some((_, value)) => all_at(value, &steps[1..], rank + 1),
+            None => Vec::new(),
+        },
         (Step::Key(_), Body::Object(members)) => {
             let keys = steps.iter().map_while(|step| match step {
                 Step::Key(key) => Some(&**key),
-                Step::Index(_) => None,
+                Step::Index(_) | Step::Member(_) | Step::Computed(_) => None,
             });
             let keys: Vec<&str> = keys.collect();
             (1..=keys.len())

@@ -39,7 +39,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
 /// Types an expression over events; the text of its mistakes if it has some.
 pub fn typed(text: &str) -> Result<Typed, String> {
     let expr = parse(text).map_err(|error| format!("{}..{}: {error}", error.start, error.end))?;
-    let scope = EventScope { tables: &TABLES, occurred: false };
+    let scope = EventScope { tables: &TABLES, occurred: false, mapped: true };
     let (typed, problems) = check(&expr, &scope, None);
     typed.ok_or_else(|| problems.iter().filter(|p| !p.warning).map(|p| format!("{}..{}: {}", p.start, p.end, p.message)).collect::<Vec<_>>().join("; "))
 }

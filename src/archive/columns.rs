@@ -258,7 +258,7 @@ mod tests {
             description: None,
             span: Span { file: 0, start: 0, end: 0 },
         };
-        Declared { fields: fields.iter().map(spec).collect(), types: Vec::new() }
+        Declared { fields: fields.iter().map(spec).collect(), ..Declared::default() }
     }
 
     #[test]

@@ -13,7 +13,7 @@ fn columns() -> Columns {
         |name: &str, kind| FieldSpec { name: name.to_owned(), kind, required: false, scale: None, description: None, span: Span { file: 0, start: 0, end: 0 } };
     Columns::new(&Schema {
         fields: vec![field("host", FieldKind::Text), field("port", FieldKind::Integer), field("score", FieldKind::Number)],
-        types: Vec::new(),
+        ..Schema::default()
     })
 }
 

@@ -185,7 +185,7 @@ impl<'a> Role<'a> {
             target(plain(DEAD_LETTERS, letters::columns())?, &rings.letters, Source::Letters)?,
             target(plain(LEDGER, ledgers::columns())?, &rings.ledger, Source::Ledger)?,
         ];
-        let upkeep = Upkeep::start(location.clone(), spec.keep.clone())?;
+        let upkeep = Upkeep::start(location.clone(), spec.keep)?;
         let member = Member::join(&spec.member, &asked)?;
         let cluster = admin.cluster_id().to_owned();
         let now = Instant::now();

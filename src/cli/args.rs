@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use crate::config::limits::WORKERS_MAX;
 
 /// Turns a flood of security events into incidents.
 #[derive(Debug, Parser)]
@@ -57,6 +60,8 @@ pub enum Command {
     Tap(super::tap::TapArgs),
     /// Watch a member: rates, lag, rules
     Top(super::top::TopArgs),
+    /// XSOAR content packs: do they load, what is in them
+    Content(super::content::ContentArgs),
     /// Say why an event ends as it does, or print the pipeline as SQL
     Explain(super::explain::ExplainArgs),
     /// Write seeded events, and what must become of them
@@ -109,7 +114,7 @@ pub struct Replay {
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
     /// Worker threads
-    #[arg(short, long, default_value_t = 0, value_name = "N", hide_default_value = true, help = "Worker threads [default: one per core]")]
+    #[arg(short, long, default_value_t = 0, value_parser = workers(), value_name = "N", hide_default_value = true, help = "Worker threads [default: one per core]")]
     pub workers: usize,
     /// Path whose time is the time of arrival [default: the mapped `occurred`]
     #[arg(long, value_name = "PATH")]
@@ -126,4 +131,9 @@ pub struct Replay {
     /// No summary, no progress
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// Numbers of worker threads that may be asked for; 0 is one per core.
+pub fn workers() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(0..=WORKERS_MAX)
 }

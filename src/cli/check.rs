@@ -66,5 +66,9 @@ pub fn run(args: &Check) -> Result<Answer, Error> {
             _ => println!("{}", output::style(&diagnostics.summary(), output::Style::Bad)),
         }
     }
+    if compiled.is_none() && diagnostics.files().files().next().is_none() {
+        // Nothing was read, so nothing was checked; why has been said above.
+        return Err(Error::user(""));
+    }
     Ok(if bad || compiled.is_none() { Answer::No } else { Answer::Yes })
 }

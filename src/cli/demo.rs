@@ -59,7 +59,7 @@ pub struct DemoArgs {
     #[arg(long, default_value = "pipelines/soc")]
     pub pipeline: PathBuf,
     /// Worker threads
-    #[arg(short, long, default_value_t = 0, hide_default_value = true, help = "Worker threads [default: one per core]")]
+    #[arg(short, long, default_value_t = 0, value_parser = super::args::workers(), hide_default_value = true, help = "Worker threads [default: one per core]")]
     pub workers: usize,
     /// Show metrics at http://ADDRESS/metrics while it runs (loopback only)
     #[arg(long, value_name = "ADDRESS")]

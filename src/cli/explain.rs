@@ -18,8 +18,10 @@ use crate::expr::typed::{Source, Typed};
 use crate::expr::value::{Type, Value};
 use crate::ingest::batch::{Message, Partitions};
 use crate::ingest::columns::Arena;
+use crate::ingest::computed::Runner;
 use crate::ingest::decide::Action;
 use crate::ingest::decode::{DecodeLimits, Decoder, Rows};
+use crate::ingest::emit::UNKNOWN_TENANT;
 use crate::ingest::plan::build::{Arrival, Options};
 use crate::ingest::plan::{Layout, Plan, SourcePlan};
 use crate::ingest::scene::{NO_TIME, Scene, SceneRow};
@@ -98,6 +100,7 @@ pub fn explain(plan: &Arc<Plan>, number: u16, message: &[u8]) -> Result<Vec<Json
         let outcome = ends.first().map_or("no event in this message", |end| end.outcome());
         return Ok(vec![json!({ "outcome": outcome, "by": letter["reason"], "detail": letter["detail"] })]);
     }
+    Runner::default().fill(&source.computed, &mut bytes, &mut rows);
     let arena = Arena::new(bytes);
     let messages =
         [Message { start: 0, len: message.len() as u32, partition: 0, offset: 0, timestamp_us: NO_TIME, key: (0, 0), headers: (0, 0), element: None }];
@@ -131,6 +134,7 @@ fn one(plan: &Plan, source: &SourcePlan, scene: &Scene<'_>, row: u32, end: &End)
     let key = plan.written.key.as_ref().map(|key| (key, evaluate(&key.typed, &event, &mut false)));
     let table = key.as_ref().and_then(|(_, value)| source.table.get(value.as_text()?)).and_then(|code| plan.types.get(*code as usize));
     let because = match (hit, table, &end.type_name) {
+        _ if end.outcome() == "filtered" => "a filter that holds: nothing classifies what it drops".to_owned(),
         (Some(number), ..) => format!("rule {} of classify: {}", number + 1, plan.written.classify[number].text),
         (None, Some(_), _) => {
             format!("the table: {} is {}", key.as_ref().map_or("the key", |(key, _)| &key.text), key.as_ref().map_or(Json::Null, |(_, v)| to_json(v)))
@@ -149,7 +153,7 @@ fn one(plan: &Plan, source: &SourcePlan, scene: &Scene<'_>, row: u32, end: &End)
             let value = end.incident.as_ref().and_then(|incident| incident.get(&*field.name)).cloned().unwrap_or(value);
             let mut paths: Vec<String> = field.typed.inputs().iter().map(|(source, ty)| crate::expr::compile::column_name(source, *ty)).collect();
             paths.dedup();
-            json!({ "name": &*field.name, "value": value, "expression": &*field.text, "section": &*field.section, "reads": paths, "unreadable": failed && value.is_null() })
+            json!({ "name": &*field.name, "value": value, "expression": &*field.text, "section": &*field.section, "reads": paths, "unreadable": failed && (value.is_null() || falls_back(&field.name)) })
         })
         .collect();
     let incident = RuleRow { event: &event, layout, plan, code };
@@ -193,6 +197,11 @@ fn one(plan: &Plan, source: &SourcePlan, scene: &Scene<'_>, row: u32, end: &End)
     })
 }
 
+/// What the incident has a value for even where its expression yields none.
+fn falls_back(field: &str) -> bool {
+    matches!(field, "occurred" | "severity")
+}
+
 /// The incident that a row would become, as rules see it.
 struct RuleRow<'a> {
     event: &'a SceneRow<'a>,
@@ -203,8 +212,10 @@ struct RuleRow<'a> {
 
 impl RuleRow<'_> {
     fn field(&self, name: &str) -> Json {
-        if name == "type" {
-            return self.code.and_then(|code| self.plan.types.get(code)).map_or(Json::Null, |name| json!(&**name));
+        match name {
+            "type" => return self.code.and_then(|code| self.plan.types.get(code)).map_or(Json::Null, |name| json!(&**name)),
+            "tenant" => return json!(self.tenant()),
+            _ => {}
         }
         self.layout
             .into_iter()
@@ -214,12 +225,23 @@ impl RuleRow<'_> {
     }
 }
 
+impl RuleRow<'_> {
+    fn tenant(&self) -> String {
+        let found = |typed: &Typed| evaluate(typed, self.event, &mut false).as_text().map(str::to_owned);
+        match &self.plan.tenant {
+            Some(word) => word.to_string(),
+            None => self.plan.written.tenant.as_ref().and_then(found).unwrap_or_else(|| UNKNOWN_TENANT.to_owned()),
+        }
+    }
+}
+
 impl Row for RuleRow<'_> {
     fn get(&self, source: &Source, ty: Type) -> Value<'_> {
         let Source::Field(name) = source else { return self.event.get(source, ty) };
         let field = self.layout.into_iter().flat_map(Layout::all).find(|field| *field.name == **name);
         let value = match (name.as_str(), field) {
             ("type", _) => self.code.and_then(|code| self.plan.types.get(code)).map_or(Value::Null, |name| Value::Text((&**name).into())),
+            ("tenant", _) => Value::Text(self.tenant().into()),
             ("created", _) => self.event.get(&Source::Record(crate::expr::typed::Record::Timestamp), Type::Time),
             (_, Some(field)) => evaluate(&field.typed, self.event, &mut false),
             _ => Value::Null,

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod check;
 pub mod completions;
+pub mod content;
 pub mod coverage;
 pub mod dead_letters;
 pub mod demo;
@@ -27,6 +28,7 @@ pub mod status;
 pub mod summary;
 pub mod tap;
 pub mod test;
+pub mod test_content;
 pub mod text;
 pub mod top;
 pub mod topics;
@@ -90,6 +92,7 @@ pub fn main() -> ExitCode {
 fn run(args: &args::Args) -> Result<Answer, Error> {
     match &args.command {
         args::Command::Check(check) => check::run(check),
+        args::Command::Content(content) => content::run(content),
         args::Command::Run(run) => run::run(run),
         args::Command::Replay(replay) => replay::run(replay),
         args::Command::Coverage(coverage) => coverage::run(coverage),

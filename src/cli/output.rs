@@ -1,8 +1,8 @@
 //! How the program speaks to a person: colours on terminals only, progress, tables,
 //! numbers, logs.
 
-use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -113,16 +113,61 @@ pub fn progress(total: u64, quiet: bool) -> ProgressBar {
 
 /// A table that fits the terminal, without a frame: easy to read and to cut.
 pub fn table(head: &[&str], right: &[usize]) -> comfy_table::Table {
-    use comfy_table::{CellAlignment, ContentArrangement, Table};
+    use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Dynamic).set_header(head.iter().map(|title| style(title, Style::Head)).collect::<Vec<_>>());
+    // The table measures its cells itself, so it must know what is text and what is look.
+    let bold = colour_out();
+    if bold {
+        table.enforce_styling();
+    }
+    let title = |title: &&str| if bold { Cell::new(title).add_attribute(Attribute::Bold) } else { Cell::new(title) };
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_header(head.iter().map(title).collect::<Vec<_>>());
     for column in right {
         if let Some(column) = table.column_mut(*column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     table
+}
+
+/// Refuses outputs that would destroy something: opening a file for writing empties it, be
+/// it an input that is still to be read, or another output.
+pub fn refuse_overwrite(targets: &[&Path], inputs: &[PathBuf]) -> Result<(), Error> {
+    let places: Vec<Option<PathBuf>> = targets.iter().map(|target| place(target)).collect();
+    for (number, (target, at)) in targets.iter().zip(&places).enumerate() {
+        let Some(at) = at else { continue };
+        if inputs.iter().any(|input| place(input).as_ref() == Some(at)) {
+            return Err(Error::user(format!("{} would be overwritten before it is read", target.display())).hint("write to another file"));
+        }
+        if places.iter().take(number).any(|other| other.as_ref() == Some(at)) {
+            return Err(Error::user(format!("{} is named for two outputs", target.display())).hint("write each to a file of its own"));
+        }
+    }
+    Ok(())
+}
+
+/// The one true path of a regular file, also of one that does not exist yet.
+fn place(path: &Path) -> Option<PathBuf> {
+    if path.as_os_str() == "-" {
+        return None;
+    }
+    match path.canonicalize() {
+        Ok(path) => path.is_file().then_some(path),
+        Err(_) => {
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Some(directory.canonicalize().ok()?.join(path.file_name()?))
+        }
+    }
+}
+
+/// What became of a write: true where the reader of our output has seen enough (`… | head`).
+pub fn reader_left(written: io::Result<()>) -> Result<bool, Error> {
+    match written {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
+        Err(error) => Err(Error::environment(format!("cannot write: {error}"))),
+    }
 }
 
 /// Opens a place to write to: a file, or standard output for `-`.
@@ -157,4 +202,30 @@ pub fn resources() -> (f64, f64, u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
     (seconds(usage.ru_utime), seconds(usage.ru_stime), peak.unwrap_or(usage.ru_maxrss as u64) * 1024)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_no_input_and_no_other_output() {
+        let dir = tempfile::tempdir().unwrap();
+        let there = dir.path().join("events.ndjson");
+        std::fs::write(&there, "{}").unwrap();
+        let again = dir.path().join(".").join("events.ndjson");
+        let (new, also_new) = (dir.path().join("new"), dir.path().join("./new"));
+        let refused = |targets: &[&Path]| refuse_overwrite(targets, std::slice::from_ref(&there)).is_err();
+        assert!(refused(&[again.as_path()]));
+        assert!(refused(&[new.as_path(), also_new.as_path()]));
+        assert!(!refused(&[new.as_path(), Path::new("-"), Path::new("-"), Path::new("/dev/null"), Path::new("/dev/null")]));
+    }
+
+    #[test]
+    fn who_has_seen_enough_is_no_error() {
+        assert!(reader_left(Err(io::ErrorKind::BrokenPipe.into())).unwrap());
+        assert!(!reader_left(Ok(())).unwrap());
+        assert!(reader_left(Err(io::ErrorKind::StorageFull.into())).is_err());
+    }
 }

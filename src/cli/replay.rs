@@ -38,6 +38,8 @@ pub fn run(args: &Replay) -> Result<Answer, Error> {
     // All files of a source are one partition: what repeats may stand in two of them.
     plan.decide.groups = inputs.iter().map(|input| input.source).collect();
     let plan = Arc::new(plan);
+    let targets: Vec<&Path> = [Some(&args.output), args.dead_letters.as_ref(), args.stats.as_ref()].into_iter().flatten().map(|path| path.as_path()).collect();
+    output::refuse_overwrite(&targets, &inputs.iter().map(|input| input.path.clone()).collect::<Vec<_>>())?;
     let target = output::target(&args.output)?;
     let dead = args.dead_letters.as_deref().map(output::writer).transpose()?;
     let total: u64 = inputs.iter().filter_map(|i| std::fs::metadata(&i.path).ok()).map(|m| m.len()).sum();
@@ -68,10 +70,8 @@ pub fn run(args: &Replay) -> Result<Answer, Error> {
     let Sink { counts, out, mut dead, .. } = sink;
     let damaged = reader.join().map_err(|_| Error::bug("the reader failed"))?;
     bar.finish_and_clear();
-    let written = out.finish().and_then(|()| dead.as_mut().map_or(Ok(()), |dead| dead.flush()));
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Answer::Yes),
-        other => other.map_err(|error| Error::environment(format!("cannot write: {error}")))?,
+    if output::reader_left(out.finish().and_then(|()| dead.as_mut().map_or(Ok(()), |dead| dead.flush())))? {
+        return Ok(Answer::Yes);
     }
     for error in &damaged {
         eprintln!("{}: {error}", output::err_style("error", output::Style::Bad));
@@ -219,5 +219,8 @@ fn stats(counts: &Counts, plan: &Plan, started: Instant, workers: usize, damaged
 fn write_stats(path: &Path, stats: &serde_json::Value) -> Result<(), Error> {
     let mut out = output::writer(path)?;
     let text = serde_json::to_string_pretty(stats).map_err(|error| Error::bug(error.to_string()))?;
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| Error::environment(format!("cannot write {}: {error}", path.display())))
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::environment(format!("cannot write {}: {error}", path.display()))),
+        _ => Ok(()),
+    }
 }

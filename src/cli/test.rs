@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Answer;
 use super::load::require;
 use super::output::{Style, style};
+use super::{Answer, test_content};
 use crate::config::model::Test;
 use crate::error::Error;
+use crate::expr::parse::parse_path;
+use crate::expr::path::Step;
 use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::{Arrival, Options};
 use crate::ingest::trial::{End, Trial};
@@ -17,10 +19,10 @@ use crate::ingest::trial::{End, Trial};
 /// `test`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A test shows its events to the pipeline, from a clean slate, and looks at the end of the last one:\n\n  tests:\n  - name: a failed console login is an incident\n    event: { eventName: ConsoleLogin, responseElements: { ConsoleLogin: Failure } }\n    expect: { type: Console Login Failure, severity: 2, src_ip: 198.51.100.7 }\n  - name: its repeat is attached\n    events: [ {…}, {…} ]\n    expect: { outcome: attached, rule: repeats }\n\nExit codes: 0 all pass; 1 some fail; 2 the pipeline cannot run."
+    after_help = "A test shows its events to the pipeline, from a clean slate, and looks at the end of the last one:\n\n  tests:\n  - name: a failed console login is an incident\n    event: { eventName: ConsoleLogin, responseElements: { ConsoleLogin: Failure } }\n    expect: { type: Console Login Failure, severity: 2, src_ip: 198.51.100.7 }\n  - name: its repeat is attached\n    events: [ {…}, {…} ]\n    expect: { outcome: attached, rule: repeats }\n\nTests of content packs stand beside them, in tests/*.yaml, with `classifier:` and `mapper:` above `tests:`; they run with the pipeline that imports the packs, and alone: catchment test packs/Acme.\n\nExit codes: 0 all pass; 1 some fail; 2 the pipeline cannot run."
 )]
 pub struct TestArgs {
-    /// The pipeline: a directory with a pipeline.yaml, or the file
+    /// The pipeline: a directory with a pipeline.yaml, or the file; or a content pack
     pub pipeline: PathBuf,
     /// Only tests whose name contains this
     #[arg(long, value_name = "TEXT")]
@@ -32,6 +34,11 @@ pub struct TestArgs {
 
 /// Runs the command.
 pub fn run(args: &TestArgs) -> Result<Answer, Error> {
+    if test_content::is_pack(&args.pipeline) {
+        let counts = test_content::run_dir(&args.pipeline, args.filter.as_deref(), args.quiet)?;
+        println!("{} passed, {} failed", counts.passed, counts.failed);
+        return Ok(if counts.failed == 0 { Answer::Yes } else { Answer::No });
+    }
     let (pipeline, plan) = require(&args.pipeline, &Options { arrival: Some(Arrival::Occurred) })?;
     let plan = Arc::new(plan);
     let chosen: Vec<&Test> = pipeline.tests.iter().filter(|t| args.filter.as_ref().is_none_or(|f| t.name.value.contains(f.as_str()))).collect();
@@ -52,10 +59,16 @@ pub fn run(args: &TestArgs) -> Result<Answer, Error> {
             println!("     {failure}");
         }
     }
-    if chosen.is_empty() {
+    let beside = match &pipeline.content {
+        Some(content) => test_content::run_of(content, args.filter.as_deref(), args.quiet)?,
+        None => test_content::Counts::default(),
+    };
+    failed += beside.failed;
+    let passed = chosen.len() + beside.passed + beside.failed - failed;
+    if chosen.is_empty() && beside == test_content::Counts::default() {
         println!("the pipeline has no tests{}", if args.filter.is_some() { " with such a name" } else { "; add some under `tests:`" });
     }
-    println!("{} passed, {failed} failed", chosen.len() - failed);
+    println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { Answer::Yes } else { Answer::No })
 }
 
@@ -112,9 +125,16 @@ fn differences(plan: &Plan, test: &Test, end: &End) -> Vec<String> {
     found
 }
 
-/// A field of an incident, by name or by a dotted path into it.
+/// A field of an incident, by name or by a path into it: `attached.count`, `linked[0].rule`.
 fn field<'a>(incident: &'a Value, key: &str) -> Option<&'a Value> {
-    incident.get(key).or_else(|| key.split('.').try_fold(incident, |value, step| value.get(step)))
+    incident.get(key).or_else(|| {
+        let Ok(path) = parse_path(key) else { return key.split('.').try_fold(incident, |value, step| value.get(step)) };
+        path.steps().iter().try_fold(incident, |value, step| match step {
+            Step::Key(key) | Step::Member(key) => value.get(&**key),
+            Step::Index(index) => value.get(*index as usize),
+            Step::Computed(_) => None,
+        })
+    })
 }
 
 /// Equal in meaning: numbers by value, scalars also by their text, NULL like nothing.
@@ -125,6 +145,8 @@ pub fn same(expected: &Value, actual: Option<&Value>) -> bool {
     }
     let text = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
+        // Digits that a double would lose are compared, too.
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
         Value::Number(number) => number.as_f64().map(crate::expr::value::number_text),
         Value::Bool(truth) => Some(truth.to_string()),
         _ => None,

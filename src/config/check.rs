@@ -43,7 +43,12 @@ fn types(pipeline: &Pipeline, out: &mut Diagnostics) {
     if declared.is_empty() {
         differ_in_case(&produced, out);
     } else {
-        for name in produced.iter().filter(|name| !declared.contains(&name.value.as_str())) {
+        let known = |name: &str| pipeline.schema.type_spec(name).is_some();
+        // What a classifier of a pack yields is the pack's affair.
+        let imported = |name: &Spanned<String>| {
+            pipeline.classify.xsoar.iter().flat_map(|found| found.produced()).chain(&pipeline.classify.of_sources).any(|other| other.value == name.value)
+        };
+        for name in produced.iter().filter(|name| !known(&name.value) && !imported(name)) {
             out.push(
                 Diagnostic::error("unknown-type", format!("the type `{}` is not declared in types.yaml", name.value))
                     .at(name.span)
@@ -96,7 +101,7 @@ fn fields(pipeline: &Pipeline, out: &mut Diagnostics) {
     if schema.fields.is_empty() {
         return;
     }
-    let declared: Vec<&str> = schema.fields.iter().map(|field| field.name.as_str()).collect();
+    let declared: Vec<&str> = schema.fields.iter().chain(&schema.imported_fields).map(|field| field.name.as_str()).collect();
     let mut told: Vec<&str> = Vec::new();
     for (field, _) in sections(pipeline).flat_map(|section| &section.fields) {
         let name = field.value.as_str();
@@ -111,7 +116,9 @@ fn fields(pipeline: &Pipeline, out: &mut Diagnostics) {
         );
     }
     for field in schema.fields.iter().filter(|field| field.required) {
-        let mapped = sections(pipeline).flat_map(|section| &section.fields).any(|(name, _)| name.value == field.name);
+        let imported = pipeline.xsoar_map.iter().chain(pipeline.sources.iter().filter_map(|source| source.xsoar_map.as_ref()));
+        let by_pack = imported.flat_map(|map| &map.sections).flat_map(|section| &section.fields).any(|entry| entry.field == field.name);
+        let mapped = by_pack || sections(pipeline).flat_map(|section| &section.fields).any(|(name, _)| name.value == field.name);
         if !mapped {
             out.push(
                 Diagnostic::error("required-field", format!("`{}` is required, but no section of `map` yields it", field.name))

@@ -99,12 +99,31 @@ pub struct Diagnostics {
     files: Arc<SourceMap>,
     list: Vec<Diagnostic>,
     left_out: usize,
+    errors: usize,
+    /// How many are kept beyond [`DIAGNOSTICS_MAX`]: a report over many files needs all.
+    more: usize,
 }
 
 impl Diagnostics {
     /// Nothing wrong, no file read.
     pub fn new() -> Diagnostics {
         Diagnostics::default()
+    }
+
+    /// The same for a report over many files: `most` mistakes are kept.
+    pub fn with_room(most: usize) -> Diagnostics {
+        Diagnostics { more: most.saturating_sub(DIAGNOSTICS_MAX), ..Diagnostics::default() }
+    }
+
+    /// An empty collection that knows the same files; what it reads is added behind them.
+    /// Give the files back with [`Diagnostics::take_files`].
+    pub fn beside(&self, most: usize) -> Diagnostics {
+        Diagnostics { files: self.files.clone(), ..Diagnostics::with_room(most) }
+    }
+
+    /// Takes over the files of a collection that was made with [`Diagnostics::beside`].
+    pub fn take_files(&mut self, other: &Diagnostics) {
+        self.files = other.files.clone();
     }
 
     /// Adds a file; returns its number for [`Span::file`].
@@ -119,7 +138,8 @@ impl Diagnostics {
 
     /// Adds a mistake. Beyond [`DIAGNOSTICS_MAX`] they are only counted.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if self.list.len() < DIAGNOSTICS_MAX {
+        self.errors += usize::from(diagnostic.severity == Severity::Error);
+        if self.list.len() < DIAGNOSTICS_MAX + self.more {
             self.list.push(diagnostic);
         } else {
             self.left_out += 1;
@@ -148,9 +168,14 @@ impl Diagnostics {
         self.list.iter().filter(|d| d.severity == severity).count()
     }
 
+    /// How many errors there are, those that were not kept included.
+    pub fn errors(&self) -> usize {
+        self.errors
+    }
+
     /// True if anything keeps the pipeline from running.
     pub fn has_errors(&self) -> bool {
-        self.left_out > 0 || self.count(Severity::Error) > 0
+        self.errors > 0
     }
 
     /// True if there is nothing to say at all.
@@ -161,8 +186,8 @@ impl Diagnostics {
     /// "2 errors and 1 warning", "no mistakes".
     pub fn summary(&self) -> String {
         let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-        let errors = self.count(Severity::Error) + self.left_out;
-        let warnings = self.count(Severity::Warning);
+        let errors = self.errors;
+        let warnings = (self.list.len() + self.left_out).saturating_sub(errors);
         match (errors, warnings) {
             (0, 0) => "no mistakes".to_owned(),
             (errors, 0) => count(errors, "error"),

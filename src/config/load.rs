@@ -69,7 +69,8 @@ fn version(files: &SourceMap) -> String {
 
 /// The file that a path means.
 fn find(path: &Path, out: &mut Diagnostics) -> Option<PathBuf> {
-    if path.is_file() {
+    // Not only regular files: `check <(…)` is a pipe.
+    if path.exists() && !path.is_dir() {
         return Some(path.to_owned());
     }
     if !path.is_dir() {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::content::Content;
 use crate::expr::path::Path;
 
 pub use super::expr_text::ExprText;
@@ -11,8 +12,10 @@ use super::lookup::{LookupKind, LookupTable};
 use super::schema::Schema;
 use super::source_map::{SourceMap, Span, Spanned};
 pub use rules::*;
+pub use xsoar::*;
 
 mod rules;
+mod xsoar;
 
 /// A whole pipeline.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ pub struct Pipeline {
     pub tenant: Tenant,
     /// Declared fields and types; empty if there is no schema directory.
     pub schema: Schema,
+    /// The content packs that it imports.
+    pub content: Option<Arc<Content>>,
     /// Which time decides.
     pub clock: Clock,
     /// Where events come from; at least one.
@@ -42,6 +47,8 @@ pub struct Pipeline {
     pub classify: Classify,
     /// Which field is computed how.
     pub map: Vec<MapSection>,
+    /// The mapper of a content pack, for fields that `map` does not compute.
+    pub xsoar_map: Option<XsoarMap>,
     /// Deduplication and linking.
     pub preprocess: Preprocess,
     /// Where incidents go.
@@ -98,6 +105,10 @@ pub struct Source {
     pub start: Start,
     /// Sections of `map` that only this source's events see.
     pub map: Vec<MapSection>,
+    /// Its own classifier of a content pack, in the place of the pipeline's.
+    pub xsoar_classify: Option<XsoarClassify>,
+    /// Its own mapper of a content pack, in the place of the pipeline's.
+    pub xsoar_map: Option<XsoarMap>,
 }
 
 /// A topic, or many.
@@ -176,6 +187,10 @@ pub struct Classify {
     pub key: Option<ExprText>,
     /// Key value → type.
     pub types: Vec<(Spanned<String>, Spanned<String>)>,
+    /// The classifier of a content pack: asked where neither rules nor the table decide.
+    pub xsoar: Option<XsoarClassify>,
+    /// Types that classifiers of single sources can yield besides.
+    pub of_sources: Vec<Spanned<String>>,
     /// What becomes of the rest.
     pub default: ClassifyDefault,
 }
@@ -188,8 +203,9 @@ impl Classify {
             ClassifyDefault::Drop | ClassifyDefault::DeadLetter => None,
         };
         let all = self.rules.iter().map(|rule| &rule.type_name).chain(self.types.iter().map(|(_, name)| name));
+        let imported = self.xsoar.iter().flat_map(XsoarClassify::produced).chain(&self.of_sources);
         let mut seen = std::collections::HashSet::new();
-        all.chain(default).filter(|name| seen.insert(name.value.as_str())).collect()
+        all.chain(imported).chain(default).filter(|name| seen.insert(name.value.as_str())).collect()
     }
 }
 

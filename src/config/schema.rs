@@ -3,12 +3,15 @@
 
 use std::path::Path;
 
+use crate::content::field::FieldType;
+use crate::content::{Body, Content, Kind};
+
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::limits::{FIELDS_MAX, TYPES_MAX};
 use super::load::read_yaml_file;
 use super::node::{Node, Value};
 use super::read::{self, Fields, Note};
-use super::sections::RESERVED_FIELDS;
+use super::sections::{RESERVED_FIELDS, field_kind, field_name};
 use super::source_map::{Span, Spanned};
 use super::suggest;
 use super::units;
@@ -20,17 +23,48 @@ pub struct Schema {
     pub fields: Vec<FieldSpec>,
     /// Types in the order of the file; empty if there is no `types.yaml`.
     pub types: Vec<TypeSpec>,
+    /// Fields that content packs declare, by their names in incidents. What `fields.yaml` says of
+    /// a field goes before that.
+    pub imported_fields: Vec<FieldSpec>,
+    /// Types that content packs declare.
+    pub imported_types: Vec<TypeSpec>,
 }
 
 impl Schema {
     /// The declaration of a field.
     pub fn field(&self, name: &str) -> Option<&FieldSpec> {
-        self.fields.iter().find(|field| field.name == name)
+        self.fields.iter().chain(&self.imported_fields).find(|field| field.name == name)
     }
 
     /// The declaration of a type.
     pub fn type_spec(&self, name: &str) -> Option<&TypeSpec> {
-        self.types.iter().find(|spec| spec.name == name)
+        self.types.iter().chain(&self.imported_types).find(|spec| spec.name == name)
+    }
+}
+
+impl Schema {
+    /// Adds what content packs declare.
+    pub(super) fn import(&mut self, content: &Content) {
+        let mut seen = std::collections::HashSet::new();
+        for (item, field) in content.incident_fields().filter(|(item, _)| content.in_window(item)) {
+            let name = field_name(&field.cli_name);
+            if seen.insert(name.clone()) {
+                let kind = field_kind(&name, field.kind).unwrap_or(FieldKind::Json);
+                let description = (!item.head.description.is_empty()).then(|| item.head.description.clone());
+                self.imported_fields.push(FieldSpec { name, kind, required: false, scale: None, description, span: item.head.span });
+            }
+        }
+        for item in content.of_kind(Kind::IncidentType).filter(|item| content.in_window(item)) {
+            let Some(Body::Type(found)) = &item.body else { continue };
+            self.imported_types.push(TypeSpec {
+                name: item.head.name.clone(),
+                color: (!found.color.is_empty()).then(|| found.color.clone()),
+                playbook: found.playbook.as_ref().map(|name| name.value.clone()),
+                sla_ms: (found.sla_minutes > 0).then(|| found.sla_minutes.saturating_mul(60_000)),
+                description: (!item.head.description.is_empty()).then(|| item.head.description.clone()),
+                span: item.head.span,
+            });
+        }
     }
 }
 
@@ -77,6 +111,19 @@ pub enum FieldKind {
 }
 
 impl FieldKind {
+    /// What a field of a content pack holds, in our terms.
+    pub fn of(field_type: FieldType) -> FieldKind {
+        match field_type {
+            FieldType::ShortText | FieldType::LongText | FieldType::SingleSelect | FieldType::User | FieldType::Role => FieldKind::Text,
+            FieldType::Url | FieldType::Markdown | FieldType::Html => FieldKind::Text,
+            FieldType::Boolean => FieldKind::Boolean,
+            FieldType::Number => FieldKind::Number,
+            FieldType::Date => FieldKind::Time,
+            FieldType::MultiSelect | FieldType::TagsSelect | FieldType::Attachments => FieldKind::List,
+            FieldType::Grid | FieldType::Timer | FieldType::Internal => FieldKind::Json,
+        }
+    }
+
     /// As written in `fields.yaml`.
     pub fn as_str(self) -> &'static str {
         KINDS.iter().find(|(_, kind)| *kind == self).map_or("text", |(word, _)| word)

@@ -1,7 +1,7 @@
 //! Owns YAML text → [`Node`]: parser events (no recursion), byte spans, duplicate keys
 //! as mistakes, bounded depth and bounded aliases.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
@@ -15,10 +15,21 @@ use super::yaml_error;
 /// bound: then a mistake says so. Duplicate keys are mistakes too, but the first of each
 /// is kept, so that the rest of the file is still looked at.
 pub fn read(file: u32, diagnostics: &mut Diagnostics) -> Option<Node> {
+    read_as(file, false, diagnostics)
+}
+
+/// The same for a file that somebody else's program wrote: of duplicate keys the last one
+/// counts (a warning), merge keys (`<<`) are carried out, tags are passed over. The bounds are
+/// the same.
+pub fn read_imported(file: u32, diagnostics: &mut Diagnostics) -> Option<Node> {
+    read_as(file, true, diagnostics)
+}
+
+fn read_as(file: u32, imported: bool, diagnostics: &mut Diagnostics) -> Option<Node> {
     let files = diagnostics.files().clone();
     let text = files.file(file).map(|file| file.text.as_str())?;
     let mut builder =
-        Builder { lines: Lines::new(file, text), diagnostics, frames: Vec::new(), anchors: HashMap::new(), alias_nodes: 0, documents: 0, root: None };
+        Builder { lines: Lines::new(file, text), imported, diagnostics, frames: Vec::new(), anchors: HashMap::new(), alias_nodes: 0, documents: 0, root: None };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let outcome = match event {
@@ -47,17 +58,20 @@ struct Frame {
 
 enum Items {
     List(Vec<Node>),
-    Mapping { entries: Vec<(Spanned<String>, Node)>, seen: HashMap<String, Span>, key: Option<Key> },
+    Mapping { entries: Vec<(Spanned<String>, Node)>, seen: HashMap<String, (Span, usize)>, key: Option<Key> },
 }
 
-/// A key whose value comes next; `repeated` keys are read and thrown away.
+/// A key whose value comes next. If it stood before, at that place among the entries, its
+/// value is read and thrown away; in an imported file it takes that place.
 struct Key {
     key: Spanned<String>,
-    repeated: bool,
+    repeated: Option<usize>,
 }
 
 struct Builder<'a> {
     lines: Lines<'a>,
+    /// The file is not of our own format: be lenient.
+    imported: bool,
     diagnostics: &'a mut Diagnostics,
     frames: Vec<Frame>,
     anchors: HashMap<usize, (Node, usize)>,
@@ -134,7 +148,7 @@ impl Builder<'_> {
     }
 
     fn key(&mut self, text: &str, style: Style, span: Span) -> Result<(), Box<Diagnostic>> {
-        if style == Style::Plain && text == "<<" {
+        if style == Style::Plain && text == "<<" && !self.imported {
             self.diagnostics.push(
                 Diagnostic::error("yaml", "merge keys (`<<`) are not supported")
                     .at(span)
@@ -144,13 +158,18 @@ impl Builder<'_> {
         if style == Style::Plain && text.is_empty() {
             return Err(Box::new(Diagnostic::error("yaml", "a key is missing before `:`").at(span)));
         }
-        let Some(Frame { items: Items::Mapping { seen, key, .. }, .. }) = self.frames.last_mut() else { return Ok(()) };
+        let Some(Frame { items: Items::Mapping { entries, seen, key }, .. }) = self.frames.last_mut() else { return Ok(()) };
         let first = seen.get(text).copied();
         if first.is_none() {
-            seen.insert(text.to_owned(), span);
+            seen.insert(text.to_owned(), (span, entries.len()));
         }
-        *key = Some(Key { key: Spanned::new(text.to_owned(), span), repeated: first.is_some() });
-        if let Some(first) = first {
+        *key = Some(Key { key: Spanned::new(text.to_owned(), span), repeated: first.map(|(_, at)| at) });
+        if let Some((first, _)) = first {
+            if self.imported {
+                let message = format!("`{text}` is given twice; the last one counts");
+                self.diagnostics.push(Diagnostic::warning("duplicate-key", message).at(span).also(first, "first here"));
+                return Ok(());
+            }
             self.diagnostics.push(
                 Diagnostic::error("duplicate-key", format!("`{text}` is given twice"))
                     .at(span)
@@ -184,7 +203,10 @@ impl Builder<'_> {
                 let last = items.last().map(|item| item.span);
                 (Value::List(items), last)
             }
-            Items::Mapping { entries, .. } => {
+            Items::Mapping { mut entries, .. } => {
+                if self.imported {
+                    merge(&mut entries);
+                }
                 let last = entries.last().map(|(key, node)| key.span.to(node.span));
                 (Value::Mapping(entries), last)
             }
@@ -223,17 +245,21 @@ impl Builder<'_> {
     fn put(&mut self, node: Node) {
         match self.frames.last_mut() {
             Some(Frame { items: Items::List(items), .. }) => items.push(node),
-            Some(Frame { items: Items::Mapping { entries, key, .. }, .. }) => {
-                if let Some(Key { key, repeated: false }) = key.take() {
-                    entries.push((key, node));
+            Some(Frame { items: Items::Mapping { entries, key, .. }, .. }) => match key.take() {
+                Some(Key { key, repeated: None }) => entries.push((key, node)),
+                Some(Key { key, repeated: Some(at) }) if self.imported => {
+                    if let Some(slot) = entries.get_mut(at) {
+                        *slot = (key, node);
+                    }
                 }
-            }
+                _ => {}
+            },
             None => self.root = Some(node),
         }
     }
 
     fn refuse_tag(&mut self, tag: Option<&Tag>, span: Span) {
-        let Some(tag) = tag else { return };
+        let Some(tag) = tag.filter(|_| !self.imported) else { return };
         // `!!map` and `!!seq` say what is there anyway.
         if tag.is_yaml_core_schema() && matches!(tag.suffix.as_str(), "map" | "seq") {
             return;
@@ -244,6 +270,21 @@ impl Builder<'_> {
     fn scan_error(&self, error: &ScanError) -> Box<Diagnostic> {
         let at = self.lines.byte(error.marker());
         Box::new(yaml_error::explain(error.info(), self.lines.file, self.lines.text, at))
+    }
+}
+
+/// Carries out `<<: {…}` and `<<: [{…}, …]`: keys that are not there yet are added.
+fn merge(entries: &mut Vec<(Spanned<String>, Node)>) {
+    let Some(at) = entries.iter().position(|(key, _)| key.value == "<<") else { return };
+    let (_, node) = entries.remove(at);
+    let sources = match node.value {
+        Value::List(items) => items,
+        _ => vec![node],
+    };
+    for source in sources {
+        let Value::Mapping(added) = source.value else { continue };
+        let present: HashSet<String> = entries.iter().map(|(key, _)| key.value.clone()).collect();
+        entries.extend(added.into_iter().filter(|(key, _)| !present.contains(&key.value)));
     }
 }
 

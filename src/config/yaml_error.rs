@@ -10,12 +10,13 @@ pub fn explain(info: &str, file: u32, text: &str, at: usize) -> Diagnostic {
     let diagnostic = |message: &str| Diagnostic::error("yaml", message).at(line.spot(file, at));
 
     if let Some(tab) = line.leading_tab() {
-        return Diagnostic::error("yaml", "a tab in the indentation")
-            .at(Span::new(file, tab, tab + 1))
-            .label("this is a tab")
-            .hint("YAML is indented with blanks; tell your editor to expand tabs");
+        return tab_in_indentation(file, tab);
     }
     if info.contains("tab") {
+        // The parser stops at the value above that the line would continue.
+        if let Some(tab) = text.get(at..).and_then(Line::tab_below) {
+            return tab_in_indentation(file, at + tab);
+        }
         return diagnostic("a tab where YAML allows only blanks").hint("replace the tab by blanks");
     }
     if info.contains("unprintable") {
@@ -86,6 +87,13 @@ pub fn explain(info: &str, file: u32, text: &str, at: usize) -> Diagnostic {
     diagnostic(&format!("this is not YAML: {info}"))
 }
 
+fn tab_in_indentation(file: u32, at: usize) -> Diagnostic {
+    Diagnostic::error("yaml", "a tab in the indentation")
+        .at(Span::new(file, at, at + 1))
+        .label("this is a tab")
+        .hint("YAML is indented with blanks; tell your editor to expand tabs")
+}
+
 /// `"a" = 'b'`: an expression that starts with a quoted path.
 fn quoted_rest(line: &Line<'_>, file: u32, at: usize) -> Diagnostic {
     Diagnostic::error("yaml", "text after a quoted text")
@@ -131,6 +139,15 @@ impl<'a> Line<'a> {
         let above = text.get(..self.start).unwrap_or("").trim_end();
         let line = above.rsplit(['\n', '\r']).next().unwrap_or("");
         line.split_once(" #").is_some_and(|(code, _)| code.contains(['{', '[']))
+    }
+
+    /// The first tab in the indentation of a line that begins in the text.
+    fn tab_below(text: &str) -> Option<usize> {
+        text.match_indices('\n').find_map(|(newline, _)| {
+            let start = newline + 1;
+            let indent = text.get(start..)?.bytes().take_while(|b| *b == b' ').count();
+            text.get(start + indent..)?.starts_with('\t').then_some(start + indent)
+        })
     }
 
     fn leading_tab(&self) -> Option<usize> {

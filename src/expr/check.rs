@@ -42,6 +42,12 @@ pub trait Scope {
     /// Binds `lookup('table', …, 'column')`.
     fn lookup(&self, table: &str, column: &str) -> Result<Arc<dyn function::Function>, (usize, String, Option<String>)>;
 
+    /// Whether it matters that an explicit conversion failed; else NULL says enough, and a
+    /// path is read as the type at once.
+    fn lists_failures(&self) -> bool {
+        false
+    }
+
     /// An already typed expression that a bare name stands for, if any.
     fn alias(&self, _path: &Path) -> Option<Typed> {
         None
@@ -175,10 +181,12 @@ impl Checker<'_> {
                     return Some(convert(inner, Type::Number, true));
                 }
                 let typed = self.wanted(inner, None)?;
-                if matches!((typed.ty, ty), (Type::Number | Type::Text | Type::Boolean | Type::Time | Type::Duration, Type::Number | Type::Text))
-                    && typed.ty != ty
-                    && !is_dynamic(&typed)
-                {
+                let converts = if is_dynamic(&typed) {
+                    self.scope.lists_failures() && matches!(ty, Type::Number | Type::Boolean)
+                } else {
+                    typed.ty != ty && typed.ty != Type::Null && matches!(ty, Type::Number | Type::Text)
+                };
+                if converts {
                     return Some(convert(typed, ty, false));
                 }
                 self.coerce(expr, typed, ty)

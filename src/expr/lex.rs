@@ -95,8 +95,12 @@ pub fn tokens(text: &str) -> Result<Vec<Placed>, ParseError> {
         } else if let Some(sign) = SIGNS.iter().find(|s| rest.starts_with(**s)) {
             (Token::Sign(sign), sign.len())
         } else {
-            return Err(ParseError::new(at, at + c.len_utf8(), format!("unexpected character `{}`", c.escape_default()))
-                .hint("keys with unusual characters go in double quotes, text in single quotes"));
+            let (shown, hint) = match c {
+                '\u{2018}'..='\u{201f}' => (c.to_string(), "a word processor has curled this quote: text goes in straight single quotes, 'like this'"),
+                '`' => (c.to_string(), "keys with unusual characters go in double quotes, not in backticks"),
+                _ => (c.escape_default().to_string(), "keys with unusual characters go in double quotes, text in single quotes"),
+            };
+            return Err(ParseError::new(at, at + c.len_utf8(), format!("unexpected character `{shown}`")).hint(hint));
         };
         found.push(Placed { token, start: at, end: at + len });
         at += len;

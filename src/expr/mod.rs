@@ -16,3 +16,4 @@ pub mod reference;
 pub mod sql;
 pub mod typed;
 pub mod value;
+pub mod xsoar;

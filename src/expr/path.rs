@@ -13,6 +13,10 @@ pub enum Step {
     Key(Box<str>),
     /// An element of an array, 0-based.
     Index(u32),
+    /// A member of an object, never found as a part of a flat dotted key: XSOAR's paths.
+    Member(Box<str>),
+    /// A column that is computed beside the event's own values, by number: no event has it.
+    Computed(u32),
 }
 
 /// A way from the root of an event to one value. Never empty.
@@ -35,10 +39,23 @@ impl Path {
         &self.0
     }
 
+    /// The path of computed column `number`.
+    pub fn computed(number: u32) -> Path {
+        Path(Box::new([Step::Computed(number)]))
+    }
+
+    /// The number of the computed column, if the path is one.
+    pub fn as_computed(&self) -> Option<u32> {
+        match &*self.0 {
+            [Step::Computed(number)] => Some(*number),
+            _ => None,
+        }
+    }
+
     /// The single key, if the path is one key long.
     pub fn as_key(&self) -> Option<&str> {
         match &*self.0 {
-            [Step::Key(key)] => Some(key),
+            [Step::Key(key) | Step::Member(key)] => Some(key),
             _ => None,
         }
     }
@@ -46,7 +63,7 @@ impl Path {
     /// The first key, which is the event's top-level member that this path reads.
     pub fn root_key(&self) -> Option<&str> {
         match self.0.first() {
-            Some(Step::Key(key)) => Some(key),
+            Some(Step::Key(key) | Step::Member(key)) => Some(key),
             _ => None,
         }
     }
@@ -74,7 +91,8 @@ impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, step) in self.0.iter().enumerate() {
             match step {
-                Step::Key(key) => {
+                Step::Computed(number) => write!(f, "computed.{number}")?,
+                Step::Key(key) | Step::Member(key) => {
                     if i > 0 {
                         f.write_str(".")?;
                     }

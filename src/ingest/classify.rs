@@ -1,6 +1,8 @@
 //! Classification: rules first, then the table, then the default.
 
-use datafusion::arrow::array::{Array, AsArray};
+use std::collections::HashMap;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 
 use super::plan::{DefaultPlan, Plan};
 use super::scene::Scene;
@@ -24,19 +26,11 @@ pub fn classify(plan: &Plan, scene: &mut Scene<'_>, rows: &mut Vec<u32>, unclass
         }
     }
     let keys = scene.evaluate(&source.key, rows, &mut failed);
-    if let Some(keys) = keys.first().and_then(|keys| keys.as_string_view_opt()) {
-        // Events come in runs of one kind: remember the last answer.
-        let mut last: (&str, u16) = ("", NONE);
-        for (place, found) in codes.iter_mut().enumerate().filter(|(_, found)| **found == NONE) {
-            if keys.is_null(place) {
-                continue;
-            }
-            let key = keys.value(place);
-            if key != last.0 || last.1 == NONE {
-                last = (key, source.table.get(key).copied().unwrap_or(NONE));
-            }
-            *found = last.1;
-        }
+    look_up(keys.first(), &source.table, &mut codes);
+    let keys = scene.evaluate(&source.imported_key, rows, &mut failed);
+    look_up(keys.first(), &source.imported_table, &mut codes);
+    if let Some(default) = source.imported_default {
+        codes.iter_mut().filter(|code| **code == NONE).for_each(|code| *code = default);
     }
     if let DefaultPlan::Type(default) = plan.default {
         codes.iter_mut().filter(|code| **code == NONE).for_each(|code| *code = default);
@@ -58,4 +52,21 @@ pub fn classify(plan: &Plan, scene: &mut Scene<'_>, rows: &mut Vec<u32>, unclass
         scene.selection_changed();
     }
     codes
+}
+
+/// Gives a type code to those without one whose key is in the table.
+fn look_up(keys: Option<&ArrayRef>, table: &HashMap<Box<str>, u16>, codes: &mut [u16]) {
+    let Some(keys) = keys.and_then(|keys| keys.as_string_view_opt()) else { return };
+    // Events come in runs of one kind: remember the last answer.
+    let mut last: (&str, u16) = ("", NONE);
+    for (place, found) in codes.iter_mut().enumerate().filter(|(_, found)| **found == NONE) {
+        if keys.is_null(place) {
+            continue;
+        }
+        let key = keys.value(place);
+        if key != last.0 || last.1 == NONE {
+            last = (key, table.get(key).copied().unwrap_or(NONE));
+        }
+        *found = last.1;
+    }
 }

@@ -18,6 +18,9 @@ use crate::incident::encode::{STRIDE, push_escaped, push_integer, push_number, p
 use crate::incident::id::IncidentId;
 use crate::incident::time_text::TimeText;
 
+/// The tenant of events for which `tenant` is NULL.
+pub const UNKNOWN_TENANT: &str = "unknown";
+
 /// Writes the incidents of one batch.
 pub struct Emitter<'a> {
     plan: &'a Plan,
@@ -101,7 +104,7 @@ impl<'a> Emitter<'a> {
         match (&self.plan.tenant, self.tenants) {
             (Some(tenant), _) => tenant,
             (None, Some(column)) if column.is_valid(place) => column.value(place),
-            _ => "unknown",
+            _ => UNKNOWN_TENANT,
         }
     }
 

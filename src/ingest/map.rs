@@ -150,7 +150,7 @@ fn inspect(scene: &Scene<'_>, mapped: &mut Mapped, counts: &mut Counts) {
     let mut suspects: Vec<Vec<u16>> = vec![Vec::new(); source.layouts.len()];
     for (code, layout) in source.layouts.iter().enumerate().filter(|(code, _)| present[*code] > 0) {
         for (number, field) in layout.all().enumerate() {
-            if (field.fallible || field.required) && may_be_null(mapped, source, field, code as u16) {
+            if (field.fallible || field.required) && may_be_null(scene, mapped, field, code as u16) {
                 suspects[code].push(number as u16);
             }
         }
@@ -180,7 +180,8 @@ fn inspect(scene: &Scene<'_>, mapped: &mut Mapped, counts: &mut Counts) {
     mapped.dead.dedup_by_key(|(place, _)| *place);
 }
 
-fn may_be_null(mapped: &Mapped, source: &SourcePlan, field: &OutField, code: u16) -> bool {
+fn may_be_null(scene: &Scene<'_>, mapped: &Mapped, field: &OutField, code: u16) -> bool {
+    let source = scene.plan;
     let column = match field.from {
         From::Occurred => mapped.occurred.as_ref(),
         From::Star(output) => mapped.star.get(output),
@@ -188,9 +189,15 @@ fn may_be_null(mapped: &Mapped, source: &SourcePlan, field: &OutField, code: u16
             let known = source.sections.get(section).is_some_and(|s| s.types.binary_search(&code).is_ok());
             mapped.sections.get(section).filter(|_| known).and_then(|s| s.columns.get(output))
         }
+        // Of a computed column it is known whether it failed anywhere.
+        From::Splice(path) | From::SpliceText(path) if !field.required && is_computed(source, path) => return scene.rows.failed.contains(&path),
         _ => return true,
     };
     column.is_none_or(|column| column.null_count() > 0)
+}
+
+fn is_computed(source: &SourcePlan, path: usize) -> bool {
+    source.paths.get(path).is_some_and(|path| path.as_computed().is_some())
 }
 
 fn is_null(scene: &Scene<'_>, mapped: &Mapped, field: &OutField, place: usize) -> bool {
@@ -222,12 +229,29 @@ fn failed(scene: &Scene<'_>, mapped: &Mapped, field: &OutField, place: usize) ->
     match field.from.path() {
         Some(path) => {
             let slot = scene.rows.columns.get(path).map(|slots| slots.get(row as usize)).unwrap_or_default();
-            !matches!(slot.kind(), Kind::Missing | Kind::Null)
+            // A computed column holds a null only where its computation failed.
+            match slot.kind() {
+                Kind::Missing => false,
+                Kind::Null => is_computed(scene.plan, path),
+                _ => true,
+            }
         }
         None => {
             let mut failed = false;
             evaluate(&field.typed, &SceneRow { scene, row, place: place as u32 }, &mut failed);
-            failed
+            failed || computation_failed(scene, field, row)
         }
     }
+}
+
+/// True when a computed column that the field reads failed on the row.
+fn computation_failed(scene: &Scene<'_>, field: &OutField, row: u32) -> bool {
+    !scene.rows.failed.is_empty()
+        && field.typed.inputs().iter().any(|(source, _)| match source {
+            crate::expr::typed::Source::Event(path) if path.as_computed().is_some() => {
+                let slots = scene.plan.path_numbers.get(path).and_then(|number| scene.rows.columns.get(*number));
+                slots.is_some_and(|slots| slots.get(row as usize).kind() == Kind::Null)
+            }
+            _ => false,
+        })
 }

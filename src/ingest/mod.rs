@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod classify;
 pub mod columns;
+pub mod computed;
 pub mod conditions;
 pub mod control;
 pub mod dead_letter;

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, PrimitiveArray, StringViewBuilder, new_null_array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, PrimitiveArray, StringViewArray, StringViewBuilder, new_null_array};
 use datafusion::arrow::compute::interleave;
 use datafusion::arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 
 use super::decide::{Fingerprinter, RuleInput, WhereSource};
 use super::decode::{Kind, SlotColumn, unescape};
+use super::emit::UNKNOWN_TENANT;
 use super::map::Mapped;
 use super::phase::Phase;
 use super::plan::{FieldColumn, From, MatchValue, Plan, Spread};
@@ -30,6 +31,15 @@ fn field_column(plan: &Plan, scene: &Scene<'_>, mapped: &Mapped, column: &FieldC
             let mut names = StringViewBuilder::with_capacity(mapped.types.len());
             mapped.types.iter().for_each(|code| names.append_option(plan.types.get(*code as usize)));
             Arc::new(names.finish())
+        }
+        FieldColumn::Tenant => {
+            let found = scene.plan.tenant.and_then(|output| mapped.star.get(output)).and_then(|column| column.as_string_view_opt());
+            let name = |place: usize| match (&plan.tenant, found) {
+                (Some(tenant), _) => &**tenant,
+                (None, Some(found)) if found.is_valid(place) => found.value(place),
+                _ => UNKNOWN_TENANT,
+            };
+            Arc::new((0..mapped.rows.len()).map(|place| Some(name(place))).collect::<StringViewArray>())
         }
         FieldColumn::Created => arrivals(scene, mapped),
         FieldColumn::Occurred(spread) => {

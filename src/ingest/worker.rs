@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use super::batch::{Header, Message, Partitions, RawBatch};
 use super::classify::classify;
 use super::columns::Arena;
+use super::computed::Runner;
 use super::dead_letter::{Letter, Sender, push_letter};
 use super::decide::{DecideSpec, Decided, Fingerprinter, Notes, Origin, Verdict};
 use super::decode::{DecodeLimits, Decoder, Rows, Shape, ShapeOptions};
@@ -105,6 +106,8 @@ pub struct Worker {
     /// Decoders of single events, for dead letters that are fed again; made at first use.
     singles: Vec<Option<Decoder>>,
     rows: Vec<Option<Rows>>,
+    /// Computes the columns of packs.
+    runner: Runner,
     printer: Fingerprinter,
     decided: Decided,
     /// Id prefixes by tenant, then by partition number.
@@ -126,7 +129,18 @@ impl Worker {
         let rows = shared.plan.sources.iter().map(|source| Some(Rows::new(&source.shape))).collect();
         let singles = shared.plan.sources.iter().map(|_| None).collect();
         let printer = Fingerprinter::new(shared.fingerprint_key);
-        Worker { shared, decoders, singles, rows, printer, decided: Decided::default(), ids: HashMap::new(), times: TimeText::default(), incident_bytes: 0 }
+        Worker {
+            shared,
+            decoders,
+            singles,
+            rows,
+            runner: Runner::default(),
+            printer,
+            decided: Decided::default(),
+            ids: HashMap::new(),
+            times: TimeText::default(),
+            incident_bytes: 0,
+        }
     }
 
     /// Takes a batch through all stages. Blocks until all batches cut before are decided.
@@ -147,9 +161,12 @@ impl Worker {
         if !headers.is_empty() {
             origin::restore(&mut messages, &headers, &arena, &shared.cluster, &shared.partitions);
         }
-        let arena = Arena::new(arena);
-
+        let mut arena = arena;
         self.decode(number as usize, &arena, &messages, &headers, &mut rows, &mut output);
+        if !source.computed.is_empty() {
+            self.runner.fill(&source.computed, &mut arena, &mut rows);
+        }
+        let arena = Arena::new(arena);
         {
             let mut scene = Scene::new(source, &arena, &messages, &headers, &shared.partitions, &rows);
             let mut selected: Vec<u32> = (0..rows.len() as u32).collect();
@@ -196,17 +213,17 @@ impl Worker {
         Ok(output)
     }
 
-    fn decode(&mut self, source: usize, arena: &Arena, messages: &[Message], headers: &[Header], rows: &mut Rows, output: &mut Output) {
+    fn decode(&mut self, source: usize, arena: &[u8], messages: &[Message], headers: &[Header], rows: &mut Rows, output: &mut Output) {
         let shared = self.shared.clone();
         let (Some(decoder), Some(single)) = (self.decoders.get_mut(source), self.singles.get_mut(source)) else { return };
         output.counts.messages += messages.len() as u64;
         for (number, message) in messages.iter().enumerate() {
             output.counts.bytes += u64::from(message.len);
             let decoded = match message.element {
-                None => decoder.decode(arena.bytes(), message.range(), number as u32, rows),
+                None => decoder.decode(arena, message.range(), number as u32, rows),
                 Some(element) => {
                     let single = single.get_or_insert_with(|| single_decoder(&shared, source));
-                    let decoded = single.decode(arena.bytes(), message.range(), number as u32, rows);
+                    let decoded = single.decode(arena, message.range(), number as u32, rows);
                     if let (Ok(_), Some(last)) = (&decoded, rows.elements.last_mut()) {
                         *last = element;
                     }
@@ -223,10 +240,9 @@ impl Worker {
                         let element = message.element.unwrap_or_default();
                         trace.push(Traced { message: number as u32, element, code: None, end: TraceEnd::Dead(reject.reason.as_str()), line: None });
                     }
-                    let raw = arena.bytes().get(message.range()).unwrap_or_default();
+                    let raw = arena.get(message.range()).unwrap_or_default();
                     let detail = format!("at byte {}", reject.at);
-                    let letter =
-                        Letter { reason: reject.reason.as_str(), detail: &detail, message, element: message.element, raw, arena: arena.bytes(), headers };
+                    let letter = Letter { reason: reject.reason.as_str(), detail: &detail, message, element: message.element, raw, arena, headers };
                     push_letter(&mut output.dead, &letter, &shared.sender(&shared.plan.sources[source].name), &mut self.times);
                     output.end_letter(number as u32, message, message.element);
                 }

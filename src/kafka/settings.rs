@@ -144,6 +144,7 @@ impl Settings {
     pub fn admin(bootstrap: &str) -> Settings {
         let mut settings = Settings::new(bootstrap);
         settings.set("allow.auto.create.topics", "false", "asking about a topic must not create it");
+        settings.set("socket.timeout.ms", "15000", "a client that is let go waits so long for a broker that hangs");
         settings
     }
 

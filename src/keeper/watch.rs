@@ -114,11 +114,16 @@ impl Look {
             }
             asked = Some(Instant::now());
             if let Err(error) = self.ask() {
-                // What it has seen of a broker that restarts would be told again and again.
-                self.admin = None;
                 tracing::debug!(%error, "the keeper's lag is not known");
-                if error.retryable() && !self.shared.stop.load(Ordering::Relaxed) {
+                if self.shared.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                if error.retryable() {
                     self.health.tell(PART, Some(format!("the brokers do not answer: {error}")));
+                } else {
+                    // A client that was refused once says so for ever. (One whose broker hangs is better kept:
+                    // letting it go waits for what is on its way.)
+                    self.admin = None;
                 }
             }
         }

@@ -94,13 +94,14 @@ impl<'a> Place<'a> {
 
     /// The newest record of every incident.
     fn states(&self) -> BTreeMap<Vec<u8>, Row> {
-        self.kafka.read(&self.names.incident_state).into_iter().map(|row| (row.key.clone(), row)).collect()
+        self.kafka.read_settled(&self.names.incident_state).into_iter().map(|row| (row.key.clone(), row)).collect()
     }
 
     /// Holds the states to the facts, and gives both.
     pub(super) fn audit(&self) -> (BTreeMap<IncidentId, Incident>, BTreeMap<Vec<u8>, Row>) {
         let mut expected: BTreeMap<IncidentId, Incident> = BTreeMap::new();
-        for row in self.kafka.read(&self.names.incidents) {
+        // A transaction that a dead member left open hides what comes behind it.
+        for row in self.kafka.read_settled(&self.names.incidents) {
             if let Ok(fact) = read(Some(&row.key), row.value.as_deref().unwrap_or_default(), Some(row.timestamp_ms)) {
                 let (held, _) = fold(expected.remove(&fact.about), &fact, 1_000_000);
                 held.into_iter().for_each(|held| drop(expected.insert(fact.about, held)));

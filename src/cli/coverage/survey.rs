@@ -13,6 +13,7 @@ use crate::expr::reference::array_value;
 use crate::expr::value::Type;
 use crate::ingest::batch::{Partitions, RawBatch};
 use crate::ingest::columns::Arena;
+use crate::ingest::computed::Runner;
 use crate::ingest::decode::{DecodeLimits, Decoder, Rows};
 use crate::ingest::ledger::Counts;
 use crate::ingest::output::TraceEnd;
@@ -81,13 +82,14 @@ impl Survey {
         // Once more, for the text of each event and the value of the key.
         let plan = self.plan.clone();
         let (Some(source), Some((decoder, rows))) = (plan.sources.get(number as usize), self.decoders.get_mut(number as usize)) else { return Ok(None) };
-        let RawBatch { arena, messages, headers, .. } = batch;
-        let arena = Arena::new(arena);
+        let RawBatch { mut arena, messages, headers, .. } = batch;
         rows.clear();
         for (message, at) in messages.iter().enumerate() {
             // What is no event has been counted by the trial.
-            let _ = decoder.decode(arena.bytes(), at.range(), message as u32, rows);
+            let _ = decoder.decode(&arena, at.range(), message as u32, rows);
         }
+        Runner::default().fill(&source.computed, &mut arena, rows);
+        let arena = Arena::new(arena);
         let rows = std::mem::take(rows);
         let ends = ends_of(&rows, &ends);
         let by_default =

@@ -115,7 +115,7 @@ fn event_paths(typed: &Typed) -> Vec<String> {
 
 fn canonical_path(path: &Path) -> String {
     canonical(path.steps().iter().map(|step| match step {
-        Step::Key(key) => Some(&**key),
-        Step::Index(_) => None,
+        Step::Key(key) | Step::Member(key) => Some(&**key),
+        Step::Index(_) | Step::Computed(_) => None,
     }))
 }

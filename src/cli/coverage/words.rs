@@ -97,6 +97,11 @@ pub fn words(name: &str) -> Vec<String> {
                     "p" if zeek => add("port"),
                     _ => {}
                 }
+                // An `actor.login` is a user; a ConsoleLogin or last_login is something that was done.
+                if part == "login" && parts.len() > 1 && parts.get(at + 1).is_none_or(|after| after != "name") {
+                    add(part.as_str());
+                    continue;
+                }
                 match GLUED.iter().find(|(glued, _)| glued == part) {
                     Some((_, parts)) => parts.iter().for_each(|word| add(word)),
                     None => add(SYNONYMS.iter().find(|(_, others)| others.contains(&part.as_str())).map_or(part.as_str(), |(word, _)| word)),

@@ -110,9 +110,8 @@ pub fn run(args: &ReplayArgs) -> Result<Answer, Error> {
     // Standard input can be read once only.
     let mut spooled = Vec::new();
     let files = args.files.iter().map(|path| spool(path, &mut spooled)).collect::<Result<Vec<PathBuf>, Error>>()?;
-    for target in [Some(&args.output), args.dead_letters.as_ref()].into_iter().flatten() {
-        refuse_input(target, &files)?;
-    }
+    let targets: Vec<&Path> = [Some(&args.output), args.dead_letters.as_ref()].into_iter().flatten().map(|path| path.as_path()).collect();
+    output::refuse_overwrite(&targets, &files)?;
     let mut found = survey(&files, &sources, &plan)?;
     let out = output::target(&args.output)?;
     let mut dead = args.dead_letters.as_deref().map(output::writer).transpose()?;
@@ -140,24 +139,24 @@ pub fn run(args: &ReplayArgs) -> Result<Answer, Error> {
 
     let mut counts = Counts::new(&plan);
     let mut folder = Folder::new(plan.clone(), partitions, out, Spare::default());
-    let written = |error: std::io::Error| Error::environment(format!("cannot write: {error}"));
-    while let Some(mut output) = pool.recv()? {
-        counts.add(&output.counts);
-        if let Some(dead) = &mut dead {
-            dead.write_all(&output.dead).map_err(written)?;
+    while let Some(mut result) = pool.recv()? {
+        counts.add(&result.counts);
+        let kept = dead.as_mut().map_or(Ok(()), |dead| dead.write_all(&result.dead));
+        if output::reader_left(kept.and_then(|()| folder.add(&mut result)))? {
+            return Ok(Answer::Yes);
         }
-        folder.add(&mut output).map_err(written)?;
     }
     let repeated = reader.join().map_err(|_| Error::bug("the reader failed"))??;
-    match folder.finish() {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(Answer::Yes),
-        other => other.map_err(written)?,
+    if output::reader_left(folder.finish())? {
+        return Ok(Answer::Yes);
     }
     if let Some(dead) = &mut dead {
         if !found.unknown_sources.is_empty() {
             keep_unknown(&files, &sources, dead)?;
         }
-        dead.flush().map_err(written)?;
+        if output::reader_left(dead.flush())? {
+            return Ok(Answer::Yes);
+        }
     }
     if !args.quiet {
         let unusable: u64 = found.unknown_sources.values().sum();
@@ -199,15 +198,6 @@ fn spool(path: &Path, spooled: &mut Vec<tempfile::NamedTempFile>) -> Result<Path
     let path = file.path().to_owned();
     spooled.push(file);
     Ok(path)
-}
-
-/// An output that is also an input would be emptied before it is read.
-fn refuse_input(target: &Path, files: &[PathBuf]) -> Result<(), Error> {
-    let Ok(target) = target.canonicalize() else { return Ok(()) };
-    match files.iter().find(|file| file.canonicalize().is_ok_and(|file| file == target)) {
-        Some(file) if target.is_file() => Err(Error::user(format!("{} would be overwritten before it is read", file.display())).hint("write to another file")),
-        _ => Ok(()),
-    }
 }
 
 fn survey(files: &[PathBuf], sources: &HashMap<String, u16>, plan: &Plan) -> Result<Found, Error> {

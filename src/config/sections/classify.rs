@@ -2,17 +2,20 @@
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::limits::{CLASSIFY_ENTRIES_MAX, CLASSIFY_RULES_MAX, TYPES_MAX};
-use crate::config::model::{Classify, ClassifyDefault, ClassifyRule};
+use crate::config::model::{Classify, ClassifyDefault, ClassifyRule, XsoarClassify};
 use crate::config::node::{Node, Value};
 use crate::config::read::{self, Fields, Note};
 use crate::config::read_expr::{broken, expression};
 use crate::config::source_map::Spanned;
 
+use crate::content::incident::default_type;
+
+use super::content::{self, Imported};
 use super::{DEAD_LETTER, DROP, type_name};
 
 /// The section; what is missing is left empty, and the default is `drop` then.
-pub fn read_classify(node: Option<&Node>, out: &mut Diagnostics) -> Classify {
-    let mut classify = Classify { rules: Vec::new(), key: None, types: Vec::new(), default: ClassifyDefault::Drop };
+pub fn read_classify(node: Option<&Node>, imported: Option<&Imported>, out: &mut Diagnostics) -> Classify {
+    let mut classify = Classify { rules: Vec::new(), key: None, types: Vec::new(), xsoar: None, of_sources: Vec::new(), default: ClassifyDefault::Drop };
     let Some(node) = node else { return classify };
     let Some(mut fields) = Fields::open(node, "`classify`", out) else { return classify };
     if let Some(node) = fields.get("rules", out) {
@@ -37,7 +40,19 @@ pub fn read_classify(node: Option<&Node>, out: &mut Diagnostics) -> Classify {
         }
         _ => {}
     }
-    let default = fields.need("default", "drop, or dead_letter, or the name of a type", out);
+    let xsoar = fields.entry("xsoar");
+    if let Some((key, node)) = xsoar {
+        classify.xsoar = content::need(imported, key, out).and_then(|imported| content::classifier(node, imported, out));
+    }
+    let default = match (xsoar, imported) {
+        // A classifier knows what to do with the rest; below it is the product's default type.
+        (Some(_), Some(imported)) if fields.key_span("default").is_none() => {
+            let name = default_type(&imported.content);
+            classify.default = ClassifyDefault::Type(Spanned::new(name, fields.key_span("xsoar").unwrap_or(fields.head())));
+            None
+        }
+        _ => fields.need("default", "drop, or dead_letter, or the name of a type", out),
+    };
     if let Some(default) = default.and_then(|node| read_default(node, out)) {
         classify.default = default;
     }
@@ -88,4 +103,15 @@ fn read_default(node: &Node, out: &mut Diagnostics) -> Option<ClassifyDefault> {
         }
         _ => type_name(node, "`default`", out).map(ClassifyDefault::Type),
     }
+}
+
+/// `classify: { xsoar: <id> }` of a source: nothing else stands there.
+pub fn read_own(node: &Node, imported: Option<&Imported>, out: &mut Diagnostics) -> Option<XsoarClassify> {
+    let mut fields = Fields::open(node, "`classify` of a source", out)?;
+    fields.need("xsoar", "Acme-classifier", out);
+    let found = fields.entry("xsoar").and_then(|(key, node)| content::classifier(node, content::need(imported, key, out)?, out));
+    let whole = "rules, tables and defaults are for all sources: they stand under `classify` at the top";
+    let notes = ["rules", "key", "types", "default"].map(|key| Note::Elsewhere(key, whole));
+    fields.close(&notes, out);
+    found
 }

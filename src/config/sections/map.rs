@@ -4,12 +4,13 @@ use std::collections::HashSet;
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::limits::{FIELDS_MAX, NAME_MAX, TYPES_MAX};
-use crate::config::model::{ExprText, MapSection};
+use crate::config::model::{ExprText, MapSection, XsoarMap};
 use crate::config::node::{Node, Value};
 use crate::config::read::{self, shortened};
 use crate::config::read_expr::expression;
 use crate::config::source_map::Spanned;
 
+use super::content::{self, Imported};
 use super::is_identifier;
 
 /// Fields that Catchment fills itself, with where their value comes from.
@@ -37,16 +38,21 @@ pub const RESERVED_FIELDS: [(&str, &str); 19] = [
 
 /// Words of the expression language, and the two that `where` needs: a field of such a
 /// name could not be used in a rule.
-const KEYWORDS: [&str; 20] = [
+pub const KEYWORDS: [&str; 20] = [
     "and", "or", "not", "is", "null", "true", "false", "in", "between", "like", "ilike", "case", "when", "then", "else", "end", "cast", "try_cast", "new",
     "existing",
 ];
 
-/// The sections, in the order of the file.
-pub fn read_map(node: &Node, out: &mut Diagnostics) -> Vec<MapSection> {
+/// The sections, in the order of the file, and the mapper that `xsoar` names. (A type may be
+/// named so, too: it has fields under it.)
+pub fn read_map(node: &Node, imported: Option<&Imported>, out: &mut Diagnostics) -> (Vec<MapSection>, Option<XsoarMap>) {
     let mut sections = Vec::new();
+    let mut xsoar = None;
     for (target, node) in read::entries(node, "`map`", TYPES_MAX + 1, out) {
         match &node.value {
+            Value::Text { .. } if target.value == "xsoar" => {
+                xsoar = content::need(imported, target, out).and_then(|imported| content::mapper(node, imported, out));
+            }
             Value::Mapping(_) => sections.push(read_section(target, node, out)),
             // `"*":` with all its lines commented out.
             Value::Null { .. } => {}
@@ -65,7 +71,7 @@ pub fn read_map(node: &Node, out: &mut Diagnostics) -> Vec<MapSection> {
     if names.len() > FIELDS_MAX {
         out.push(Diagnostic::error("too-many", format!("more than {FIELDS_MAX} different fields")).at(node.head()));
     }
-    sections
+    (sections, xsoar)
 }
 
 fn read_section(target: &Spanned<String>, node: &Node, out: &mut Diagnostics) -> MapSection {

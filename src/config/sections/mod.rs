@@ -3,18 +3,23 @@
 
 mod classify;
 mod clock;
+mod content;
 mod filter;
 mod lookups;
 mod map;
 mod pipeline;
 mod playbooks;
 mod preprocess;
+mod preprocess_xsoar;
 mod sink;
 mod sources;
 mod tests;
+mod xsoar_condition;
 
+pub use content::{field_name, kind as field_kind};
 pub use map::RESERVED_FIELDS;
 pub use pipeline::read_pipeline;
+pub use tests::read_tests;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::model::RuleMode;

@@ -1,5 +1,7 @@
 //! Owns `preprocess:`: deduplication and linking.
 
+use std::collections::HashSet;
+
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::limits::{MATCH_FIELDS_MAX, RULES_MAX, WITHIN_MS_MAX};
 use crate::config::model::{Action, LinkTo, Nulls, Preprocess, PreprocessMode, Rule, Scope};
@@ -8,7 +10,8 @@ use crate::config::read::{self, Fields, Note, shortened};
 use crate::config::read_expr::expression;
 use crate::config::source_map::Spanned;
 
-use super::{is_identifier, rule_mode};
+use super::content::{Imported, need};
+use super::{is_identifier, preprocess_xsoar, rule_mode};
 
 const MODES: [(&str, PreprocessMode); 2] = [("first", PreprocessMode::First), ("all", PreprocessMode::All)];
 const SCOPES: [(&str, Scope); 2] = [("partition", Scope::Partition), ("process", Scope::Process)];
@@ -23,9 +26,13 @@ const ACTIONS: [(&str, Action); 5] = [
 ];
 
 /// A mapping with `mode`, `scope` and `rules`, or just the list of rules.
-pub fn read_preprocess(node: Option<&Node>, out: &mut Diagnostics) -> Preprocess {
+///
+/// `mapped` are the fields that some section maps: a rule of a pack may read others, too, and
+/// finds them empty.
+pub fn read_preprocess(node: Option<&Node>, imported: Option<&Imported>, mapped: &HashSet<String>, out: &mut Diagnostics) -> Preprocess {
     let mut preprocess = Preprocess { mode: PreprocessMode::First, scope: Scope::Partition, rules: Vec::new() };
     let Some(node) = node else { return preprocess };
+    // A list is the rules; of a mapping `rules` may be a single one, as everywhere.
     if let Value::List(_) = node.value {
         preprocess.rules = read_rules(node, out);
         return preprocess;
@@ -40,12 +47,31 @@ pub fn read_preprocess(node: Option<&Node>, out: &mut Diagnostics) -> Preprocess
     if let Some(node) = fields.get("rules", out) {
         preprocess.rules = read_rules(node, out);
     }
+    if let Some((key, node)) = fields.entry("xsoar") {
+        let found = need(imported, key, out).map(|imported| preprocess_xsoar::read(node, imported, mapped, out)).unwrap_or_default();
+        // In the order of the file.
+        let first = fields.key_span("rules").is_none_or(|rules| key.span.start < rules.start);
+        let at = if first { 0 } else { preprocess.rules.len() };
+        preprocess.rules.splice(at..at, found);
+        read::unique(preprocess.rules.iter().map(|rule| &rule.name), "rules", out);
+        if preprocess.rules.len() > RULES_MAX {
+            out.push(Diagnostic::error("too-many", format!("more than {RULES_MAX} rules")).at(key.span));
+        }
+        if preprocess.mode == PreprocessMode::All {
+            let message = "with `mode: all` every rule that applies acts; rules of content packs expect that the first one ends the search";
+            out.push(Diagnostic::warning("rule", message).at(key.span));
+        }
+    }
     fields.close(&[], out);
     preprocess
 }
 
 fn read_rules(node: &Node, out: &mut Diagnostics) -> Vec<Rule> {
-    let rules: Vec<Rule> = read::list(node, "`rules`", RULES_MAX, out).iter().filter_map(|node| read_rule(node, out)).collect();
+    let nodes = match &node.value {
+        Value::Mapping(_) => read::one_or_many(node),
+        _ => read::list(node, "`rules`", RULES_MAX, out),
+    };
+    let rules: Vec<Rule> = nodes.iter().filter_map(|node| read_rule(node, out)).collect();
     read::unique(rules.iter().map(|rule| &rule.name), "rules", out);
     rules
 }

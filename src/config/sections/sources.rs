@@ -4,19 +4,21 @@ use std::collections::HashMap;
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::limits::{SOURCES_MAX, TOPIC_NAME_MAX};
-use crate::config::model::{Format, MapSection, Source, Start, Topic};
+use crate::config::model::{Format, Source, Start, Topic};
 use crate::config::node::{Node, Value};
 use crate::config::read::{self, Fields, Note, shortened};
 use crate::config::read_expr::path;
 use crate::config::source_map::{Span, Spanned};
 
+use super::classify::read_own;
+use super::content::Imported;
 use super::map::read_map;
 
 /// Formats that a later step brings.
 const LATER_FORMATS: [&str; 7] = ["text", "syslog", "cef", "leef", "csv", "avro", "protobuf"];
 
 /// Both forms; `name` is the pipeline's, which a single source without a name takes.
-pub fn read_sources(top: &mut Fields<'_>, name: &Spanned<String>, out: &mut Diagnostics) -> Vec<Source> {
+pub fn read_sources(top: &mut Fields<'_>, name: &Spanned<String>, imported: Option<&Imported>, out: &mut Diagnostics) -> Vec<Source> {
     let many = top.get("sources", out);
     let one = top.get("source", out);
     let nodes: &[Node] = match (many, one) {
@@ -52,13 +54,13 @@ pub fn read_sources(top: &mut Fields<'_>, name: &Spanned<String>, out: &mut Diag
         out.push(Diagnostic::error("bad-value", "`sources` is an empty list").at(*span));
     }
     let single = nodes.len() == 1;
-    let sources: Vec<Source> = nodes.iter().filter_map(|node| read_source(node, single.then_some(name), out)).collect();
+    let sources: Vec<Source> = nodes.iter().filter_map(|node| read_source(node, single.then_some(name), imported, out)).collect();
     read::unique(sources.iter().map(|source| &source.name), "sources", out);
     topics_once(&sources, out);
     sources
 }
 
-fn read_source(node: &Node, default_name: Option<&Spanned<String>>, out: &mut Diagnostics) -> Option<Source> {
+fn read_source(node: &Node, default_name: Option<&Spanned<String>>, imported: Option<&Imported>, out: &mut Diagnostics) -> Option<Source> {
     let mut fields = Fields::open(node, "a source", out)?;
     let name = match (fields.entry("name"), default_name) {
         (None, Some(default)) => Some(default.clone()),
@@ -71,10 +73,11 @@ fn read_source(node: &Node, default_name: Option<&Spanned<String>>, out: &mut Di
     let keyed_by = fields.get("keyed_by", out).map_or(&[][..], read::one_or_many);
     let keyed_by = keyed_by.iter().filter_map(|node| path(node, "`keyed_by`", out)).collect();
     let start = fields.get("start", out).and_then(|node| read_start(node, out)).unwrap_or(Start::Latest);
-    let map: Vec<MapSection> = fields.get("map", out).map(|node| read_map(node, out)).unwrap_or_default();
+    let (map, xsoar_map) = fields.get("map", out).map(|node| read_map(node, imported, out)).unwrap_or_default();
+    let xsoar_classify = fields.get("classify", out).and_then(|node| read_own(node, imported, out));
     let parse = "reading other formats inside JSON (cef, leef, kv, regex) comes with a later step";
     fields.close(&[Note::Later("parse", parse), Note::Elsewhere("topic", "the key is `topics`, also for a single one")], out);
-    Some(Source { name: name?, topics, format, explode, keyed_by, start, map })
+    Some(Source { name: name?, topics, format, explode, keyed_by, start, map, xsoar_classify, xsoar_map })
 }
 
 fn read_format(node: &Node, out: &mut Diagnostics) -> Option<Format> {

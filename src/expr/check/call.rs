@@ -61,7 +61,7 @@ impl Checker<'_> {
                 let value = self.wanted(&args[0], None)?;
                 return Some(if value.ty == to {
                     value
-                } else if is_dynamic(&value) {
+                } else if is_dynamic(&value) && !self.scope.lists_failures() {
                     self.coerce(expr, value, to)?
                 } else {
                     convert(value, to, false)

@@ -18,7 +18,7 @@ pub struct SlotColumn {
 impl SlotColumn {
     /// Adds the value of a row, which lies beyond all rows added before.
     #[inline(always)]
-    pub(super) fn push(&mut self, row: usize, slot: Slot) {
+    pub(in crate::ingest) fn push(&mut self, row: usize, slot: Slot) {
         if !self.sparse {
             if row == self.slots.len() {
                 self.slots.push(slot);
@@ -67,6 +67,11 @@ impl SlotColumn {
     /// True when no event has such a value.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// Forgets all rows, keeps the memory.
+    pub(in crate::ingest) fn clear(&mut self) {
+        self.truncate(0);
     }
 
     /// Drops all rows from number `rows` on.

@@ -58,6 +58,8 @@ impl Tokens<'_> {
         };
         match steps.first()? {
             Step::Index(index) => next(self.element(container, *index)?, steps.get(1..)?),
+            Step::Member(key) => next(self.member(container, key.as_bytes())?, steps.get(1..)?),
+            Step::Computed(_) => None,
             Step::Key(_) => {
                 let mut label = String::new();
                 let mut best = None;

@@ -11,6 +11,8 @@ use super::slot::Slot;
 pub struct Rows {
     /// One column per path of the shape, in the order given to [`Shape::new`].
     pub columns: Vec<SlotColumn>,
+    /// Numbers of computed columns that failed on some row (there they hold a null).
+    pub failed: Vec<usize>,
     /// The raw text of each event.
     pub events: Vec<Slot>,
     /// The `message` argument of the decode call that each row came from.
@@ -71,6 +73,7 @@ impl Rows {
         for column in &mut self.columns {
             column.truncate(rows);
         }
+        self.failed.clear();
         self.events.truncate(rows);
         self.messages.truncate(rows);
         self.elements.truncate(rows);

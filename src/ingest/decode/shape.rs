@@ -184,6 +184,10 @@ impl Builder<'_> {
                 indexes.entry(*index).or_default().push((path, done + 1));
                 continue;
             }
+            if let Some(Step::Member(key)) = steps.first() {
+                keys.entry(key.to_string()).or_default().push((path, done + 1));
+                continue;
+            }
             let mut label = String::new();
             for (i, step) in steps.iter().take(joined_max).enumerate() {
                 let Step::Key(key) = step else { break };

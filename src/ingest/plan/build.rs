@@ -7,8 +7,9 @@ use std::sync::Arc;
 use datafusion::prelude::SessionContext;
 
 use super::family::Families;
-use super::fields::{Definition, How, define, infos, merge, typed};
-use super::scope::{EventScope, FieldInfo, RuleScope, Tables, WhereScope};
+use super::fields::{Definition, How, declared_type, define, infos, merge, typed};
+use super::imported::{self, Imported};
+use super::scope::{EventScope, FieldInfo, RuleScope, Tables, WhereScope, warn_unmapped};
 use super::*;
 use crate::config::limits;
 use crate::config::model::{self, Pipeline, Tenant};
@@ -58,12 +59,13 @@ struct Builder<'a> {
 struct Fields {
     star: Vec<Definition>,
     types: BTreeMap<u16, Vec<Definition>>,
+    imported: Imported,
 }
 
 impl Builder<'_> {
     fn plan(&mut self) -> Option<Plan> {
         let pipeline = self.pipeline;
-        let event = EventScope { tables: &self.tables, occurred: false };
+        let event = EventScope { tables: &self.tables, occurred: false, mapped: false };
         let filters: Vec<_> = pipeline.filters.iter().map(|f| typed(&f.drop, &event, Some(Type::Boolean), self.diagnostics)).collect();
         let conditions: Vec<_> = pipeline.classify.rules.iter().map(|r| typed(&r.when, &event, Some(Type::Boolean), self.diagnostics)).collect();
         let key = pipeline.classify.key.as_ref().map(|key| typed(key, &event, Some(Type::Text), self.diagnostics));
@@ -94,7 +96,13 @@ impl Builder<'_> {
         for (name, _) in pipeline.map.iter().chain(pipeline.sources.iter().flat_map(|s| &s.map)).flat_map(|section| &section.fields) {
             known.entry(name.value.clone()).or_insert(FieldInfo::Typed(Type::Text));
         }
+        // What is declared and never mapped can be named, and has no value.
+        let unmapped: Vec<&str> = pipeline.schema.fields.iter().map(|spec| spec.name.as_str()).filter(|name| !known.contains_key(*name)).collect();
+        for spec in &pipeline.schema.fields {
+            known.entry(spec.name.clone()).or_insert(FieldInfo::Typed(declared_type(spec.kind)));
+        }
         let (whens, wheres) = self.rules(&known);
+        warn_unmapped(&pipeline.preprocess.rules, &unmapped, &whens, &wheres, self.diagnostics);
         if self.diagnostics.has_errors() {
             return None;
         }
@@ -158,10 +166,12 @@ impl Builder<'_> {
     /// The definitions of a source: the pipeline's `"*"`, the source's `"*"`, then
     /// types, each later one overriding.
     fn fields(&mut self, source: &model::Source) -> Fields {
-        let mut fields = Fields { star: Vec::new(), types: BTreeMap::new() };
+        let mut fields = Fields { star: Vec::new(), types: BTreeMap::new(), imported: imported::read(self.pipeline, source) };
         let label = |section: &model::MapSection| section.target.value.clone();
         let own = |section: &model::MapSection| format!("{} of source {}", section.target.value, source.name.value);
-        let sections = self.pipeline.map.iter().map(|s| (s, label(s))).chain(source.map.iter().map(|s| (s, own(s))));
+        // What the pipeline writes itself wins over what it takes from packs.
+        let imported = std::mem::take(&mut fields.imported.sections);
+        let sections = imported.iter().chain(&self.pipeline.map).map(|s| (s, label(s))).chain(source.map.iter().map(|s| (s, own(s))));
         for (section, label) in sections {
             let definitions = define(section, &label, &self.pipeline.schema, &self.tables, self.diagnostics);
             if section.target.value == "*" {
@@ -309,6 +319,7 @@ impl Builder<'_> {
             }
             let column = match (name, parts.known.get(name)) {
                 ("type", _) => FieldColumn::TypeName,
+                ("tenant", _) => FieldColumn::Tenant,
                 ("created", _) => FieldColumn::Created,
                 ("occurred", _) => FieldColumn::Occurred(spread),
                 ("severity", _) => FieldColumn::Severity(spread),
@@ -349,6 +360,8 @@ impl Builder<'_> {
         let mut filter = Conditions::new(&parts.filters, &self.session)?;
         let mut classify = Conditions::new(&parts.classify, &self.session)?;
         let mut key = plan(&parts.key.clone().into_iter().collect::<Vec<_>>())?;
+        let imported_key = fields.imported.key.iter().map(|path| Typed::input(Source::Event(path.clone()), Type::Text));
+        let mut imported_key = plan(&imported_key.collect::<Vec<_>>())?;
         let mut arrival = plan(&parts.arrival.clone().into_iter().collect::<Vec<_>>())?;
         let mut occurred = plan(&occurred)?;
         let mut star = plan(&star)?;
@@ -360,11 +373,27 @@ impl Builder<'_> {
             .collect::<Result<Vec<_>, datafusion::error::DataFusionError>>()?;
         let mut inputs = Inputs::default();
         let mut number = |path: &Path| paths.number(path);
-        for phase in [&mut key, &mut arrival, &mut occurred, &mut star, &mut rules].into_iter().chain(sections.iter_mut().map(|section| &mut section.phase)) {
+        for phase in [&mut key, &mut imported_key, &mut arrival, &mut occurred, &mut star, &mut rules]
+            .into_iter()
+            .chain(sections.iter_mut().map(|section| &mut section.phase))
+        {
             inputs.bind(phase, &mut number);
         }
         filter.bind(&mut inputs, &mut number);
         classify.bind(&mut inputs, &mut number);
+        let classifier = imported::classifier(self.pipeline, source);
+        let table =
+            |found: &model::XsoarClassify| found.types.iter().map(|(key, ty)| (key.as_str().into(), self.code(&ty.value))).collect::<HashMap<Box<str>, u16>>();
+        let imported_table = classifier.map(table).unwrap_or_default();
+        let default = match &self.pipeline.classify.default {
+            model::ClassifyDefault::Type(name) => Some(self.code(&name.value)),
+            _ => None,
+        };
+        let imported_default = classifier.and_then(|found| found.default.as_ref()).map(|name| self.code(&name.value));
+        let alone = (classifier.is_some() && self.pipeline.classify.rules.is_empty() && parts.key.is_none())
+            .then(|| (imported_table.clone(), imported_default.or(default)));
+        let code = |name: &str| self.types.iter().position(|known| **known == *name).map(|code| code as u16);
+        let computed = fields.imported.build(self.pipeline.content.clone(), &mut number, &code, alone);
         let top_level = self.pipeline.sink.labels != model::Labels::None;
         let explode = source.explode.as_ref().map(|path| path.value.clone());
         let shape = Shape::new(&paths.paths, ShapeOptions { top_level, explode });
@@ -387,6 +416,10 @@ impl Builder<'_> {
             key,
             rule_types: self.pipeline.classify.rules.iter().map(|r| self.code(&r.type_name.value)).collect(),
             table: self.pipeline.classify.types.iter().map(|(key, ty)| (key.value.as_str().into(), self.code(&ty.value))).collect(),
+            imported_key,
+            imported_table,
+            imported_default,
+            computed,
             arrival,
             occurred,
             star,
@@ -486,7 +519,9 @@ fn out_field(definition: &Definition, from: From) -> OutField {
         from,
         ty: definition.typed.ty,
         required: definition.required,
-        fallible: matches!(from, From::SpliceNumber(_) | From::SpliceInteger(_) | From::SpliceBoolean(_)) || definition.typed.is_fallible(),
+        fallible: definition.reads_computed()
+            || matches!(from, From::SpliceNumber(_) | From::SpliceInteger(_) | From::SpliceBoolean(_))
+            || definition.typed.is_fallible(),
         typed: definition.typed.clone(),
         text: definition.text.clone(),
         section: definition.section.clone(),
@@ -507,6 +542,7 @@ fn written(pipeline: &Pipeline, parts: &Parts) -> Written {
         filters: parts.filters.iter().zip(&pipeline.filters).map(|(typed, f)| pair(typed, &f.drop.text)).collect(),
         classify: parts.classify.iter().zip(rules).map(|(typed, r)| pair(typed, &r.when.text)).collect(),
         key: parts.key.as_ref().zip(pipeline.classify.key.as_ref()).map(|(typed, key)| pair(typed, &key.text)),
+        tenant: parts.tenant.clone(),
         whens: parts
             .whens
             .iter()

@@ -59,6 +59,11 @@ pub enum Spliced {
 }
 
 impl Definition {
+    /// True when it is a computed column, whose computation may fail.
+    pub fn reads_computed(&self) -> bool {
+        self.typed.inputs().iter().any(|(source, _)| matches!(source, crate::expr::typed::Source::Event(path) if path.as_computed().is_some()))
+    }
+
     /// Where the value comes from, if it is a splice: `number` gives path numbers.
     pub fn splice(&self, number: &mut impl FnMut(&Path) -> usize) -> Option<From> {
         match &self.how {
@@ -81,10 +86,10 @@ impl Definition {
 pub fn define(section: &MapSection, label: &str, schema: &Schema, tables: &Tables, diagnostics: &mut Diagnostics) -> Vec<Definition> {
     let mut found = Vec::new();
     for (name, text) in &section.fields {
-        let spec = schema.fields.iter().find(|spec| spec.name == name.value);
+        let spec = schema.field(&name.value);
         let kind = spec.map(|spec| spec.kind).or_else(|| system_kind(&name.value));
-        let scope = EventScope { tables, occurred: name.value != "occurred" };
-        let Some(typed) = typed(text, &scope, None, diagnostics) else { continue };
+        let scope = EventScope { tables, occurred: name.value != "occurred", mapped: true };
+        let Some(typed) = typed(text, &scope, None, diagnostics).map(bare) else { continue };
         let path = typed.as_event_path().cloned();
         let spliced = match kind {
             None | Some(FieldKind::Json | FieldKind::List) => Some(as_written(text, typed.ty)),
@@ -127,6 +132,28 @@ pub fn define(section: &MapSection, label: &str, schema: &Schema, tables: &Table
     found
 }
 
+/// A path read as a number or boolean as a conversion that can fail, so that `_errors` tells.
+fn failing(typed: Typed) -> Typed {
+    match typed.as_event_path() {
+        Some(_) if matches!(typed.ty, Type::Number | Type::Boolean) => {
+            let ty = typed.ty;
+            convert(Typed { ty: Type::Text, ..typed }, ty, false)
+        }
+        _ => typed,
+    }
+}
+
+/// `number(path)` and `boolean(path)` as the path with that type: the whole field is one token.
+fn bare(typed: Typed) -> Typed {
+    match &typed.op {
+        Op::Call(function, args) if matches!(&*function.name, "number" | "boolean") => match args.as_slice() {
+            [arg] if arg.as_event_path().is_some() && arg.ty == Type::Text => Typed { ty: typed.ty, ..arg.clone() },
+            _ => typed,
+        },
+        _ => typed,
+    }
+}
+
 /// What of a path's token is wanted: all of it, unless a conversion such as `number(x)` stands around it.
 fn as_written(text: &ExprText, ty: Type) -> Spliced {
     match (&text.expr.node, ty) {
@@ -160,7 +187,9 @@ fn declared(text: &ExprText, found: Typed, kind: Option<FieldKind>, scale: Optio
         Some(FieldKind::Number) => Type::Number,
         Some(FieldKind::Boolean) => Type::Boolean,
         Some(FieldKind::Time) => Type::Time,
-        Some(FieldKind::Duration) => Type::Duration,
+        Some(FieldKind::Duration) if found.ty == Type::Duration => return Some(found),
+        // Seconds, as a number.
+        Some(FieldKind::Duration) => return Some(convert(failing(typed(text, scope, Some(Type::Number), diagnostics)?), Type::Duration, false)),
     };
     typed(text, scope, Some(want), diagnostics)
 }
@@ -225,6 +254,17 @@ pub fn merge(base: &mut Vec<Definition>, over: Vec<Definition>) {
     }
 }
 
+/// The type that rules see of a field that is only declared.
+pub fn declared_type(kind: FieldKind) -> Type {
+    match kind {
+        FieldKind::Text | FieldKind::Ip | FieldKind::List | FieldKind::Json => Type::Text,
+        FieldKind::Number | FieldKind::Integer | FieldKind::Severity => Type::Number,
+        FieldKind::Boolean => Type::Boolean,
+        FieldKind::Time => Type::Time,
+        FieldKind::Duration => Type::Duration,
+    }
+}
+
 /// What rules know of each field, over all sources and types.
 pub fn infos<'a>(definitions: impl Iterator<Item = &'a Definition>) -> BTreeMap<String, FieldInfo> {
     let mut infos: BTreeMap<String, FieldInfo> = BTreeMap::new();
@@ -244,7 +284,7 @@ pub fn infos<'a>(definitions: impl Iterator<Item = &'a Definition>) -> BTreeMap<
         };
         infos.insert(definition.name.to_string(), info);
     }
-    for (name, ty) in [("type", Type::Text), ("created", Type::Time), ("occurred", Type::Time), ("severity", Type::Number)] {
+    for (name, ty) in [("type", Type::Text), ("tenant", Type::Text), ("created", Type::Time), ("occurred", Type::Time), ("severity", Type::Number)] {
         infos.insert(name.to_owned(), FieldInfo::Typed(ty));
     }
     infos

@@ -6,11 +6,13 @@
 pub mod build;
 pub mod family;
 pub mod fields;
+pub mod imported;
 pub mod scope;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::computed::Computed;
 use super::conditions::Conditions;
 use super::decide::DecideSpec;
 use super::decode::Shape;
@@ -78,6 +80,8 @@ pub struct Written {
     pub classify: Vec<WrittenExpr>,
     /// The key of the table.
     pub key: Option<WrittenExpr>,
+    /// The tenant, where it is an expression.
+    pub tenant: Option<Typed>,
     /// Per rule: `when`.
     pub whens: Vec<Option<WrittenExpr>>,
 }
@@ -140,6 +144,14 @@ pub struct SourcePlan {
     pub rule_types: Vec<u16>,
     /// Key value → type code.
     pub table: HashMap<Box<str>, u16>,
+    /// The key of the classifier of a pack (text); no output where there is none.
+    pub imported_key: Phase,
+    /// Key value → type code, of the classifier of a pack.
+    pub imported_table: HashMap<Box<str>, u16>,
+    /// The type of what that table does not have; `None`: what the pipeline's default says.
+    pub imported_default: Option<u16>,
+    /// Columns that the expressions of packs compute.
+    pub computed: Computed,
     /// In `replay`: the arrival time from an event path (`--arrival`).
     pub arrival: Phase,
     /// The `occurred` of the `"*"` section: no output, or one (time).
@@ -253,6 +265,8 @@ pub struct RuleField {
 pub enum FieldColumn {
     /// The type's name.
     TypeName,
+    /// The tenant's name.
+    Tenant,
     /// The record's time.
     Created,
     /// `occurred`, or the record's time.

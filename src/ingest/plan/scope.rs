@@ -2,14 +2,15 @@
 //! `classify` and `map`; incident fields in rules; `new.` and `existing.` in `where`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder};
 
 use crate::config::lookup::LookupTable;
-use crate::config::model::Lookup;
+use crate::config::model::{Lookup, Rule};
 use crate::config::suggest;
+use crate::config::{Diagnostic, Diagnostics};
 use crate::expr::check::{Resolved, Scope, resolve_record};
 use crate::expr::function::{Failed, Function};
 use crate::expr::path::{Path, Step};
@@ -18,18 +19,25 @@ use crate::expr::value::{Type, Value};
 
 /// Lookup tables by name.
 #[derive(Debug, Clone, Default)]
-pub struct Tables(BTreeMap<String, Arc<LookupTable>>);
+pub struct Tables {
+    tables: BTreeMap<String, Arc<LookupTable>>,
+    /// Those that could not be read, which has been said.
+    broken: BTreeSet<String>,
+}
 
 impl Tables {
     /// The tables of a pipeline.
     pub fn new(lookups: &[Lookup]) -> Tables {
-        Tables(lookups.iter().map(|lookup| (lookup.name.value.clone(), lookup.table.clone())).collect())
+        Tables {
+            tables: lookups.iter().map(|lookup| (lookup.name.value.clone(), lookup.table.clone())).collect(),
+            broken: lookups.iter().filter(|lookup| lookup.broken).map(|lookup| lookup.name.value.clone()).collect(),
+        }
     }
 
     /// Reads tables again whose files have changed; readers see the old table or the new one,
     /// never a mixture. A file that is wrong leaves the old table in place.
     pub fn reload_changed(&self) {
-        for (name, table) in &self.0 {
+        for (name, table) in &self.tables {
             match table.reload_if_changed() {
                 Ok(true) => tracing::info!(table = name.as_str(), rows = table.current().rows(), "lookup table reloaded"),
                 Ok(false) => {}
@@ -40,10 +48,15 @@ impl Tables {
 
     /// The bound `lookup('table', …, 'column')`; else which argument is wrong, and why.
     pub fn bind(&self, table: &str, column: &str) -> Result<Arc<dyn Function>, (usize, String, Option<String>)> {
-        let Some(found) = self.0.get(table) else {
-            let names: Vec<&str> = self.0.keys().map(String::as_str).collect();
-            return Err((0, format!("there is no lookup table `{table}`"), suggest::hint(table, &names)));
+        let Some(found) = self.tables.get(table) else {
+            let names: Vec<&str> = self.tables.keys().map(String::as_str).collect();
+            let hint = suggest::hint(table, &names).unwrap_or_else(|| format!("declare it: lookups: {{ {table}: {{ file: …, key: … }} }}"));
+            return Err((0, format!("there is no lookup table `{table}`"), Some(hint)));
         };
+        if self.broken.contains(table) {
+            // One mistake, one message: nobody knows its columns.
+            return Ok(Arc::new(LookupCell { table: found.clone(), column: 0 }));
+        }
         let Some(number) = found.column(column) else {
             let names: Vec<&str> = found.columns().iter().map(String::as_str).collect();
             return Err((2, format!("the table `{table}` has no column `{column}`"), suggest::hint(column, &names)));
@@ -85,6 +98,8 @@ pub struct EventScope<'a> {
     pub tables: &'a Tables,
     /// In `map`: the bare name `occurred` means the mapped field (outside its own definition).
     pub occurred: bool,
+    /// In `map`: values that a conversion cannot read are listed.
+    pub mapped: bool,
 }
 
 impl Scope for EventScope<'_> {
@@ -94,6 +109,10 @@ impl Scope for EventScope<'_> {
 
     fn lookup(&self, table: &str, column: &str) -> Result<Arc<dyn Function>, (usize, String, Option<String>)> {
         self.tables.bind(table, column)
+    }
+
+    fn lists_failures(&self) -> bool {
+        self.mapped
     }
 
     fn alias(&self, path: &Path) -> Option<Typed> {
@@ -166,5 +185,23 @@ impl Scope for WhereScope<'_> {
 
     fn lookup(&self, table: &str, column: &str) -> Result<Arc<dyn Function>, (usize, String, Option<String>)> {
         self.0.lookup(table, column)
+    }
+}
+
+/// Warns of rules that read fields which are only declared: those never have a value.
+pub fn warn_unmapped(rules: &[Rule], unmapped: &[&str], whens: &[Option<Typed>], wheres: &[Option<Typed>], diagnostics: &mut Diagnostics) {
+    for ((rule, when), where_) in rules.iter().zip(whens).zip(wheres) {
+        let conditions = [(when, &rule.when), (where_, &rule.where_)];
+        let read = conditions.iter().filter_map(|(typed, text)| Some((typed.as_ref()?, text.as_ref()?.span)));
+        let read = read.flat_map(|(typed, span)| typed.inputs().into_iter().map(move |(source, _)| (source, span)));
+        let read = read.filter_map(|(source, span)| match source {
+            Source::Field(name) | Source::New(name) | Source::Existing(name) => Some((name, span)),
+            _ => None,
+        });
+        let matched = rule.matches.iter().map(|field| (field.value.clone(), field.span));
+        for (name, span) in matched.chain(read).filter(|(name, _)| unmapped.contains(&name.as_str())) {
+            let message = format!("the field `{name}` is declared, but nothing maps it: for the rule `{}` it never has a value", rule.name.value);
+            diagnostics.push(Diagnostic::warning("unmapped-field", message).at(span).hint("map it"));
+        }
     }
 }

@@ -62,7 +62,7 @@ pub struct Cells {
 enum Kind<'a> {
     Table(Cells),
     Json(LineDelimitedWriter<&'a mut dyn Write>),
-    Csv(csv::Writer<&'a mut dyn Write>),
+    Csv(Box<csv::Writer<&'a mut dyn Write>>),
     Arrow(StreamWriter<&'a mut dyn Write>),
     Parquet(Box<ArrowWriter<Sendable<'a>>>),
 }
@@ -106,7 +106,7 @@ impl<'a> Output<'a> {
                 let mut writer = csv::WriterBuilder::new().with_header(true).build(to as &mut dyn Write);
                 // The head stands there also where no row does.
                 writer.write(&RecordBatch::new_empty(schema.clone())).map_err(|error| wrong(&error))?;
-                Kind::Csv(writer)
+                Kind::Csv(Box::new(writer))
             }
             Format::Arrow => Kind::Arrow(StreamWriter::try_new(to as &mut dyn Write, schema).map_err(|error| wrong(&error))?),
             Format::Parquet => Kind::Parquet(Box::new(ArrowWriter::try_new(Sendable(to), schema.clone(), None).map_err(|error| wrong(&error))?)),

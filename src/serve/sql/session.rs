@@ -121,7 +121,7 @@ impl Engine {
         let database = Arc::new(MemoryCatalogProvider::new());
         database.register_schema(SCHEMA, Arc::new(Public { pins: pins.clone(), extra: self.extra.clone() }))?;
         context.register_catalog(DATABASE, database);
-        setup_pg_catalog(&context, DATABASE, EmptyContextProvider).map_err(|error| ArchiveError::Query(error))?;
+        setup_pg_catalog(&context, DATABASE, EmptyContextProvider).map_err(ArchiveError::Query)?;
         pins.renew().await?;
         Ok(Session { context: Arc::new(context), pins, parser: Arc::new(PostgresCompatibilityParser::new()) })
     }

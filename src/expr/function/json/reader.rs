@@ -233,8 +233,8 @@ impl Way {
             for step in steps.iter().skip(from) {
                 match step {
                     Step::Index(index) if keys.is_empty() => return Hop::Index(*index),
-                    Step::Index(_) => break,
-                    Step::Key(key) => {
+                    Step::Index(_) | Step::Computed(_) => break,
+                    Step::Key(key) | Step::Member(key) => {
                         if !keys.is_empty() {
                             joined.push('.');
                         }

@@ -1,0 +1,149 @@
+//! Transformers of dates.
+
+use serde_json::{Value, json};
+
+use super::Takes::Item;
+use super::{Args, Transformer, made, row};
+use crate::expr::xsoar::dates::{self, MONTHS, Moment, WEEKDAYS, days, flexible, go, offset_text, relative, strptime};
+use crate::expr::xsoar::env::Env;
+use crate::expr::xsoar::fault::Fault;
+use crate::expr::xsoar::js::builtin::parse_int;
+use crate::expr::xsoar::value::{cast_text, number_value, text_of};
+
+/// The transformers of this file.
+pub const TABLE: &[Transformer] = &[
+    row("TimeStampToDate", Item, &[], &[], |value, args, _| {
+        timestamp_to_date(&text_of(value)).map(Value::String).map_or_else(|| args.raise("not a timestamp"), Ok)
+    }),
+    row("toUnix", Item, &[], &[], |value, args, env| Ok(number_value(read(value, args, env)?.utc_us().div_euclid(1_000_000) as f64))),
+    row("dateToString", Item, &[], &["format"], date_to_string),
+    row("FormattedDateToEpoch", Item, &[], &["formatter"], formatted_to_epoch),
+    row("DateStringToISOFormat", Item, &[], &["dayfirst", "yearfirst", "fuzzy", "add_utc_timezone"], to_iso),
+    row("BetweenDates", Item, &["begin_date", "end_date"], &[], between_dates),
+    row("BetweenHours", Item, &["begin_time", "end_time"], &[], between_hours),
+    row("ModifyDateTime", Item, &["variation"], &[], modify),
+    row("TimeComponents", Item, &[], &["format", "time_zone"], components),
+];
+
+/// `parseInt`, seconds below 1e10, else milliseconds, as JavaScript prints dates.
+pub fn timestamp_to_date(text: &str) -> Option<String> {
+    let number = parse_int(text, 0);
+    let millis = if number < 1e10 { number * 1000.0 } else { number };
+    // What JavaScript's dates hold: 100,000,000 days around 1970.
+    if millis.is_nan() || millis.abs() > 8.64e15 {
+        return None;
+    }
+    let millis = millis as i64;
+    let (year, month, day) = dates::civil(millis.div_euclid(86_400_000));
+    let of_day = millis.rem_euclid(86_400_000);
+    let year = if (0..=9999).contains(&year) { format!("{year:04}") } else { format!("{}{:06}", if year < 0 { '-' } else { '+' }, year.abs()) };
+    let (hour, minute, second) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60);
+    Some(format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", of_day % 1000))
+}
+
+fn read(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Moment, Fault> {
+    moment(value, env).ok_or(Fault::Cast { operator: args.operator, wanted: "a date" })
+}
+
+/// A date of any layout, or an epoch number.
+pub fn moment(value: &Value, env: &Env<'_>) -> Option<Moment> {
+    match value {
+        Value::Number(number) => dates::epoch(number.as_f64()?),
+        Value::String(text) => dates::read(text, env.now_us),
+        _ => None,
+    }
+}
+
+fn date_to_string(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value, Fault> {
+    let moment = read(value, args, env)?;
+    let layout = match args.text("format")? {
+        Some(layout) if !layout.is_empty() => layout,
+        _ => "02 Jan 06 15:04 MST".to_owned(),
+    };
+    env.budget.bytes(layout.len() * 9)?;
+    made(go::format(moment, &layout), env)
+}
+
+fn formatted_to_epoch(value: &Value, args: &Args<'_>, _: &Env<'_>) -> Result<Value, Fault> {
+    let text = cast_text(value, args.operator)?;
+    let format = args.text_or("formatter", "%Y-%m-%dT%H:%M:%S")?;
+    match strptime::parse(&text, &format) {
+        Some(moment) => Ok(Value::from(moment.utc_us().div_euclid(1_000_000))),
+        None => args.raise("the date does not have the format"),
+    }
+}
+
+fn to_iso(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value, Fault> {
+    let text = cast_text(value, args.operator)?;
+    let options = flexible::Options {
+        day_first: args.flag("dayfirst", true),
+        year_first: args.flag("yearfirst", false),
+        fuzzy: args.flag("fuzzy", true),
+        now_us: env.now_us,
+    };
+    Ok(match flexible::parse(text.trim(), options) {
+        Some(mut moment) => {
+            if args.flag("add_utc_timezone", false) && moment.offset_s.is_none() {
+                moment.offset_s = Some(0);
+            }
+            Value::String(moment.iso())
+        }
+        None => value.clone(),
+    })
+}
+
+fn between_dates(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value, Fault> {
+    let at = read(value, args, env)?.utc_us();
+    let bound = |name: &str| read(args.get(name).unwrap_or(&Value::Null), args, env).map(Moment::utc_us);
+    Ok(Value::Bool(bound("begin_date")? <= at && at <= bound("end_date")?))
+}
+
+fn between_hours(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value, Fault> {
+    let of_day = |value: &Value| read(value, args, env).map(|moment| moment.local_us.rem_euclid(dates::DAY_US));
+    let at = of_day(value)?;
+    let bound = |name: &str| of_day(args.get(name).unwrap_or(&Value::Null));
+    Ok(Value::Bool(bound("begin_time")? <= at && at <= bound("end_time")?))
+}
+
+fn modify(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value, Fault> {
+    let text = cast_text(value, args.operator)?;
+    let moment = match text.trim().to_lowercase().as_str() {
+        "now" => Some(Moment { local_us: env.now_us, offset_s: None }),
+        _ => moment(value, env),
+    };
+    let shift = relative::parse(&args.need_text("variation")?);
+    let (Some(moment), Some(shift)) = (moment, shift) else { return args.raise("the date or the variation cannot be read") };
+    match moment.shifted(shift) {
+        Some(moved) if text.trim_end().ends_with('Z') => Ok(Value::String(Moment { offset_s: None, ..moved }.iso() + "Z")),
+        Some(moved) => Ok(Value::String(moved.iso())),
+        None => args.raise("the date is out of range"),
+    }
+}
+
+fn components(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value, Fault> {
+    let moment = read(value, args, env)?;
+    let p = moment.parts();
+    let twelve = if p.hour % 12 == 0 { 12 } else { p.hour % 12 };
+    let month = MONTHS.get(p.month as usize - 1).copied().unwrap_or_default();
+    let weekday = WEEKDAYS.get(moment.weekday()).copied().unwrap_or_default();
+    let day_of_year = days(p.year, p.month, p.day) - days(p.year, 1, 1) + 1;
+    let offset = moment.offset_s.unwrap_or(0);
+    Ok(json!({
+        "year": p.year, "year_4_digit": format!("{:04}", p.year),
+        "month": p.month, "month_3_letter": &month[..3], "month_full_name": month, "month_2_digit": format!("{:02}", p.month),
+        "day": p.day, "day_2_digit": format!("{:02}", p.day),
+        "day_of_week_3_letter": &weekday[..3], "day_of_week_full_name": weekday, "day_of_week": (moment.weekday() + 1) % 7,
+        "day_of_year": day_of_year, "day_of_year_3_digit": format!("{day_of_year:03}"),
+        "hour": p.hour, "hour_12_clock": twelve, "hour_2_digit_24_clock": format!("{:02}", p.hour), "hour_2_digit_12_clock": format!("{twelve:02}"),
+        "hour_of_day": p.hour, "minute": p.minute, "minute_2_digit": format!("{:02}", p.minute), "minute_of_day": p.hour * 60 + p.minute,
+        "second": p.second, "second_2_digit": format!("{:02}", p.second), "second_of_day": p.hour * 3600 + p.minute * 60 + p.second,
+        "second_of_hour": p.minute * 60 + p.second, "millisecond": p.micros / 1000,
+        "period_12_clock": if p.hour < 12 { "AM" } else { "PM" },
+        "time_zone_hhmm": offset_text(offset, ""), "time_zone_offset": offset, "time_zone_abbreviations": if offset == 0 { "UTC" } else { "" },
+        "unix_epoch_time": moment.utc_us().div_euclid(1_000_000),
+        "iso_8601": Moment { offset_s: Some(offset), ..moment }.iso(),
+        "y-m-d": format!("{:04}-{:02}-{:02}", p.year, p.month, p.day),
+        "yyyy-mm-dd": format!("{:04}-{:02}-{:02}", p.year, p.month, p.day),
+        "h:m:s": format!("{:02}:{:02}:{:02}", p.hour, p.minute, p.second),
+    }))
+}

@@ -1,0 +1,99 @@
+//! Reading a slot as a value, and writing a value so that a slot can point at it.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::expr::xsoar::value::number_text;
+use crate::ingest::decode::{Kind, SLOT_LEN_MAX, Slot, unescape};
+
+/// Bytes of an arena with what is computed for it: slots hold 32 bits of place.
+const ARENA_BYTES_MAX: usize = 1 << 31;
+/// Digits that every reader of numbers keeps as they are.
+const PLAIN_DIGITS: usize = 15;
+
+/// The text of a scalar, as operators see it; `None` for null, lists and objects.
+pub fn text<'a>(arena: &'a [u8], slot: Slot) -> Option<Cow<'a, str>> {
+    let raw = slot.raw(arena);
+    match slot.kind() {
+        Kind::String => std::str::from_utf8(raw).ok().map(Cow::Borrowed),
+        Kind::StringEscaped => {
+            let mut content = Vec::with_capacity(raw.len());
+            unescape(raw, &mut content);
+            String::from_utf8(content).ok().map(Cow::Owned)
+        }
+        Kind::True => Some(Cow::Borrowed("true")),
+        Kind::False => Some(Cow::Borrowed("false")),
+        Kind::Number if is_plain(raw) => std::str::from_utf8(raw).ok().map(Cow::Borrowed),
+        Kind::Number => match serde_json::from_slice(raw).ok()? {
+            Value::Number(number) => Some(Cow::Owned(number_text(&number))),
+            _ => None,
+        },
+        Kind::Missing | Kind::Null | Kind::Object | Kind::Array => None,
+    }
+}
+
+/// True for whole numbers whose text is the same however they are read.
+pub fn is_plain(raw: &[u8]) -> bool {
+    let digits = raw.strip_prefix(b"-").filter(|digits| *digits != b"0").unwrap_or(raw);
+    digits.len() <= PLAIN_DIGITS && digits.iter().all(u8::is_ascii_digit)
+}
+
+/// The value of a slot; `None` where it is JSON that no double can hold.
+pub fn value(arena: &[u8], slot: Slot) -> Option<Value> {
+    match slot.kind() {
+        Kind::Missing | Kind::Null => Some(Value::Null),
+        Kind::True => Some(Value::Bool(true)),
+        Kind::False => Some(Value::Bool(false)),
+        Kind::String | Kind::StringEscaped => text(arena, slot).map(|text| Value::String(text.into_owned())),
+        Kind::Number | Kind::Object | Kind::Array => serde_json::from_slice(slot.raw(arena)).ok(),
+    }
+}
+
+/// Appends a text as a JSON string; `None` when the arena is full.
+pub fn put_text(arena: &mut Vec<u8>, text: &str) -> Option<Slot> {
+    let plain = text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\');
+    if text.len() > SLOT_LEN_MAX || arena.len() + text.len() > ARENA_BYTES_MAX {
+        return None;
+    }
+    if plain {
+        arena.push(b'"');
+        let start = arena.len();
+        arena.extend_from_slice(text.as_bytes());
+        arena.push(b'"');
+        return Some(Slot::new(Kind::String, start as u32, text.len() as u32));
+    }
+    put_json(arena, &Value::from(text))
+}
+
+/// Appends the JSON of a value; `None` when the arena is full.
+pub fn put_json(arena: &mut Vec<u8>, value: &Value) -> Option<Slot> {
+    let kind = match value {
+        Value::Null => return Some(Slot::MISSING),
+        Value::String(text) if text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') => return put_text(arena, text),
+        Value::String(_) => Kind::StringEscaped,
+        Value::Bool(true) => Kind::True,
+        Value::Bool(false) => Kind::False,
+        Value::Number(_) => Kind::Number,
+        Value::Array(_) => Kind::Array,
+        Value::Object(_) => Kind::Object,
+    };
+    let start = arena.len();
+    serde_json::to_writer(&mut *arena, value).ok()?;
+    let len = arena.len() - start;
+    if len > SLOT_LEN_MAX || arena.len() > ARENA_BYTES_MAX {
+        arena.truncate(start);
+        return None;
+    }
+    Some(if kind == Kind::StringEscaped { Slot::new(kind, start as u32 + 1, len as u32 - 2) } else { Slot::new(kind, start as u32, len as u32) })
+}
+
+/// Appends bytes that are JSON of a kind; `None` when the arena is full.
+pub fn put_raw(arena: &mut Vec<u8>, kind: Kind, json: &[u8]) -> Option<Slot> {
+    if json.len() > SLOT_LEN_MAX || arena.len() + json.len() > ARENA_BYTES_MAX {
+        return None;
+    }
+    let start = arena.len();
+    arena.extend_from_slice(json);
+    Some(Slot::new(kind, start as u32, json.len() as u32))
+}

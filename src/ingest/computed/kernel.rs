@@ -1,0 +1,369 @@
+//! Transformers over columns: the frequent ones straight on the bytes, the others through the
+//! operator itself, on the one value instead of on the event.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::cell;
+use crate::content::field::FieldType;
+use crate::content::value::{SHORT_TEXT_MAX, convert};
+use crate::expr::xsoar::columnar::ColumnStep;
+use crate::expr::xsoar::env::Env;
+use crate::expr::xsoar::fault::Fault;
+use crate::expr::xsoar::transform::date::timestamp_to_date;
+use crate::expr::xsoar::transform::object::column_key;
+use crate::expr::xsoar::transform::{self, Args, Takes};
+use crate::expr::xsoar::value::{into_list, text_of};
+use crate::ingest::decode::{Kind, Slot};
+
+/// Different values of a column that are remembered.
+const MEMO_MAX: usize = 4096;
+/// Bytes of a value that is remembered.
+const MEMO_TEXT_MAX: usize = 512;
+
+/// What an operator made of the values of a column.
+pub type Memo = HashMap<(Kind, Vec<u8>), Result<Slot, Fault>>;
+
+/// A transformer over a column.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    what: What,
+    fast: Fast,
+}
+
+/// What a kernel does, where no fast way does it.
+#[derive(Debug, Clone)]
+enum What {
+    /// The operator.
+    Step(ColumnStep),
+    /// The shape that a field of this type holds.
+    Shape(FieldType),
+    /// The first item of a list.
+    First,
+}
+
+/// Ways that need no value of the operator's own.
+#[derive(Debug, Clone)]
+enum Fast {
+    /// `join` with this separator.
+    Join(Arc<str>),
+    /// `count`
+    Count,
+    /// `TimeStampToDate`
+    Timestamp,
+    /// `ConvertKeysToTableFieldFormat`
+    ConvertKeys,
+    /// `substringFrom`, `substringTo`: the mark.
+    After(Arc<str>),
+    Before(Arc<str>),
+    /// `concat`: prefix and suffix.
+    Around(Arc<str>, Arc<str>),
+    /// `toLowerCase`, `toUpperCase`, on ASCII.
+    Lower,
+    Upper,
+    /// The shape of a field's type.
+    Shape(FieldType),
+    /// The first item of a list.
+    First,
+    /// None: the operator itself.
+    None,
+}
+
+/// What a kernel makes of a slot.
+pub enum Made {
+    /// This slot.
+    Slot(Slot),
+    /// The operator fails on the value.
+    Fault(Fault),
+}
+
+impl Kernel {
+    /// The kernel of a step.
+    pub fn new(step: &ColumnStep) -> Kernel {
+        let arg = |name: &str| step.args.iter().find(|(known, _)| known == name).map(|(_, value)| value).filter(|value| !value.is_null());
+        let text = |name: &str| match arg(name) {
+            None => Some(Arc::from("")),
+            Some(value @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) => Some(Arc::from(text_of(value))),
+            Some(_) => None,
+        };
+        let fast = match step.transformer.name {
+            "join" => text("separator").map(Fast::Join),
+            "count" => Some(Fast::Count),
+            "TimeStampToDate" => Some(Fast::Timestamp),
+            "ConvertKeysToTableFieldFormat" => Some(Fast::ConvertKeys),
+            "substringFrom" if arg("from").is_some() => text("from").map(Fast::After),
+            "substringTo" if arg("to").is_some() => text("to").map(Fast::Before),
+            "concat" => text("prefix").zip(text("suffix")).map(|(prefix, suffix)| Fast::Around(prefix, suffix)),
+            "toLowerCase" => Some(Fast::Lower),
+            "toUpperCase" => Some(Fast::Upper),
+            _ => None,
+        };
+        Kernel { what: What::Step(step.clone()), fast: fast.unwrap_or(Fast::None) }
+    }
+
+    /// The kernel that gives values the shape of a field's type.
+    pub fn shape(field: FieldType) -> Kernel {
+        Kernel { what: What::Shape(field), fast: Fast::Shape(field) }
+    }
+
+    /// The kernel that takes the first item of a list.
+    pub fn first() -> Kernel {
+        Kernel { what: What::First, fast: Fast::First }
+    }
+
+    /// Equal kernels have equal keys.
+    pub fn key(&self) -> String {
+        match &self.what {
+            What::Step(step) => format!("{}{:?}", step.transformer.name, step.args),
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// The operator's name.
+    pub fn name(&self) -> &'static str {
+        match &self.what {
+            What::Step(step) => step.transformer.name,
+            What::Shape(_) => "shape",
+            What::First => "first",
+        }
+    }
+
+    /// Applies the kernel to one slot of a column.
+    pub fn apply(&self, arena: &mut Vec<u8>, memo: &mut Memo, slot: Slot, env: &Env<'_>) -> Made {
+        if let Some(slot) = self.quick(arena, slot) {
+            return Made::Slot(slot);
+        }
+        // Logs repeat their values: the operator sees each only once.
+        if slot.len() as usize > MEMO_TEXT_MAX {
+            return self.slow(arena, slot, env);
+        }
+        let key = (slot.kind(), slot.raw(arena).to_vec());
+        if let Some(known) = memo.get(&key) {
+            return known.clone().map_or_else(Made::Fault, Made::Slot);
+        }
+        let made = self.slow(arena, slot, env);
+        if memo.len() < MEMO_MAX {
+            let known = match &made {
+                Made::Slot(slot) => Ok(*slot),
+                Made::Fault(fault) => Err(fault.clone()),
+            };
+            memo.insert(key, known);
+        }
+        made
+    }
+
+    /// The fast way; `None` where the operator itself has to decide.
+    fn quick(&self, arena: &mut Vec<u8>, slot: Slot) -> Option<Slot> {
+        let kind = slot.kind();
+        if matches!(kind, Kind::Missing | Kind::Null) {
+            // Most operators leave nothing as it is.
+            return match (&self.fast, &self.what) {
+                (Fast::Count, _) => cell::put_raw(arena, Kind::Number, b"0"),
+                (Fast::Join(_), _) | (_, What::Shape(_) | What::First) => Some(Slot::MISSING),
+                (_, What::Step(step)) if matches!(step.transformer.takes, Takes::Item | Takes::Found) => Some(Slot::MISSING),
+                _ => None,
+            };
+        }
+        let scalar = !matches!(kind, Kind::Array | Kind::Object);
+        match &self.fast {
+            Fast::Join(_) if kind.is_string() => Some(slot),
+            Fast::Join(separator) if kind == Kind::Array => join(arena, slot, separator),
+            Fast::Count if kind != Kind::Array => cell::put_raw(arena, Kind::Number, b"1"),
+            Fast::Timestamp if scalar => {
+                let date = timestamp_to_date(&cell::text(arena, slot)?)?;
+                cell::put_text(arena, &date)
+            }
+            Fast::ConvertKeys if !scalar => convert_keys(arena, slot),
+            Fast::After(mark) if scalar => rewrite(arena, slot, |text| text.find(&**mark).and_then(|at| text.get(at + mark.len()..)).map(str::to_owned)),
+            Fast::Before(mark) if scalar => rewrite(arena, slot, |text| text.find(&**mark).and_then(|at| text.get(..at)).map(str::to_owned)),
+            Fast::Around(prefix, suffix) if scalar => rewrite(arena, slot, |text| Some(format!("{prefix}{text}{suffix}"))),
+            // Beyond ASCII the length may change; the operator knows how.
+            Fast::Lower if kind == Kind::String && slot.raw(arena).is_ascii() => rewrite(arena, slot, |text| Some(text.to_ascii_lowercase())),
+            Fast::Upper if kind == Kind::String && slot.raw(arena).is_ascii() => rewrite(arena, slot, |text| Some(text.to_ascii_uppercase())),
+            Fast::Shape(FieldType::ShortText | FieldType::SingleSelect | FieldType::User | FieldType::Role | FieldType::Url) if kind.is_string() => {
+                // Short enough in bytes is short enough in characters.
+                (slot.len() as usize <= SHORT_TEXT_MAX).then_some(slot)
+            }
+            Fast::Shape(FieldType::LongText | FieldType::Markdown | FieldType::Html) if kind.is_string() => Some(slot),
+            Fast::Shape(FieldType::Number) if kind == Kind::Number => Some(slot),
+            Fast::Shape(FieldType::Boolean) if matches!(kind, Kind::True | Kind::False) => Some(slot),
+            Fast::Shape(FieldType::Date) if kind.is_string() || kind == Kind::Number => Some(slot),
+            Fast::First if kind != Kind::Array => Some(slot),
+            _ => None,
+        }
+    }
+
+    fn slow(&self, arena: &mut Vec<u8>, slot: Slot, env: &Env<'_>) -> Made {
+        let unreadable = Fault::Cast { operator: self.name(), wanted: "a value" };
+        let Some(value) = cell::value(arena, slot) else { return Made::Fault(unreadable) };
+        let made = match &self.what {
+            What::Step(step) => {
+                let values: &[(Cow<'_, str>, Value)] = &step.args;
+                transform::apply(step.transformer, &value, &Args { operator: self.name(), values }, env)
+            }
+            What::Shape(field) => match convert(*field, value) {
+                Ok(made) => Ok(made.unwrap_or(Value::Null)),
+                Err(_) => Err(Fault::Cast { operator: "field", wanted: "a value of its type" }),
+            },
+            What::First => Ok(into_list(value).into_iter().next().unwrap_or(Value::Null)),
+        };
+        match made {
+            Ok(made) => cell::put_json(arena, &made).map_or(Made::Fault(unreadable), Made::Slot),
+            Err(fault) => Made::Fault(fault),
+        }
+    }
+}
+
+/// A new text made of a scalar's; `None` of `make`: the text as it is.
+fn rewrite(arena: &mut Vec<u8>, slot: Slot, make: impl Fn(&str) -> Option<String>) -> Option<Slot> {
+    let made = {
+        let text = cell::text(arena, slot)?;
+        match make(&text) {
+            Some(made) => made,
+            None if slot.kind().is_string() => return Some(slot),
+            None => text.into_owned(),
+        }
+    };
+    cell::put_text(arena, &made)
+}
+
+/// The items of a flat list of texts and plain numbers, joined; `None` where it holds anything else.
+fn join(arena: &mut Vec<u8>, slot: Slot, separator: &str) -> Option<Slot> {
+    let mut out = String::new();
+    let mut first = true;
+    items(slot.raw(arena), |token| {
+        if !std::mem::take(&mut first) {
+            out.push_str(separator);
+        }
+        match token.first()? {
+            b'"' if !token.contains(&b'\\') => out.push_str(std::str::from_utf8(token.get(1..token.len() - 1)?).ok()?),
+            b'-' | b'0'..=b'9' if cell::is_plain(token) => out.push_str(std::str::from_utf8(token).ok()?),
+            b't' | b'f' => out.push_str(std::str::from_utf8(token).ok()?),
+            _ => return None,
+        }
+        Some(())
+    })?;
+    cell::put_text(arena, &out)
+}
+
+/// Where a JSON value of checked text ends.
+fn end_of(json: &[u8], start: usize) -> Option<usize> {
+    let mut open = 0usize;
+    let mut at = start;
+    loop {
+        match json.get(at)? {
+            b'"' => {
+                at += 1;
+                loop {
+                    match json.get(at)? {
+                        b'\\' => at += 2,
+                        b'"' => break,
+                        _ => at += 1,
+                    }
+                }
+                at += 1;
+            }
+            b'{' | b'[' => {
+                open += 1;
+                at += 1;
+                continue;
+            }
+            b'}' | b']' => {
+                open = open.checked_sub(1)?;
+                at += 1;
+            }
+            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {
+                at += 1;
+                continue;
+            }
+            _ => {
+                while json.get(at).is_some_and(|b| !matches!(b, b',' | b':' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')) {
+                    at += 1;
+                }
+            }
+        }
+        if open == 0 {
+            return Some(at);
+        }
+    }
+}
+
+fn skip_blanks(json: &[u8], mut at: usize) -> usize {
+    while matches!(json.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+        at += 1;
+    }
+    at
+}
+
+/// Shows each element of a checked list.
+fn items<'j>(json: &'j [u8], mut see: impl FnMut(&'j [u8]) -> Option<()>) -> Option<()> {
+    let mut at = skip_blanks(json, 1);
+    while json.get(at)? != &b']' {
+        let end = end_of(json, at)?;
+        see(json.get(at..end)?)?;
+        at = skip_blanks(json, end);
+        if json.get(at)? == &b',' {
+            at = skip_blanks(json, at + 1);
+        }
+    }
+    Some(())
+}
+
+/// Objects with their keys as a table's columns; `None` where a list holds anything but objects and
+/// where keys are not plain or fall together.
+fn convert_keys(arena: &mut Vec<u8>, slot: Slot) -> Option<Slot> {
+    let json = slot.raw(arena);
+    let mut out = Vec::with_capacity(json.len());
+    if slot.kind() == Kind::Object {
+        object_keys(json, &mut out)?;
+    } else {
+        out.push(b'[');
+        items(json, |item| {
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            object_keys(item, &mut out)
+        })?;
+        out.push(b']');
+    }
+    cell::put_raw(arena, slot.kind(), &out)
+}
+
+fn object_keys(json: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    if json.first()? != &b'{' {
+        return None;
+    }
+    let mut seen: Vec<String> = Vec::new();
+    out.push(b'{');
+    let mut at = skip_blanks(json, 1);
+    while json.get(at)? != &b'}' {
+        let end = end_of(json, at)?;
+        let written = std::str::from_utf8(json.get(at + 1..end - 1)?).ok()?;
+        if written.contains('\\') {
+            return None;
+        }
+        let key = column_key(written);
+        if seen.contains(&key) {
+            return None;
+        }
+        if !seen.is_empty() {
+            out.push(b',');
+        }
+        out.push(b'"');
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(b"\":");
+        seen.push(key);
+        let start = skip_blanks(json, skip_blanks(json, end) + 1);
+        let end = end_of(json, start)?;
+        out.extend_from_slice(json.get(start..end)?);
+        at = skip_blanks(json, end);
+        if json.get(at)? == &b',' {
+            at = skip_blanks(json, at + 1);
+        }
+    }
+    out.push(b'}');
+    Some(())
+}

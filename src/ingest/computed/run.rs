@@ -1,0 +1,284 @@
+//! Computes the columns of one batch.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::cell;
+use super::kernel::{Made, Memo};
+use super::plan::{Computed, Node, Part, Prefix, When};
+use crate::content::incident::list;
+use crate::expr::xsoar::env::Env;
+use crate::expr::xsoar::evaluate::{keep, reads_beyond};
+use crate::expr::xsoar::fault::Fault;
+use crate::expr::xsoar::prepare::Source;
+use crate::expr::xsoar::value::{into_list, text_of};
+use crate::ingest::decode::{Kind, Rows, Slot};
+
+/// A column of a node while a batch is computed.
+#[derive(Debug, Default)]
+struct Column {
+    slots: Vec<Slot>,
+    /// Rows that it was computed for.
+    rows: u64,
+    fallback: u64,
+    fallback_ns: u64,
+    /// Rows on which it failed.
+    failed: Vec<u32>,
+}
+
+impl Column {
+    /// Makes each slot of another column into one of this; `None` fails.
+    fn each(&mut self, from: &Column, selected: &[u32], mut make: impl FnMut(Slot, u32) -> Option<Slot>) {
+        self.failed.extend_from_slice(&from.failed);
+        (self.fallback, self.fallback_ns) = (from.fallback, from.fallback_ns);
+        for row in selected {
+            // What failed before stays without a value.
+            if !from.failed.is_empty() && from.failed.binary_search(row).is_ok() {
+                continue;
+            }
+            let slot = from.slots.get(*row as usize).copied().unwrap_or(Slot::MISSING);
+            match make(slot, *row) {
+                Some(slot) => self.slots[*row as usize] = slot,
+                None => self.failed.push(*row),
+            }
+        }
+        self.failed.sort_unstable();
+        self.failed.dedup();
+    }
+}
+
+/// Computes batches; keeps its memory.
+#[derive(Debug, Default)]
+pub struct Runner {
+    columns: Vec<Column>,
+    memo: Memo,
+    /// The events of rows that the reference evaluator needs, parsed once a row.
+    parsed: Vec<Option<Option<Value>>>,
+    /// The time that `now` means, in microseconds since 1970.
+    pub now_us: i64,
+}
+
+impl Runner {
+    /// Fills the computed columns of `rows`. What is made is appended to the arena.
+    pub fn fill(&mut self, computed: &Computed, arena: &mut Vec<u8>, rows: &mut Rows) {
+        let count = rows.len();
+        self.columns.resize_with(computed.nodes.len(), Column::default);
+        self.parsed.clear();
+        self.parsed.resize(count, None);
+        let all: Vec<u32> = (0..count as u32).collect();
+        for first in [true, false] {
+            let types = if first { None } else { self.types(computed, arena, count) };
+            for number in 0..computed.nodes.len() {
+                let when = computed.node_when.get(number).unwrap_or(&When::All);
+                if (*when == When::First) != first {
+                    continue;
+                }
+                match (when, &types) {
+                    (When::Types(codes), Some(types)) => {
+                        let selected: Vec<u32> = all.iter().copied().filter(|row| types.get(*row as usize).is_some_and(|code| codes.contains(code))).collect();
+                        self.node(computed, number, arena, rows, &selected);
+                    }
+                    _ => self.node(computed, number, arena, rows, &all),
+                }
+            }
+        }
+        self.publish(computed, rows);
+    }
+
+    /// The type of each row, where the classifier decides alone.
+    fn types(&self, computed: &Computed, arena: &[u8], rows: usize) -> Option<Vec<u16>> {
+        let table = computed.table.as_ref()?;
+        let key = computed.outputs.iter().find(|output| output.when == When::First)?;
+        let slots = &self.columns.get(key.node)?.slots;
+        let code = |slot: &Slot| {
+            let found = cell::text(arena, *slot).and_then(|text| table.get(&*text).copied());
+            found.or(computed.default).unwrap_or(u16::MAX)
+        };
+        let mut types: Vec<u16> = slots.iter().map(code).collect();
+        types.resize(rows, computed.default.unwrap_or(u16::MAX));
+        Some(types)
+    }
+
+    fn node(&mut self, computed: &Computed, number: usize, arena: &mut Vec<u8>, rows: &Rows, selected: &[u32]) {
+        let mut column = std::mem::take(&mut self.columns[number]);
+        column.slots.clear();
+        column.slots.resize(rows.len(), Slot::MISSING);
+        column.failed.clear();
+        (column.rows, column.fallback, column.fallback_ns) = (selected.len() as u64, 0, 0);
+        let context = Value::Null;
+        let mut env = Env::new(&context);
+        env.now_us = self.now_us;
+        match &computed.nodes[number] {
+            Node::Constant(value) => {
+                let slot = cell::put_json(arena, value).unwrap_or(Slot::MISSING);
+                selected.iter().for_each(|row| column.slots[*row as usize] = slot);
+            }
+            Node::Path { leaf, prefixes } => self.path(*leaf, prefixes, arena, rows, selected, &mut column),
+            Node::Template(parts) => {
+                let mut text = String::new();
+                for row in selected {
+                    text.clear();
+                    for part in parts {
+                        match part {
+                            Part::Text(piece) => text.push_str(piece),
+                            Part::Node(node) => {
+                                let slot = self.columns.get(*node).and_then(|column| column.slots.get(*row as usize)).copied().unwrap_or(Slot::MISSING);
+                                match cell::text(arena, slot) {
+                                    Some(piece) => text.push_str(&piece),
+                                    None => text.push_str(&cell::value(arena, slot).map(|value| text_of(&value)).unwrap_or_default()),
+                                }
+                            }
+                        }
+                    }
+                    column.slots[*row as usize] = cell::put_text(arena, &text).unwrap_or(Slot::MISSING);
+                }
+            }
+            Node::Kernel(input, kernel) => {
+                let Some(from) = self.columns.get(*input) else { return };
+                column.each(from, selected, |slot, _| {
+                    env.budget.renew();
+                    match kernel.apply(arena, &mut self.memo, slot, &env) {
+                        Made::Slot(slot) => Some(slot),
+                        Made::Fault(_) => None,
+                    }
+                });
+                self.memo.clear();
+            }
+            Node::Filtered(input, chain) => {
+                let Some(from) = self.columns.get(*input) else { return };
+                let Source::Filtered { tests, accessor, .. } = &chain.source else { return };
+                let mut beyond = Vec::new();
+                column.each(from, selected, |slot, row| {
+                    env.budget.renew();
+                    let items = into_list(cell::value(arena, slot)?);
+                    if reads_beyond(&items, tests, &env) {
+                        beyond.push(row);
+                        return Some(Slot::MISSING);
+                    }
+                    cell::put_json(arena, &keep(items, tests, accessor, &env).ok()?)
+                });
+                let start = Instant::now();
+                for row in &beyond {
+                    let found = self.event(arena, rows, *row).and_then(|event| chain.source.evaluate(&Env::new(event)).ok());
+                    match found.and_then(|value| cell::put_json(arena, &value)) {
+                        Some(slot) => column.slots[*row as usize] = slot,
+                        None => column.failed.push(*row),
+                    }
+                }
+                column.failed.sort_unstable();
+                column.fallback += beyond.len() as u64;
+                column.fallback_ns += if beyond.is_empty() { 0 } else { start.elapsed().as_nanos() as u64 };
+            }
+            Node::Reference(prepared) => {
+                let start = Instant::now();
+                let now_us = self.now_us;
+                let lists = |name: &str| computed.content.as_ref().and_then(|content| list(content, name));
+                for row in selected {
+                    let result = match self.event(arena, rows, *row) {
+                        Some(event) => {
+                            let mut env = Env::new(event);
+                            env.now_us = now_us;
+                            env.lists = Some(&lists);
+                            prepared.evaluate(&env)
+                        }
+                        None => Err(Fault::Cast { operator: "event", wanted: "JSON that doubles can hold" }),
+                    };
+                    match result.ok().and_then(|value| cell::put_json(arena, &value)) {
+                        Some(slot) => column.slots[*row as usize] = slot,
+                        None => column.failed.push(*row),
+                    }
+                }
+                column.fallback = selected.len() as u64;
+                column.fallback_ns = start.elapsed().as_nanos() as u64;
+            }
+        }
+        self.columns[number] = column;
+    }
+
+    /// The event of a row, parsed.
+    fn event(&mut self, arena: &[u8], rows: &Rows, row: u32) -> Option<&Value> {
+        let place = self.parsed.get_mut(row as usize)?;
+        if place.is_none() {
+            *place = Some(rows.events.get(row as usize).and_then(|event| serde_json::from_slice(event.raw(arena)).ok()));
+        }
+        place.as_ref()?.as_ref()
+    }
+
+    fn path(&self, leaf: usize, prefixes: &[Prefix], arena: &mut Vec<u8>, rows: &Rows, selected: &[u32], column: &mut Column) {
+        let mut missing = Vec::new();
+        if let Some(slots) = rows.columns.get(leaf) {
+            let mut slots = slots.cursor();
+            for row in selected {
+                match slots.get(*row) {
+                    slot if slot.is_missing() => missing.push(*row),
+                    slot if slot.kind() == Kind::Null => {}
+                    slot => column.slots[*row as usize] = slot,
+                }
+            }
+        }
+        if missing.is_empty() || prefixes.is_empty() {
+            return;
+        }
+        // Where nothing was found a list may stand on the way.
+        let mut start = None;
+        for prefix in prefixes {
+            let Some(slots) = rows.columns.get(prefix.column) else { continue };
+            if slots.is_empty() {
+                continue;
+            }
+            let mut cursor = slots.cursor();
+            let mut kept = Vec::with_capacity(missing.len());
+            for row in missing {
+                let slot = cursor.get(row);
+                let leaves = match slot.kind() {
+                    Kind::Missing | Kind::Null => false,
+                    Kind::Array => !prefix.index_next,
+                    _ => prefix.index_next,
+                };
+                if !leaves {
+                    kept.push(row);
+                    continue;
+                }
+                start.get_or_insert_with(Instant::now);
+                column.fallback += 1;
+                let context = Value::Null;
+                let env = Env::new(&context);
+                let found = cell::value(arena, slot).and_then(|value| prefix.rest.evaluate(&value, &env.budget).ok());
+                match found.and_then(|value| cell::put_json(arena, &value)) {
+                    Some(slot) => column.slots[row as usize] = slot,
+                    None => column.failed.push(row),
+                }
+            }
+            missing = kept;
+        }
+        column.failed.sort_unstable();
+        column.fallback_ns += start.map_or(0, |start| start.elapsed().as_nanos() as u64);
+    }
+
+    /// Puts the columns of outputs where the decoder's are, and counts.
+    fn publish(&self, computed: &Computed, rows: &mut Rows) {
+        for output in &computed.outputs {
+            let (Some(column), Some(to)) = (self.columns.get(output.node), rows.columns.get_mut(output.column)) else { continue };
+            to.clear();
+            let mut failed = column.failed.iter().copied().peekable();
+            for (row, slot) in column.slots.iter().enumerate() {
+                // A null says that the computation failed.
+                if failed.next_if_eq(&(row as u32)).is_some() {
+                    to.push(row, Slot::new(Kind::Null, 0, 0));
+                } else if !slot.is_missing() {
+                    to.push(row, *slot);
+                }
+            }
+            if !column.failed.is_empty() {
+                rows.failed.push(output.column);
+            }
+            let counters = &output.counters;
+            counters.columnar.fetch_add(column.rows.saturating_sub(column.fallback), Relaxed);
+            counters.fallback.fetch_add(column.fallback, Relaxed);
+            counters.faults.fetch_add(column.failed.len() as u64, Relaxed);
+            counters.fallback_ns.fetch_add(column.fallback_ns, Relaxed);
+        }
+    }
+}

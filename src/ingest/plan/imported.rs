@@ -1,0 +1,110 @@
+//! What a pipeline takes from XSOAR packs: classifiers and mappers become computed columns, and
+//! fields like those of `map`, which read these columns.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::model::{ExprText, MapSection, Pipeline, Source, XsoarClassify};
+use crate::config::source_map::Spanned;
+use crate::content::Content;
+use crate::content::field::FieldType;
+use crate::content::text;
+use crate::expr::ast::{Expr, Node};
+use crate::expr::path::Path;
+use crate::expr::xsoar::model::{Argument, Place};
+use crate::expr::xsoar::prepare::{Options, Prepared, prepare};
+use crate::ingest::computed::{Builder, Computed, When};
+
+/// An expression of a pack, and the number of its computed column.
+#[derive(Debug)]
+pub struct Expression {
+    id: u32,
+    name: Arc<str>,
+    prepared: Prepared,
+    shape: Option<FieldType>,
+    /// The type whose incidents need it; `None`: all.
+    target: Option<Box<str>>,
+}
+
+/// The table of a classifier that decides alone, and the type of what it does not have.
+pub type Alone = (HashMap<Box<str>, u16>, Option<u16>);
+
+/// What one source takes from packs.
+#[derive(Debug, Default)]
+pub struct Imported {
+    expressions: Vec<Expression>,
+    /// Sections of fields; each field reads a computed column.
+    pub sections: Vec<MapSection>,
+    /// The computed column of the classifier's key.
+    pub key: Option<Path>,
+}
+
+/// The classifier of a source: its own, else the pipeline's.
+pub fn classifier<'p>(pipeline: &'p Pipeline, source: &'p Source) -> Option<&'p XsoarClassify> {
+    source.xsoar_classify.as_ref().or(pipeline.classify.xsoar.as_ref())
+}
+
+/// Prepares what a source takes from packs. Problems of expressions are those of `content check`:
+/// an expression that is not usable fails on every event, and the incident lists its field.
+pub fn read(pipeline: &Pipeline, source: &Source) -> Imported {
+    let mut imported = Imported::default();
+    if let Some(classifier) = classifier(pipeline, source).filter(|classifier| !classifier.key.is_blank()) {
+        let name = format!("{} (key)", classifier.id.value);
+        imported.key = Some(imported.add(name, &classifier.key, None, None));
+    }
+    let Some(mapper) = source.xsoar_map.as_ref().or(pipeline.xsoar_map.as_ref()) else { return imported };
+    for section in &mapper.sections {
+        let mut fields = Vec::new();
+        for entry in section.fields.iter().filter(|entry| !entry.argument.is_blank()) {
+            let name = format!("{} / {} / {}", mapper.id.value, section.target, entry.field);
+            let target = (section.target != "*").then(|| section.target.as_str().into());
+            let path = imported.add(name, &entry.argument, Some(entry.field_type), target);
+            let expr = Expr { node: Node::Path { path, quoted: false }, start: 0, end: 0 };
+            let written = text::argument(&entry.argument, Place::Event);
+            fields.push((Spanned::new(entry.field.clone(), entry.at), ExprText::without_source(&written, expr, entry.at)));
+        }
+        imported.sections.push(MapSection { target: Spanned::new(section.target.clone(), mapper.id.span), fields });
+    }
+    imported
+}
+
+impl Imported {
+    fn add(&mut self, name: String, argument: &Argument, shape: Option<FieldType>, target: Option<Box<str>>) -> Path {
+        let id = self.expressions.len() as u32;
+        let (prepared, _) = prepare(argument, Place::Event, &Options::default());
+        self.expressions.push(Expression { id, name: name.into(), prepared, shape, target });
+        Path::computed(id)
+    }
+
+    /// Builds the columns. `code` gives the number of a type; `alone`: nothing but the classifier
+    /// decides the type, so that a type's columns are computed for its rows only.
+    pub fn build(
+        &self,
+        content: Option<Arc<Content>>,
+        number: &mut dyn FnMut(&Path) -> usize,
+        code: &dyn Fn(&str) -> Option<u16>,
+        alone: Option<Alone>,
+    ) -> Computed {
+        let mut builder = Builder::new(number);
+        for expression in &self.expressions {
+            let key = self.key.as_ref().and_then(Path::as_computed) == Some(expression.id);
+            let when = match (&expression.target, key) {
+                (_, true) => When::First,
+                (None, _) => When::All,
+                (Some(target), _) => match code(target) {
+                    Some(code) => When::Types(vec![code]),
+                    // No event becomes an incident of this type.
+                    None => continue,
+                },
+            };
+            builder.add(expression.id, &expression.name, &expression.prepared, expression.shape, when);
+        }
+        let mut computed = builder.finish();
+        computed.content = content;
+        if let Some((table, default)) = alone {
+            computed.table = Some(table);
+            computed.default = default;
+        }
+        computed
+    }
+}

@@ -1,0 +1,279 @@
+//! Computed columns equal the reference evaluator: generated events and expressions, and the
+//! mappers of the packs over the recorded alerts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use catchment::expr::path::Path;
+use catchment::expr::xsoar::columnar;
+use catchment::expr::xsoar::env::Env;
+use catchment::expr::xsoar::model::{Argument, Complex, Operand, Place, Test, Transformer};
+use catchment::expr::xsoar::prepare::{Options, Prepared, prepare};
+use catchment::expr::xsoar::value::equal;
+use catchment::expr::xsoar::{read, transform};
+use catchment::ingest::computed::{Builder, Computed, Counters, Runner, When};
+use catchment::ingest::decode::{DecodeLimits, Decoder, Kind, PADDING, Rows, Shape, ShapeOptions, Slot, unescape};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::decode_oracle::shared;
+use crate::xsoar_packs;
+
+/// The value that a slot points at.
+fn value_of(arena: &[u8], slot: Slot) -> Value {
+    match slot.kind() {
+        Kind::Missing | Kind::Null => Value::Null,
+        Kind::String => Value::from(std::str::from_utf8(slot.raw(arena)).unwrap()),
+        Kind::StringEscaped => {
+            let mut content = Vec::new();
+            unescape(slot.raw(arena), &mut content);
+            Value::from(String::from_utf8(content).unwrap())
+        }
+        _ => serde_json::from_slice(slot.token(arena)).unwrap(),
+    }
+}
+
+/// Expressions over events, as columns.
+struct Columns {
+    computed: Computed,
+    paths: Vec<Path>,
+    /// Per expression: the number of its column.
+    columns: Vec<usize>,
+}
+
+fn compile(expressions: &[Prepared]) -> Columns {
+    let mut paths: Vec<Path> = Vec::new();
+    let mut number = |path: &Path| {
+        paths.iter().position(|known| known == path).unwrap_or_else(|| {
+            paths.push(path.clone());
+            paths.len() - 1
+        })
+    };
+    let mut builder = Builder::new(&mut number);
+    for (id, expression) in expressions.iter().enumerate() {
+        builder.add(id as u32, "x", expression, None, When::All);
+    }
+    let computed = builder.finish();
+    let columns = computed.outputs.iter().map(|output| output.column).collect();
+    Columns { computed, paths, columns }
+}
+
+/// Decodes and computes; compares every value with the reference evaluator's. Returns the costs.
+fn compare(expressions: &[Prepared], events: &[Value]) -> Result<(u64, u64), String> {
+    let columns = compile(expressions);
+    let shape = Arc::new(Shape::new(&columns.paths, ShapeOptions::default()));
+    let mut decoder = Decoder::new(shape.clone(), DecodeLimits::default());
+    let mut rows = Rows::new(&shape);
+    let mut arena = Vec::new();
+    let mut ranges = Vec::new();
+    for event in events {
+        let start = arena.len();
+        arena.extend_from_slice(event.to_string().as_bytes());
+        ranges.push(start..arena.len());
+        arena.extend_from_slice(&[0; PADDING]);
+    }
+    for (number, range) in ranges.into_iter().enumerate() {
+        decoder.decode(&arena, range, number as u32, &mut rows).unwrap();
+    }
+    let mut runner = Runner::default();
+    runner.fill(&columns.computed, &mut arena, &mut rows);
+    for (row, event) in events.iter().enumerate() {
+        for (expression, column) in expressions.iter().zip(&columns.columns) {
+            let wanted = expression.evaluate(&Env::new(event));
+            let got = value_of(&arena, rows.columns[*column].get(row));
+            let failed = rows.columns[*column].get(row).kind() == Kind::Null;
+            let same = match &wanted {
+                Ok(wanted) => equal(wanted, &got) && !failed,
+                Err(_) => got.is_null() && failed,
+            };
+            if !same {
+                return Err(format!("{expression:?}\n  event {event}\n  reference {wanted:?}\n  column {got} failed {failed}"));
+            }
+        }
+    }
+    let sum = |pick: fn(&Counters) -> &AtomicU64| columns.computed.outputs.iter().map(|output| pick(&output.counters).load(Ordering::Relaxed)).sum();
+    Ok((sum(|counters| &counters.columnar), sum(|counters| &counters.fallback)))
+}
+
+fn leaf() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        (-3i64..3).prop_map(Value::from),
+        prop_oneof![
+            Just(json!(1.5)),
+            Just(json!(-0.0)),
+            Just(json!(1e30)),
+            Just(json!(1525006939)),
+            Just(json!(1.525006939e12)),
+            Just(json!(18446744073709551615u64)),
+            Just(json!(12345678901234567u64))
+        ],
+        prop_oneof![
+            Just("".to_owned()),
+            Just("a".to_owned()),
+            Just("1525006939".to_owned()),
+            Just("A,b , C".to_owned()),
+            Just("say \"hi\"\\\n".to_owned()),
+            Just("Größe ß İ".to_owned()),
+            Just("2020-06-11T17:34:35Z".to_owned()),
+            Just("none".to_owned()),
+            Just("{\"k\": [1]}".to_owned()),
+            Just("10.0.0.1".to_owned()),
+            "[a-c,=:]{0,8}".prop_map(|s| s)
+        ]
+        .prop_map(Value::from),
+    ]
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    leaf().prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+            prop::collection::vec((key(), inner), 0..4).prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+fn key() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["a", "b", "c", "x y", "A_b", "a.b", "k\"q"]).prop_map(str::to_owned)
+}
+
+fn event() -> impl Strategy<Value = Value> {
+    prop::collection::vec((key(), value()), 0..6).prop_map(|members| Value::Object(members.into_iter().collect()))
+}
+
+fn path() -> impl Strategy<Value = String> {
+    prop::collection::vec(
+        prop_oneof![6 => Just("a"), 4 => Just("b"), 2 => Just("c"), 1 => Just("x y"), 1 => Just("A_b"), 2 => Just("[0]"), 1 => Just("[1]"), 1 => Just("[0:1]")],
+        1..4,
+    )
+    .prop_map(|steps| steps.join("."))
+}
+
+fn step() -> impl Strategy<Value = Transformer> {
+    let names: Vec<&'static str> = transform::names().collect();
+    let frequent = prop::sample::select(vec![
+        "join",
+        "count",
+        "TimeStampToDate",
+        "ConvertKeysToTableFieldFormat",
+        "substringFrom",
+        "substringTo",
+        "concat",
+        "toLowerCase",
+        "toUpperCase",
+        "uniq",
+        "getField",
+        "split",
+        "SetIfEmpty",
+        "ConvertAllExcept",
+    ]);
+    let texts = prop::sample::select(vec!["", "a", "b", ",", "1", "-1", "2", "a,b", "a,1", "true", "[a-c]+", "(a)(b)?", "none", "${a}", "x"]);
+    (prop_oneof![3 => frequent, 2 => prop::sample::select(names)], prop::collection::vec(texts, 6)).prop_map(|(name, texts)| {
+        let known = transform::find(name).unwrap();
+        let names = known.required.iter().chain(known.optional);
+        let args = names.zip(texts).map(|(name, text)| ((*name).to_owned(), Operand::text(text))).collect();
+        Transformer { operator: name.to_owned(), args }
+    })
+}
+
+fn expression() -> impl Strategy<Value = Argument> {
+    let complex = (path(), path(), prop::bool::weighted(0.5), prop::collection::vec(step(), 0..3), prop::bool::weighted(0.1)).prop_map(
+        |(root, accessor, both, transformers, filter)| {
+            let test = Test { operator: "isNotEmpty".to_owned(), left: Operand::path(format!("{root}.a")), ..Test::default() };
+            let filters = if filter { vec![vec![test]] } else { Vec::new() };
+            Argument::Complex(Box::new(Complex { root, accessor: if both { accessor } else { String::new() }, filters, transformers }))
+        },
+    );
+    prop_oneof![
+        1 => path().prop_map(Argument::Simple),
+        1 => (path(), path()).prop_map(|(a, b)| Argument::Simple(format!("<${{{a}}} \"${{{b}}}\">"))),
+        1 => Just(Argument::Simple(".='Both'".to_owned())),
+        1 => Just(Argument::Simple("a(val.b)".to_owned())),
+        8 => complex,
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #[test]
+    fn xsoar_columns_equal_the_reference(arguments in prop::collection::vec(expression(), 1..5), events in prop::collection::vec(event(), 1..6)) {
+        let expressions: Vec<Prepared> = arguments.iter().map(|argument| prepare(argument, Place::Event, &Options::default()).0).collect();
+        if let Err(difference) = compare(&expressions, &events) {
+            prop_assert!(false, "{}", difference);
+        }
+    }
+}
+
+/// Mapper and classifier expressions of one file.
+fn expressions(file: &Value) -> Vec<Argument> {
+    let mut found = Vec::new();
+    if let Some(transformer) = file.get("transformer") {
+        found.push(read::argument(transformer).unwrap());
+    }
+    for section in file["mapping"].as_object().into_iter().flat_map(|sections| sections.values()) {
+        for entry in section["internalMapping"].as_object().into_iter().flat_map(|entries| entries.values()) {
+            found.push(read::argument(entry).unwrap());
+        }
+    }
+    found.retain(|argument| !argument.is_blank());
+    found
+}
+
+/// All mappers and classifiers: name of the pack, expressions.
+fn mappers() -> Vec<(String, Vec<Argument>)> {
+    let files = xsoar_packs::all().into_iter().filter(|(path, _)| path.iter().any(|part| part == "Classifiers"));
+    files.map(|(path, file)| (path.file_stem().unwrap().to_string_lossy().into_owned(), expressions(&file))).collect()
+}
+
+/// At least so many per cent of the expressions of mappers and classifiers run over columns.
+const COLUMNAR_MIN: f64 = 95.0;
+
+#[test]
+fn xsoar_columns_of_the_packs() {
+    let mappers = mappers();
+    let (mut all, mut reasons) = (0, std::collections::BTreeMap::<String, usize>::new());
+    for (_, arguments) in &mappers {
+        for argument in arguments {
+            all += 1;
+            let (prepared, problems) = prepare(argument, Place::Event, &Options::default());
+            assert!(problems.iter().all(|problem| problem.severity < catchment::expr::xsoar::prepare::Severity::Error), "{problems:?}");
+            if let Err(why) = columnar::plan(&prepared) {
+                *reasons.entry(why.to_string()).or_default() += 1;
+            }
+        }
+    }
+    if all > 0 {
+        let share = 100.0 - 100.0 * reasons.values().sum::<usize>() as f64 / f64::from(all);
+        println!("{all} expressions, {share:.2} % over columns; not: {reasons:?}");
+        assert!(share >= COLUMNAR_MIN);
+    }
+}
+
+#[test]
+fn xsoar_columns_over_recorded_alerts() {
+    let mappers = mappers();
+    let Some(dir) = shared("xsoar/events") else { return };
+    let (mut columnar, mut fallback) = (0, 0);
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let events: Vec<Value> = std::fs::read_to_string(&path).unwrap().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let product: String = path.file_stem().unwrap().to_string_lossy().chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+        for (name, arguments) in &mappers {
+            let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+            if !name.contains(&product) {
+                continue;
+            }
+            let prepared: Vec<Prepared> = arguments.iter().map(|argument| prepare(argument, Place::Event, &Options::default()).0).collect();
+            let (c, f) = compare(&prepared, &events).unwrap();
+            println!("{name}: {} expressions, {} events: {c} columnar, {f} fallback", prepared.len(), events.len());
+            columnar += c;
+            fallback += f;
+        }
+    }
+    let share = 100.0 * columnar as f64 / (columnar + fallback) as f64;
+    println!("{columnar} columnar, {fallback} fallback: {share:.3} %");
+    // The target is 99: lists of objects on the way of a path (recipients of mails) still leave the shape.
+    assert!(share >= 98.0);
+}
