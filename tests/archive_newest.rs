@@ -158,3 +158,41 @@ fn archive_queries_while_it_is_written_see_every_row_once() {
     });
     assert!(asked > 5, "{asked} queries");
 }
+
+#[test]
+fn archive_a_version_is_seen_once_however_often_it_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lake = Lake::open(dir.path());
+    let version = |id: u128, version: u64| Version { id, version, host: "h".into(), severity: 1, created: 5 };
+    let check = |lake: &Lake, live: bool, wanted: &[&str], what: &str| {
+        let found = csv(&mut lake.client(live), "SELECT version, count(*), count(DISTINCT id) FROM incident_versions GROUP BY version ORDER BY version");
+        assert_eq!(found, wanted, "{what}");
+        let found = csv(&mut lake.client(live), "SELECT count(*), count(DISTINCT id), sum(version) FROM incidents");
+        assert_eq!(found, ["5,5,6"], "{what}");
+        // Without the columns that tell them apart, too.
+        assert_eq!(csv(&mut lake.client(live), "SELECT count(host) FROM incident_versions"), ["6"], "{what}");
+    };
+    let table = lake.runtime.block_on(Table::open(&lake.location, "incident_versions", None)).unwrap();
+    let mut compactor = Compactor::new(table).unwrap();
+    (1..=5).for_each(|id| lake.read(Topic::Facts, &version(id, 1)));
+    let wanted = ["1,5,5", "2,1,1"];
+    for round in 0..3 {
+        // An edit that is refused says the state again; where delivery is at least once, so may ingest.
+        lake.read(Topic::States, &version(1, 2));
+        lake.read(Topic::States, &version(1, 2));
+        lake.read(Topic::Facts, &version(3, 1));
+        lake.read(Topic::Facts, &version(1, 1));
+        lake.cut();
+        check(&lake, true, &wanted, &format!("round {round}, live"));
+        assert!(matches!(lake.commit(), Committed::Yes));
+        for live in [true, false] {
+            check(&lake, live, &wanted, &format!("round {round}, committed, live: {live}"));
+        }
+        lake.runtime.block_on(compactor.tail(true)).unwrap();
+        lake.refresh();
+        check(&lake, true, &wanted, &format!("round {round}, compacted"));
+        // Nor does anyone see more who reads the files.
+        let rows: u64 = lake.table.pinned().unwrap().files.iter().filter_map(|file| file.rows).sum();
+        assert_eq!(rows, 6, "round {round}");
+    }
+}

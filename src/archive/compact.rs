@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::Int64Type;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -23,12 +24,13 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use deltalake_core::kernel::Add;
 use futures::TryStreamExt;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use object_store::ObjectStore;
 
 use super::ArchiveError;
 use super::files::{FILE_BYTES, FileWriter, Partition, put};
 use super::newest::{Index, Tail};
+use super::repeats::Pair;
 use super::scan::{Bucket, Only, Scan};
 use super::table::{Committed, DataFile, Pinned, Table};
 use super::work::uuid;
@@ -222,8 +224,8 @@ impl Run<'_> {
         }
         for (day, ids) in days {
             let base: Vec<&DataFile> = self.pinned.layer("base").filter(|file| file.day == day).collect();
-            let known = self.known(&base, &ids).await?;
-            let eligible: HashSet<u128> = ids.into_iter().filter(|id| settled.contains(id) || known.contains(id)).collect();
+            let known: HashMap<u128, i64> = self.said(&base, &|id| ids.contains(&id)).await?.into_iter().collect();
+            let eligible: HashSet<u128> = ids.into_iter().filter(|id| settled.contains(id) || known.contains_key(id)).collect();
             if !eligible.is_empty() {
                 self.day(day, &base, &eligible, &known).await?;
                 self.moved.extend(eligible);
@@ -232,32 +234,49 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Which of these incidents are in the base.
-    async fn known(&self, base: &[&DataFile], ids: &HashSet<u128>) -> Result<HashSet<u128>, ArchiveError> {
-        let mut known = HashSet::new();
-        if base.is_empty() {
-            return Ok(known);
+    /// Which versions of these incidents are in these files.
+    async fn said(&self, files: &[&DataFile], ids: &dyn Fn(u128) -> bool) -> Result<HashSet<Pair>, ArchiveError> {
+        let mut said = HashSet::new();
+        if files.is_empty() {
+            return Ok(said);
         }
         let scan = self.compactor.scan(self.pinned);
-        let id = scan.schema.index_of("id")?;
-        let plan = scan.files(base, None, Some(&vec![id]), None)?;
+        let columns = vec![scan.schema.index_of("id")?, scan.schema.index_of("version")?];
+        let plan = scan.files(files, None, Some(&columns), None)?;
         let plan: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(plan));
         let mut rows = execute_stream(plan, self.compactor.session.task_ctx())?;
         while let Some(batch) = rows.try_next().await? {
-            let column = batch.column(0).as_string_view();
-            known.extend(column.iter().flatten().filter_map(IncidentId::parse).map(|id| id.0).filter(|id| ids.contains(id)));
+            let (found, versions) = (batch.column(0).as_string_view(), batch.column(1).as_primitive::<Int64Type>());
+            let pairs = found.iter().zip(versions.iter()).filter_map(|(id, version)| Some((IncidentId::parse(id?)?.0, version?)));
+            said.extend(pairs.filter(|(id, _)| ids(*id)));
         }
-        Ok(known)
+        Ok(said)
     }
 
-    async fn day(&mut self, day: Option<i32>, base: &[&DataFile], eligible: &HashSet<u128>, known: &HashSet<u128>) -> Result<(), ArchiveError> {
+    /// What the tail says and what is kept of it elsewhere already.
+    async fn again(&self, day: Option<i32>, known: &HashMap<u128, i64>, news: &HashSet<u128>) -> Result<HashSet<Pair>, ArchiveError> {
+        let late: HashSet<Pair> = self.tail.pairs().into_iter().filter(|(id, version)| known.get(id).is_some_and(|base| version <= base)).collect();
+        if late.is_empty() {
+            return Ok(late);
+        }
+        let older: Vec<&DataFile> = self.pinned.layer("older").filter(|file| file.day == day).collect();
+        let ids: HashSet<u128> = late.iter().map(|(id, _)| *id).collect();
+        let mut said = self.said(&older, &|id| ids.contains(&id)).await?;
+        // What the base says stays there, unless there is news of the incident: then the tail's row stands for it.
+        said.extend(known.iter().filter(|(id, _)| !news.contains(*id)).map(|(id, version)| (*id, *version)));
+        Ok(said.into_iter().filter(|pair| late.contains(pair)).collect())
+    }
+
+    async fn day(&mut self, day: Option<i32>, base: &[&DataFile], eligible: &HashSet<u128>, known: &HashMap<u128, i64>) -> Result<(), ArchiveError> {
         // A fact that comes again is no news of an incident that is in the base.
-        let newer: Arc<HashSet<u128>> = Arc::new(eligible.iter().copied().filter(|id| !(self.tail.is_new(*id) && known.contains(id))).collect());
+        let newer: Arc<HashSet<u128>> = Arc::new(eligible.iter().copied().filter(|id| !(self.tail.is_new(*id) && known.contains_key(id))).collect());
         let again: Arc<HashSet<u128>> = Arc::new(eligible.iter().copied().filter(|id| !newer.contains(id)).collect());
         let eligible = Arc::new(eligible.clone());
         let tail: Vec<&DataFile> = self.pinned.layer("tail").collect();
         let newest = self.tail.newest(&[])?;
         let rest = self.tail.rest();
+        let repeated = Arc::new(self.again(day, known, &newer).await?);
+        let said = Arc::new(self.tail.pairs());
         let bits = self.bits(base, eligible.len());
         let same = base.iter().all(|file| bucket_of(&file.path).is_some_and(|bucket| bucket.bits == bits));
         let scan_of = self.compactor.scan(self.pinned);
@@ -274,11 +293,11 @@ impl Run<'_> {
             let (mut now, mut then) = (Vec::new(), Vec::new());
             if !part.is_empty() {
                 now.push(scan.only(&part, None, only(&newer, false))?);
-                then.push(scan.only(&part, None, only(&newer, true))?);
+                then.push(scan.unsaid(scan.only(&part, None, only(&newer, true))?, &said)?);
             }
             now.push(scan.only(&tail, Some(&newest.tail), only(&newer, true))?);
-            then.push(scan.only(&tail, Some(&rest), only(&eligible, true))?);
-            then.push(scan.only(&tail, Some(&newest.tail), only(&again, true))?);
+            then.push(scan.unsaid(scan.only(&tail, Some(&rest), only(&eligible, true))?, &repeated)?);
+            then.push(scan.unsaid(scan.only(&tail, Some(&newest.tail), only(&again, true))?, &repeated)?);
             let name = format!("b{number}of{}", 1u32 << bits);
             let base = Partition { layer: Some("base"), day };
             self.compactor.write(sorted(scan.joined(now, Vec::new())?)?, &base, &name, true, &mut self.adds).await?;

@@ -10,6 +10,7 @@
 //! | `table` | one Delta table: versions, positions, commits |
 //! | `ring` | rows that are not in the table yet |
 //! | `newest` | which rows of the tail are the newest of their incident |
+//! | `repeats` | rows that say again what another row says |
 //! | `compact` | tail → base and older; small files → large ones |
 //! | `reader` | a few columns of a file, without a query |
 //! | `scan` | plans that read the table |
@@ -36,6 +37,7 @@ pub mod measures;
 pub mod newest;
 pub mod once;
 pub mod reader;
+pub mod repeats;
 pub mod ring;
 pub mod rows;
 pub mod scan;

@@ -17,6 +17,7 @@ use object_store::ObjectStore;
 
 use super::ArchiveError;
 use super::reader::Reader;
+use super::repeats::Repeats;
 use super::ring::{Segment, View};
 use super::table::{DataFile, Pinned};
 use crate::incident::id::IncidentId;
@@ -27,18 +28,18 @@ const KEYS: [&str; 5] = ["id", "version", "record_kind", "record_offset", "creat
 
 /// The order of versions: version, then states before facts of the same, then the later record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    version: i64,
-    state: bool,
-    offset: i64,
+pub(super) struct Rank {
+    pub(super) version: i64,
+    pub(super) state: bool,
+    pub(super) offset: i64,
 }
 
 /// The keys of some rows.
 #[derive(Debug, Default)]
 pub struct Keys {
-    ids: Vec<u128>,
-    ranks: Vec<Rank>,
-    days: Vec<Option<i32>>,
+    pub(super) ids: Vec<u128>,
+    pub(super) ranks: Vec<Rank>,
+    pub(super) days: Vec<Option<i32>>,
 }
 
 impl Keys {
@@ -57,7 +58,7 @@ impl Keys {
     }
 
     /// Of rows in memory.
-    fn of(batch: &RecordBatch) -> Result<Keys, ArchiveError> {
+    pub(super) fn of(batch: &RecordBatch) -> Result<Keys, ArchiveError> {
         let mut keys = Keys::default();
         keys.add(batch)?;
         Ok(keys)
@@ -84,8 +85,8 @@ pub fn day(micros: i64) -> Option<i32> {
 #[derive(Debug, Default)]
 pub struct Tail {
     /// Per file: its keys.
-    files: Vec<(String, Arc<Keys>)>,
-    newest: HashMap<u128, (Rank, u32, u32)>,
+    pub(super) files: Vec<(String, Arc<Keys>)>,
+    pub(super) newest: HashMap<u128, (Rank, u32, u32)>,
     /// Incidents that may be in the base, too.
     ids: HashSet<u128>,
     /// Their days of creation.
@@ -115,7 +116,7 @@ pub enum Rows {
 }
 
 impl Rows {
-    fn of(chosen: Vec<bool>) -> Rows {
+    pub(super) fn of(chosen: Vec<bool>) -> Rows {
         match chosen.iter().filter(|chosen| **chosen).count() {
             count if count == chosen.len() => Rows::All,
             count => Rows::Some(RowSelection::from_filters(&[BooleanArray::from(chosen)]), count),
@@ -230,15 +231,6 @@ impl Tail {
         Ok(Newest { ids: Arc::new(ids), days, tail, live })
     }
 
-    /// The rows of the tail that are not the newest of their incident.
-    pub fn rest(&self) -> BTreeMap<String, Rows> {
-        let older = |number: u32, keys: &Keys| {
-            let is_older = |(row, id): (u32, &u128)| self.newest.get(id).is_none_or(|(_, file, at)| (*file, *at) != (number, row));
-            Rows::of((0u32..).zip(&keys.ids).map(is_older).collect())
-        };
-        (0u32..).zip(&self.files).map(|(number, (path, keys))| (path.clone(), older(number, keys))).collect()
-    }
-
     /// Incidents of the tail that may enter the base: their `created` row is here, or a row of theirs
     /// is in one of these files. (A state can come before the fact that created its incident, which
     /// must not pass for new afterwards.) Others enter it only where they are in it already.
@@ -273,6 +265,14 @@ async fn read_keys(store: &Arc<dyn ObjectStore>, file: &DataFile) -> Result<Keys
         keys.add(&batch)?;
     }
     Ok(keys)
+}
+
+/// What all versions of a view leave out.
+///
+/// # Errors
+/// Files that cannot be read.
+pub async fn repeats_of_view(index: &Index, store: &Arc<dyn ObjectStore>, view: &View) -> Result<Repeats, ArchiveError> {
+    index.tail(store, &view.table).await?.repeats(&view.live)
 }
 
 /// The newest rows of a view.

@@ -30,6 +30,7 @@ use object_store::ObjectMeta;
 
 use super::measures::MEASURED;
 use super::newest::{Newest, Rows};
+use super::repeats::{Pair, Repeats, without};
 use super::ring::View;
 use super::table::DataFile;
 use crate::incident::id::IncidentId;
@@ -71,12 +72,42 @@ impl Scan<'_> {
         self.joined(parts, live)
     }
 
-    /// Every version of every incident.
+    /// Every version of every incident, once.
     ///
     /// # Errors
     /// A bug.
-    pub fn versions(&self, view: &View) -> Result<Arc<dyn ExecutionPlan>> {
-        self.all(&view.table.files, view.live.iter().map(|segment| segment.batch.clone()).collect())
+    pub fn versions(&self, view: &View, repeats: &Repeats) -> Result<Arc<dyn ExecutionPlan>> {
+        let (tail, rest): (Vec<&DataFile>, Vec<&DataFile>) = view.table.files.iter().partition(|file| file.layer == "tail");
+        let (touched, plain): (Vec<&DataFile>, Vec<&DataFile>) = rest.into_iter().partition(|file| repeats.days.contains(&file.day));
+        let mut parts = Vec::new();
+        if !plain.is_empty() {
+            parts.push(self.files(&plain, None, self.projection, self.limit)?);
+        }
+        if !touched.is_empty() {
+            let (wanted, places, asked) = self.with_columns(["id", "version"])?;
+            parts.push(without(self.files(&touched, None, Some(&wanted), None)?, &repeats.pairs, places[0], places[1], asked)?);
+        }
+        if !tail.is_empty() {
+            parts.push(self.files(&tail, Some(&repeats.tail), self.projection, self.limit)?);
+        }
+        let live = view.live.iter().zip(&repeats.live).map(|(segment, mask)| filter_record_batch(&segment.batch, mask)).collect::<Result<Vec<_>, _>>()?;
+        self.joined(parts, live)
+    }
+
+    /// The columns that are asked for, and behind them those of these that are not; where these are, and
+    /// how many are asked for.
+    fn with_columns<const N: usize>(&self, names: [&str; N]) -> Result<(Vec<usize>, [usize; N], usize)> {
+        let mut wanted: Vec<usize> = self.projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let asked = wanted.len();
+        let mut places = [0; N];
+        for (place, name) in places.iter_mut().zip(names) {
+            let column = self.schema.index_of(name)?;
+            *place = wanted.iter().position(|known| *known == column).unwrap_or_else(|| {
+                wanted.push(column);
+                wanted.len() - 1
+            });
+        }
+        Ok((wanted, places, asked))
     }
 
     /// All rows of these files, and these.
@@ -111,18 +142,24 @@ impl Scan<'_> {
         }
     }
 
+    /// The rows of a plan with all columns that say none of this.
+    ///
+    /// # Errors
+    /// A bug.
+    pub fn unsaid(&self, plan: Arc<dyn ExecutionPlan>, pairs: &Arc<HashSet<Pair>>) -> Result<Arc<dyn ExecutionPlan>> {
+        if pairs.is_empty() {
+            return Ok(plan);
+        }
+        let (_, [id, version], asked) = self.with_columns(["id", "version"])?;
+        without(plan, pairs, id, version, asked)
+    }
+
     /// Those rows of files that are of these incidents.
     ///
     /// # Errors
     /// A bug.
     pub fn only(&self, files: &[&DataFile], chosen: Option<&BTreeMap<String, Rows>>, only: Only) -> Result<Arc<dyn ExecutionPlan>> {
-        let id = self.schema.index_of("id")?;
-        let mut wanted: Vec<usize> = self.projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
-        let asked = wanted.len();
-        let place = wanted.iter().position(|column| *column == id).unwrap_or_else(|| {
-            wanted.push(id);
-            asked
-        });
+        let (wanted, [place], asked) = self.with_columns(["id"])?;
         let scan = self.files(files, chosen, Some(&wanted), None)?;
         let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new("id", place));
         let schema = scan.schema();

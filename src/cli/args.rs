@@ -52,6 +52,8 @@ pub enum Command {
     Diff(super::diff::DiffArgs),
     /// Look at dead letters, or feed them to a mended pipeline
     DeadLetters(super::dead_letters::DeadLettersArgs),
+    /// Run events of a time that has passed through the pipeline as it is now
+    Backfill(super::backfill::BackfillArgs),
     /// Look at an incident, and edit it
     Incident(super::incident::IncidentArgs),
     /// Ask the archive, or a running instance, in SQL

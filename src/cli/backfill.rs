@@ -73,11 +73,7 @@ pub fn run(args: &BackfillArgs) -> Result<Answer, Error> {
     if window.0 >= window.1 || window.1 > now {
         return Err(Error::user("the time must begin before it ends, and end by now"));
     }
-    let rate = match Pace::parse(&args.rate) {
-        Some(Pace::Max) => u64::MAX,
-        Some(Pace::PerSecond(rate)) => u64::from(rate),
-        None => return Err(Error::user(format!("`{}` is no rate", args.rate)).hint("200, 50k, max")),
-    };
+    let rate = Pace::parse(&args.rate).map_err(|what| Error::user(format!("`{}` is no rate", args.rate)).hint(what))?;
     let (pipeline, plan) = require(&args.pipeline, &Options { arrival: None })?;
     let (environment, bootstrap) = args.environment.require(Some(&args.pipeline))?;
     let names = Names::of(&pipeline);
@@ -132,7 +128,12 @@ fn tell(progress: &Progress, done: &AtomicBool) {
         std::thread::sleep(STEP);
         if told.elapsed() >= TELL_EVERY {
             told = std::time::Instant::now();
-            eprintln!("{} {} read, {} %", err_style("backfill:", Style::Dim), count(progress.read.load(Ordering::Relaxed), "event", "events"), progress.percent());
+            eprintln!(
+                "{} {} read, {} %",
+                err_style("backfill:", Style::Dim),
+                count(progress.read.load(Ordering::Relaxed), "event", "events"),
+                progress.percent()
+            );
         }
     }
 }

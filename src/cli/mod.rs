@@ -4,6 +4,7 @@
 //! that do not add up); 2 could not be done.
 
 pub mod args;
+pub mod backfill;
 pub mod check;
 pub mod completions;
 pub mod content;
@@ -97,6 +98,7 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Replay(replay) => replay::run(replay),
         args::Command::Coverage(coverage) => coverage::run(coverage),
         args::Command::Diff(diff) => diff::run(diff),
+        args::Command::Backfill(backfill) => backfill::run(backfill),
         args::Command::DeadLetters(dead_letters) => dead_letters::run(dead_letters),
         args::Command::Load(load) => load_run::run(load),
         args::Command::Demo(demo) => demo::run(demo),

@@ -14,6 +14,9 @@ use crate::ingest::lines_file::LinesFile;
 
 static COLOUR: OnceLock<(bool, bool)> = OnceLock::new();
 
+/// Libraries that are told of at `debug` only, unless somebody names them.
+const QUIET: &str = "buoyant_kernel=warn,buoyant_kernel_engine=warn,deltalake_core=warn";
+
 /// Settles colours and logging.
 pub fn init(args: &Args) {
     let allowed = |terminal: bool| match args.color.as_str() {
@@ -23,6 +26,8 @@ pub fn init(args: &Args) {
     };
     let _ = COLOUR.set((allowed(std::io::stdout().is_terminal()), allowed(std::io::stderr().is_terminal())));
     let filter = args.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| "warn".to_owned());
+    // The archive's libraries tell of every look at a table, which happens every second.
+    let filter = if filter.split(',').any(|part| part.trim() == "info") { format!("{QUIET},{filter}") } else { filter };
     let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour_err());
     // A second initialisation (tests) keeps the first.

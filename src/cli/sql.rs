@@ -86,12 +86,8 @@ fn ask(client: &mut Client, sql: &str, format: Format, timed: bool) -> Result<()
                 println!("({}, {:.0?})", count(cells.count as u64, "row", "rows"), began.elapsed());
             }
         }
-        if !answer.missing.is_empty() {
-            eprintln!(
-                "{} {} without the last seconds: other members hold them",
-                err_style("note:", Style::Warn),
-                count(answer.missing.len() as u64, "partition", "partitions")
-            );
+        for note in &answer.notes {
+            eprintln!("{} {note}", err_style("note:", Style::Warn));
         }
         began = Instant::now();
     });

@@ -162,6 +162,15 @@ fn page(before: &Samples, now: &Samples, took: Duration, address: SocketAddr) ->
         }
         text.push_str(&format!("\n{}\n{grid}", style(title, Style::Head)));
     }
+    let mut costs: Vec<(String, f64)> = rates("catchment_expression_nanoseconds_total").into_iter().filter(|(_, rate)| *rate > 0.0).collect();
+    costs.sort_by(|one, other| other.1.total_cmp(&one.1));
+    if !costs.is_empty() {
+        let mut grid = Grid::new(2).text("expression", 92, Cut::End).number("of a core", 10);
+        for (expression, nanos) in costs.iter().take(LINES) {
+            grid.row([expression.clone(), format!("{:.2} %", nanos / 1e7)]);
+        }
+        text.push_str(&format!("\n{}\n{grid}", style("Slowest expressions", Style::Head)));
+    }
     text
 }
 
@@ -174,13 +183,16 @@ mod tests {
     fn rates_are_between_two_looks() {
         let look = |events: u32, ms: u32| {
             Samples::read(&format!(
-                "# TYPE catchment_events_total counter\ncatchment_events_total{{source=\"a\"}} {events}\ncatchment_filtered_total{{filter=\"no \\\"ise\"}} {}\ncatchment_event_to_incident_seconds_sum {}\ncatchment_event_to_incident_seconds_count {events}\ncatchment_lag_messages 12\n",
+                "# TYPE catchment_events_total counter\ncatchment_events_total{{source=\"a\"}} {events}\ncatchment_filtered_total{{filter=\"no \\\"ise\"}} {}\ncatchment_event_to_incident_seconds_sum {}\ncatchment_event_to_incident_seconds_count {events}\ncatchment_lag_messages 12\ncatchment_expression_nanoseconds_total{{expression=\"lower(\\\"host\\\")\"}} {}\n",
                 events / 2,
-                f64::from(ms) / 1e3
+                f64::from(ms) / 1e3,
+                u64::from(ms) * 1_000
             ))
         };
         let text = page(&look(1_000, 0), &look(21_000, 40_000), Duration::from_secs(2), "127.0.0.1:1".parse().unwrap());
         let text = text.replace("\x1b[0m", "");
         assert!(text.contains("10,000/s") && text.contains("5,000/s") && text.contains("2.0 ms") && text.contains("no \"ise") && text.contains("12"), "{text}");
+        // 40 ms in two seconds.
+        assert!(text.contains("lower(\"host\")") && text.contains("2.00 %"), "{text}");
     }
 }

@@ -14,6 +14,7 @@
 
 mod admin;
 mod archive;
+mod backfill;
 mod dead_letters;
 mod dead_letters_again;
 mod exactly_once;

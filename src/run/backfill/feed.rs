@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::ingest::batch::RawBatch;
 use crate::ingest::files::{BATCH_ROWS_MAX, batch_bytes};
 use crate::kafka::{Member, MemberEvent, Part, SourceTopics, Start};
+use crate::load::pace::Pace;
 
 /// One wait for records.
 const POLL_WAIT: Duration = Duration::from_millis(50);
@@ -58,14 +59,25 @@ pub(super) struct Feed {
     /// Event time at which the open batches began.
     began_ms: Option<i64>,
     bytes_max: usize,
-    rate: u64,
+    rate: Pace,
+    /// The oldest time that rules remember at the beginning.
+    reaches_to_ms: i64,
 }
 
 impl Feed {
     pub fn new(spec: &BackfillSpec, topics: &SourceTopics, lanes: Lanes, batches: Sender<RawBatch>) -> Feed {
         let sources = topics.topics().iter().map(|topic| topic.source as usize + 1).max().unwrap_or(0);
         let open = (0..sources * 2).map(|_| None).collect();
-        Feed { lanes, batches, open, seq: 0, began_ms: None, bytes_max: batch_bytes(&spec.plan), rate: spec.rate.max(1) }
+        Feed {
+            lanes,
+            batches,
+            open,
+            seq: 0,
+            began_ms: None,
+            bytes_max: batch_bytes(&spec.plan),
+            rate: spec.rate,
+            reaches_to_ms: spec.window.0.saturating_sub(spec.reach_ms),
+        }
     }
 
     /// Reads to the end. `done`: nobody takes batches any more.
@@ -75,8 +87,8 @@ impl Feed {
         let began = Instant::now();
         let mut read = 0u64;
         while !self.lanes.is_done() && !stop.load(Ordering::Relaxed) && !done.load(Ordering::Acquire) {
-            let allowed = Duration::from_secs_f64(read as f64 / self.rate as f64);
-            if let Some(early) = allowed.checked_sub(began.elapsed()).filter(|early| *early > AHEAD) {
+            let early = Duration::from_micros(self.rate.due_us(read)).saturating_sub(began.elapsed());
+            if early > AHEAD {
                 // Not so long that the group thinks us gone.
                 std::thread::sleep(early.min(POLL_WAIT));
             }
@@ -84,7 +96,7 @@ impl Feed {
             for (topic, partition) in self.lanes.resumed() {
                 member.resume(&[(&topic, partition)])?;
             }
-            while began.elapsed() + AHEAD >= Duration::from_secs_f64(read as f64 / self.rate as f64) {
+            while began.elapsed() + AHEAD >= Duration::from_micros(self.rate.due_us(read)) {
                 let Some((record, number, source, emits)) = self.lanes.pop() else { break };
                 read += 1;
                 progress.read.fetch_add(1, Ordering::Relaxed);
@@ -92,6 +104,9 @@ impl Feed {
                     return Ok(());
                 }
             }
+        }
+        if let Some(cut_ms) = self.lanes.cut_ms {
+            progress.short_ms.store(cut_ms.saturating_sub(self.reaches_to_ms).max(0), Ordering::Relaxed);
         }
         self.seal_all(done);
         Ok(())
@@ -119,7 +134,8 @@ impl Feed {
             }
             MemberEvent::Assigned(_) => {}
             MemberEvent::Revoked { .. } => {
-                failed = Some(Error::environment("the group took partitions away: is this backfill running elsewhere? Start it again, and it goes on where it was"));
+                failed =
+                    Some(Error::environment("the group took partitions away: is this backfill running elsewhere? Start it again, and it goes on where it was"));
             }
             MemberEvent::Failed(error) => failed = Some(error.into()),
         });

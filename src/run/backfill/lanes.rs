@@ -36,6 +36,8 @@ pub(super) struct Lane {
     pub emit_from: i64,
     /// Where the time ends.
     pub until: i64,
+    /// The broker has deleted what was before `next`.
+    pub is_cut: bool,
     queue: VecDeque<Held>,
     bytes: usize,
     paused: bool,
@@ -44,7 +46,7 @@ pub(super) struct Lane {
 impl Lane {
     /// A partition: from where it is read, from where on it is written, where it ends.
     pub fn new(topic: &str, partition: i32, number: u16, source: u16, (next, emit_from, until): (i64, i64, i64)) -> Lane {
-        Lane { topic: topic.to_owned(), partition, number, source, next, emit_from, until, queue: VecDeque::new(), bytes: 0, paused: false }
+        Lane { topic: topic.to_owned(), partition, number, source, next, emit_from, until, is_cut: false, queue: VecDeque::new(), bytes: 0, paused: false }
     }
 
     /// Offsets that are left to read.
@@ -63,7 +65,6 @@ impl Lane {
 pub(super) enum Flow {
     Same,
     Pause,
-    Resume,
 }
 
 /// All partitions.
@@ -74,13 +75,15 @@ pub(super) struct Lanes {
     heads: BinaryHeap<Reverse<(i64, usize)>>,
     /// Partitions that go on and have nothing in their queue.
     waited_for: usize,
+    /// The latest time at which a partition begins of which older records are gone.
+    pub cut_ms: Option<i64>,
 }
 
 impl Lanes {
     pub fn new(lanes: Vec<Lane>) -> Lanes {
         let places = lanes.iter().enumerate().map(|(at, lane)| ((lane.topic.clone(), lane.partition), at)).collect();
         let waited_for = lanes.iter().filter(|lane| !lane.is_read()).count();
-        Lanes { lanes, places, heads: BinaryHeap::new(), waited_for }
+        Lanes { lanes, places, heads: BinaryHeap::new(), waited_for, cut_ms: None }
     }
 
     /// Where to begin in each.
@@ -99,6 +102,9 @@ impl Lanes {
             return self.ended(topic, partition, record.offset);
         }
         lane.next = record.offset + 1;
+        if std::mem::take(&mut lane.is_cut) {
+            self.cut_ms = self.cut_ms.max(Some(record.timestamp_ms));
+        }
         lane.bytes += record.bytes();
         if lane.queue.is_empty() {
             self.heads.push(Reverse((record.timestamp_ms, at)));

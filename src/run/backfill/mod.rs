@@ -38,6 +38,7 @@ use crate::ingest::plan::Plan;
 use crate::ingest::pool::Pool;
 use crate::ingest::worker::Shared;
 use crate::kafka::{Admin, At, Member, Settings};
+use crate::load::pace::Pace;
 use feed::Feed;
 use lanes::{Lane, Lanes};
 use write::{Existing, Writer};
@@ -82,8 +83,8 @@ pub struct BackfillSpec {
     pub reach_ms: i64,
     /// Where facts go.
     pub target: Target,
-    /// Events per second at the most.
-    pub rate: u64,
+    /// How fast events are read at the most.
+    pub rate: Pace,
     /// Worker threads.
     pub workers: usize,
     /// How memory is divided.
@@ -99,7 +100,7 @@ pub struct Progress {
     pub total: AtomicU64,
     /// Of these, read.
     pub read: AtomicU64,
-    /// Milliseconds by which the oldest event that is kept is younger than what rules remember; 0: none.
+    /// Milliseconds that rules remember of and the brokers do not keep any more; 0: none.
     pub short_ms: AtomicI64,
 }
 
@@ -125,7 +126,7 @@ impl BackfillSpec {
             Target::Topic(name) => name.as_str(),
             Target::Merge => "",
         };
-        for part in [self.plan.version.as_str(), target] {
+        for part in [&*self.plan.version, target] {
             hash.write(&(part.len() as u64).to_le_bytes());
             hash.write(part.as_bytes());
         }
@@ -242,12 +243,15 @@ fn lanes(spec: &BackfillSpec, admin: &Admin, topics: &crate::kafka::SourceTopics
     let begins = admin.offsets(&parts, At::Time(from.saturating_sub(spec.reach_ms)))?;
     let emits = admin.offsets(&parts, At::Time(from))?;
     let ends = admin.offsets(&parts, At::Time(until))?;
+    let firsts = admin.offsets(&parts, At::Begin)?;
     let mut lanes = Vec::with_capacity(parts.len());
     for (number, (topic, partition)) in numbers.zip(parts) {
         let at = number as usize;
         let source = topics.topics().iter().find(|known| known.name == topic).map_or(0, |known| known.source);
         let (begin, emit, end) = (begins[at], emits[at], ends[at]);
-        lanes.push(Lane::new(topic, partition, number, source, (begin.min(emit), emit, end.max(emit))));
+        let mut lane = Lane::new(topic, partition, number, source, (begin.min(emit), emit, end.max(emit)));
+        lane.is_cut = begin > 0 && firsts[at] >= begin;
+        lanes.push(lane);
     }
     Ok(lanes)
 }

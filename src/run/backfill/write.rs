@@ -49,7 +49,8 @@ impl Existing {
         let topic = admin.existing(&[&spec.names.incident_state])?.remove(0);
         let parts: Vec<(&str, i32)> = (0..topic.partitions).map(|partition| (topic.name.as_str(), partition)).collect();
         let starts = admin.offsets(&parts, At::Time(spec.window.0))?;
-        let ends: Vec<(String, i32, i64)> = parts.iter().zip(admin.offsets(&parts, At::End)?).map(|((name, partition), end)| ((*name).to_owned(), *partition, end)).collect();
+        let ends: Vec<(String, i32, i64)> =
+            parts.iter().zip(admin.offsets(&parts, At::End)?).map(|((name, partition), end)| ((*name).to_owned(), *partition, end)).collect();
         let mut topic_reader = TopicReader::open_at(reader, &[(&topic.name, starts)], Gaps::Legal, None)?;
         let mut ids = HashSet::new();
         let since = Instant::now();
@@ -197,7 +198,8 @@ impl Writer {
         if !fits {
             return Err(Error::bug("an output batch outgrew 4 GiB"));
         }
-        self.produce(&batch).map_err(TxnError::into_error)
+        self.produce(&batch).map_err(TxnError::into_error)?;
+        Ok(())
     }
 
     /// Incidents say of themselves that they come from a backfill, behind what else was mapped.

@@ -75,6 +75,7 @@ fn look(spec: &WatchSpec) {
             looked = Instant::now();
             spec.plan.tables.reload_changed();
             metrics::record_index(&spec.turnstile.stats(), &spec.plan);
+            metrics::record_costs(&spec.plan);
         }
         if asked.elapsed() >= ASK_EVERY {
             asked = Instant::now();

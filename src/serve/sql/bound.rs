@@ -3,13 +3,15 @@
 //! A bound, and a person who cancels, can only act when what runs lets go of its thread. DataFusion sees
 //! to that where rows are read; a join of joins, though, makes rows for years out of a few that were
 //! read long ago. So joins have to let go now and then, too; and a nested loop, which does so only
-//! when it has found something, looks at the clock whenever it compares.
+//! when it has found something, looks at the clock whenever it compares. And what runs has a task of
+//! its own, on threads of its own where there are some: a connection hears its client meanwhile.
 
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -25,8 +27,12 @@ use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+/// Batches that a query is ahead of whoever reads them (count).
+const BATCHES_AHEAD: usize = 2;
 /// What is said when the time is up.
 pub const TIMED_OUT: &str = "canceling statement due to statement timeout";
 
@@ -35,6 +41,8 @@ pub const TIMED_OUT: &str = "canceling statement due to statement timeout";
 pub struct Bounded {
     /// The time.
     pub limit: Duration,
+    /// Where queries run, once that is settled; until then where they are asked.
+    pub threads: Arc<OnceLock<Handle>>,
 }
 
 impl PhysicalOptimizerRule for Bounded {
@@ -53,7 +61,7 @@ impl PhysicalOptimizerRule for Bounded {
         // One stream, whose end is the end of the query.
         let many = plan.properties().partitioning.partition_count() > 1;
         let plan: Arc<dyn ExecutionPlan> = if many { Arc::new(CoalescePartitionsExec::new(plan)) } else { plan };
-        Ok(Arc::new(BoundExec { limit: self.limit, watch, properties: plan.properties().clone(), input: plan }))
+        Ok(Arc::new(BoundExec { limit: self.limit, threads: self.threads.clone(), watch, properties: plan.properties().clone(), input: plan }))
     }
 
     fn name(&self) -> &str {
@@ -139,9 +147,37 @@ fn watched(join: &NestedLoopJoinExec, watch: &Arc<Watch>) -> Result<Arc<dyn Exec
     Ok(Arc::new(NestedLoopJoinExec::try_new(join.left().clone(), join.right().clone(), filter.transpose()?, join.join_type(), projection)?))
 }
 
+/// The rows of a task, which ends with whoever reads them.
+struct Running {
+    receiver: tokio::sync::mpsc::Receiver<Result<RecordBatch>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    async fn next(&mut self) -> Option<Result<RecordBatch>> {
+        if let Some(batch) = self.receiver.recv().await {
+            return Some(batch);
+        }
+        // Rows that end because their task failed are not all the rows.
+        match self.task.take()?.await {
+            Ok(()) => None,
+            Err(_) => Some(Err(DataFusionError::Internal("the query failed: this is a bug".into()))),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
 #[derive(Debug)]
 struct BoundExec {
     limit: Duration,
+    threads: Arc<OnceLock<Handle>>,
     watch: Arc<Watch>,
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
@@ -168,7 +204,10 @@ impl ExecutionPlan for BoundExec {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(BoundExec { limit: self.limit, watch: self.watch.clone(), properties: input.properties().clone(), input })),
+            (Some(input), true) => {
+                let (limit, threads, watch) = (self.limit, self.threads.clone(), self.watch.clone());
+                Ok(Arc::new(BoundExec { limit, threads, watch, properties: input.properties().clone(), input }))
+            }
             _ => internal_err!("a bound has one child"),
         }
     }
@@ -185,7 +224,26 @@ impl ExecutionPlan for BoundExec {
         let schema: SchemaRef = self.schema();
         let deadline = Instant::now() + self.limit;
         self.watch.deadline.get_or_init(|| deadline.into_std());
-        let rows = self.input.execute(partition, context)?;
+        let (sender, receiver) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
+        let input = self.input.clone();
+        let work = async move {
+            match input.execute(partition, context) {
+                Ok(mut rows) => {
+                    while let Some(batch) = rows.next().await {
+                        if sender.send(batch).await.is_err() {
+                            break;
+                        }
+                    }
+                }
+                // Nobody to tell is nobody who waits.
+                Err(error) => drop(sender.send(Err(error)).await),
+            }
+        };
+        let task = match self.threads.get() {
+            Some(threads) => threads.spawn(work),
+            None => tokio::spawn(work),
+        };
+        let rows = Running { receiver, task: Some(task) };
         let waiting = Waiting(self.watch.clone());
         let bounded = futures::stream::unfold(Some((rows, waiting)), move |rows| async move {
             let (mut rows, waiting) = rows?;

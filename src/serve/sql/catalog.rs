@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::archive::newest::{Index, Newest};
+use crate::archive::repeats::Repeats;
 use crate::archive::ring::{Ring, View};
 use crate::archive::table::Table;
 use crate::archive::work::Rings;
@@ -35,6 +36,7 @@ pub struct Pin {
     /// `None`: there is no table yet.
     pub view: Option<View>,
     newest: OnceCell<Arc<Newest>>,
+    repeats: OnceCell<Arc<Repeats>>,
 }
 
 impl Source {
@@ -48,7 +50,7 @@ impl Source {
             Some(view) => Some(view),
             None => self.at_rest().await?,
         };
-        Ok(Pin { source: self.clone(), view, newest: OnceCell::new() })
+        Ok(Pin { source: self.clone(), view, newest: OnceCell::new(), repeats: OnceCell::new() })
     }
 
     async fn at_rest(&self) -> Result<Option<View>, ArchiveError> {
@@ -75,6 +77,20 @@ impl Pin {
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.source.name
+    }
+
+    /// Which rows say again what another row says; found out once per pin.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub async fn repeats(&self, store: &Arc<dyn object_store::ObjectStore>) -> Result<Arc<Repeats>, ArchiveError> {
+        let found = || async {
+            match &self.view {
+                Some(view) => Ok(Arc::new(crate::archive::newest::repeats_of_view(&self.source.index, store, view).await?)),
+                None => Ok(Arc::new(Repeats::default())),
+            }
+        };
+        self.repeats.get_or_try_init(found).await.cloned()
     }
 
     /// Which rows are the newest of their incident; found out once per pin.

@@ -35,8 +35,11 @@ pub struct Remote {
 
 enum Kind {
     Here(Session),
-    There(Wire),
+    There(Wire, Notices),
 }
+
+/// What a server told beside results.
+type Notices = Arc<std::sync::Mutex<Vec<String>>>;
 
 /// Someone who asks.
 pub struct Client {
@@ -49,8 +52,14 @@ pub struct Client {
 pub struct Answer {
     /// For a terminal.
     pub cells: Option<Cells>,
-    /// Partitions whose newest rows are in another member's memory.
-    pub missing: Vec<i32>,
+    /// What is to be known about it.
+    pub notes: Vec<String>,
+}
+
+/// Partitions whose newest rows are in another member's memory, in words.
+pub fn missing_words(partitions: usize) -> String {
+    let noun = if partitions == 1 { "partition" } else { "partitions" };
+    format!("{partitions} {noun} without the last seconds: other members hold them")
 }
 
 impl Client {
@@ -77,23 +86,24 @@ impl Client {
             None => config.user(DATABASE),
         };
         let failed = |error: &tokio_postgres::Error| Error::environment(format!("{}:{}: {}", remote.host, remote.port, said(error)));
+        let notices = Notices::default();
         let wire = runtime.block_on(async {
             match &remote.ca {
                 None => {
                     let (client, connection) = config.connect(NoTls).await.map_err(|error| failed(&error))?;
-                    tokio::spawn(connection);
+                    tokio::spawn(listen(connection, notices.clone()));
                     Ok::<_, Error>(client)
                 }
                 Some(ca) => {
                     let tls = tokio_postgres_rustls::MakeRustlsConnect::new(trusting(ca)?);
                     config.ssl_mode(tokio_postgres::config::SslMode::Require);
                     let (client, connection) = config.connect(tls).await.map_err(|error| failed(&error))?;
-                    tokio::spawn(connection);
+                    tokio::spawn(listen(connection, notices.clone()));
                     Ok(client)
                 }
             }
         })?;
-        Ok(Client { runtime, kind: Kind::There(wire) })
+        Ok(Client { runtime, kind: Kind::There(wire, notices) })
     }
 
     /// Runs all statements of a text; each result goes to `to` in turn, tables to `each`.
@@ -109,9 +119,11 @@ impl Client {
                 }
                 Ok(())
             }
-            Kind::There(wire) => {
+            Kind::There(wire, notices) => {
                 for statement in split(sql) {
-                    each(self.runtime.block_on(there(wire, &statement, format, to))?);
+                    let mut answer = self.runtime.block_on(there(wire, &statement, format, to))?;
+                    answer.notes = std::mem::take(&mut *notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+                    each(answer);
                 }
                 Ok(())
             }
@@ -146,7 +158,22 @@ async fn here(
     while let Some(batch) = stream.next().await {
         output.write(&batch.map_err(|error| query(&error))?)?;
     }
-    Ok(Answer { cells: output.finish()?, missing: session.pins.missing() })
+    let missing = session.pins.missing();
+    let notes = if missing.is_empty() { Vec::new() } else { vec![missing_words(missing.len())] };
+    Ok(Answer { cells: output.finish()?, notes })
+}
+
+/// Serves a connection, and keeps what its server tells beside results.
+async fn listen<S, T>(mut connection: tokio_postgres::Connection<S, T>, notices: Notices)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
+        if let tokio_postgres::AsyncMessage::Notice(notice) = message {
+            notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(notice.message().to_owned());
+        }
+    }
 }
 
 /// What a server says, and not only that it said something.
@@ -196,7 +223,7 @@ async fn there(wire: &Wire, sql: &str, format: Format, to: &mut (dyn std::io::Wr
     if count > 0 {
         output.write(&batch(&schema, &mut builders)?)?;
     }
-    Ok(Answer { cells: output.finish()?, missing: Vec::new() })
+    Ok(Answer { cells: output.finish()?, notes: Vec::new() })
 }
 
 /// Columns of types that we have no builder for: all as text, as the server writes them.
@@ -218,7 +245,7 @@ async fn plain(wire: &Wire, sql: &str, format: Format, to: &mut (dyn std::io::Wr
     let rows = RecordBatch::try_new(schema.clone(), arrays).map_err(|error| Error::bug(error.to_string()))?;
     let mut output = Output::new(format, &schema, to)?;
     output.write(&rows)?;
-    Ok(Answer { cells: output.finish()?, missing: Vec::new() })
+    Ok(Answer { cells: output.finish()?, notes: Vec::new() })
 }
 
 fn batch(schema: &SchemaRef, builders: &mut [Builder]) -> Result<RecordBatch, Error> {

@@ -15,7 +15,7 @@ use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontend
 use futures::Sink;
 
 /// The version of Postgres whose dialect and catalog are spoken.
-const VERSION: &str = "16.6";
+pub const VERSION: &str = "16.6";
 
 /// A user and what their password was salted to.
 pub struct User {

@@ -10,15 +10,18 @@
 //! | `filter` | a condition over rows as they come |
 //! | `text` | maps as JSON, for those who know no maps |
 //! | `client`, `output` | who asks, here or from elsewhere; results as they leave |
-//! | `wire`, `login` | the Postgres wire, and who may use it |
+//! | `wire`, `login`, `hook` | the Postgres wire, who may use it, what is done with a statement |
+//! | `repair` | questions about the catalog that go beyond what is known of it |
 
 pub mod bound;
 pub mod catalog;
 pub mod client;
 pub mod filter;
+pub mod hook;
 pub mod login;
 pub mod lookups;
 pub mod output;
+pub mod repair;
 pub mod session;
 pub mod tables;
 pub mod text;

@@ -1,6 +1,6 @@
 //! A session: tables, settings, bounds, and the way from text to a plan.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,7 +22,7 @@ use super::bound::Bounded;
 use super::catalog::{Catalog, Pins};
 use super::tables::{ArchiveTable, Shown};
 use super::text::without_maps;
-use super::{lookups, tables};
+use super::{lookups, repair, tables};
 use crate::archive::compact::store_url;
 use crate::archive::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER};
 use crate::config::model::Pipeline;
@@ -57,6 +57,7 @@ pub struct Engine {
     catalog: Catalog,
     bounds: Bounds,
     runtime: Arc<RuntimeEnv>,
+    threads: Arc<OnceLock<tokio::runtime::Handle>>,
     extra: Vec<(String, Arc<dyn TableProvider>)>,
 }
 
@@ -78,7 +79,12 @@ impl Engine {
             extra.extend(lookups::tables(pipeline)?);
             extra.push(("event_sample".to_owned(), lookups::sample(pipeline)?));
         }
-        Ok(Engine { catalog, bounds, runtime, extra })
+        Ok(Engine { catalog, bounds, runtime, threads: Arc::default(), extra })
+    }
+
+    /// Queries run here from now on; without it, where they are asked.
+    pub fn run_on(&self, threads: &tokio::runtime::Handle) {
+        self.threads.get_or_init(|| threads.clone());
     }
 
     /// A new session, with bounds of its own.
@@ -114,7 +120,7 @@ impl Engine {
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(config)
             .with_runtime_env(runtime)
-            .with_physical_optimizer_rule(Arc::new(Bounded { limit: self.bounds.time }))
+            .with_physical_optimizer_rule(Arc::new(Bounded { limit: self.bounds.time, threads: self.threads.clone() }))
             .build();
         let context = SessionContext::new_with_state(state);
         let pins = Arc::new(Pins::new(self.catalog.clone()));
@@ -142,7 +148,7 @@ impl std::fmt::Debug for Public {
 
 const ARCHIVED: [(&str, &str, Shown); 4] = [
     (INCIDENTS, INCIDENT_VERSIONS, Shown::Newest),
-    (INCIDENT_VERSIONS, INCIDENT_VERSIONS, Shown::All),
+    (INCIDENT_VERSIONS, INCIDENT_VERSIONS, Shown::Versions),
     (DEAD_LETTERS, DEAD_LETTERS, Shown::All),
     (LEDGER, LEDGER, Shown::All),
 ];
@@ -208,9 +214,51 @@ impl Session {
     /// What does not only read; what names things that are not there.
     pub async fn plan(&self, statement: &Statement) -> Result<LogicalPlan> {
         self.pins.renew().await.map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let plan = self.context.state().statement_to_plan(AnyStatement::Statement(Box::new(Session::known(statement)))).await?;
+        let statement = Session::known(statement);
+        let plan = if repair::is_about_catalog(&statement, &|name| self.is_data(name)) {
+            self.about_catalog(statement).await?
+        } else {
+            self.planned(statement).await?
+        };
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
         Ok(plan)
+    }
+
+    async fn planned(&self, statement: Statement) -> Result<LogicalPlan> {
+        self.context.state().statement_to_plan(AnyStatement::Statement(Box::new(statement))).await
+    }
+
+    fn is_data(&self, name: &str) -> bool {
+        let public = self.context.catalog(DATABASE).and_then(|database| database.schema(SCHEMA));
+        public.is_some_and(|public| public.table_exist(name))
+    }
+
+    /// A question about the catalog, without what our catalog does not know of.
+    async fn about_catalog(&self, asked: Statement) -> Result<LogicalPlan> {
+        let mut statement = asked.clone();
+        let mut first = None;
+        for _ in 0..repair::FIXES_MAX {
+            let plan = self.planned(statement.clone()).await;
+            // Types are looked at later than names.
+            let error = match plan {
+                Ok(plan) => match self.context.state().create_physical_plan(&plan).await {
+                    Ok(_) => return Ok(plan),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            let mended = repair::lacking(&error).is_some_and(|lacking| repair::repair(&mut statement, &lacking));
+            first.get_or_insert(error);
+            if !mended {
+                break;
+            }
+        }
+        let error = first.unwrap_or_else(|| DataFusionError::Internal("nothing was wrong".into()));
+        tracing::debug!(%error, "a question about the catalog has no answer");
+        match repair::nothing(&asked) {
+            Some(nothing) => self.planned(nothing).await,
+            None => Err(error),
+        }
     }
 
     /// A statement's result, to be run. `maps`: as they are, else as JSON text.

@@ -19,6 +19,8 @@ use crate::archive::scan::Scan;
 pub enum Shown {
     /// The newest version of every incident.
     Newest,
+    /// Every version of every incident, once.
+    Versions,
     /// All rows.
     All,
 }
@@ -66,7 +68,12 @@ impl TableProvider for ArchiveTable {
         let scan = Scan { session: state, url: url.clone(), schema: self.schema.clone(), projection, limit };
         let Some(view) = &pin.view else { return scan.joined(Vec::new(), Vec::<RecordBatch>::new()) };
         match self.shown {
-            Shown::All => scan.versions(view),
+            Shown::All => scan.all(&view.table.files, view.live.iter().map(|segment| segment.batch.clone()).collect()),
+            Shown::Versions => {
+                let store = state.runtime_env().object_store(&url)?;
+                let repeats = pin.repeats(&store).await.map_err(outer)?;
+                scan.versions(view, &repeats)
+            }
             Shown::Newest => {
                 let store = state.runtime_env().object_store(&url)?;
                 let newest = pin.newest(&store).await.map_err(outer)?;

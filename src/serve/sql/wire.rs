@@ -6,35 +6,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use datafusion::common::ParamValues;
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::SessionContext;
-use datafusion::sql::sqlparser::ast::Statement;
 use datafusion_postgres::DfSessionService;
-use datafusion_postgres::arrow_pg::datatypes::df::encode_dataframe;
+use datafusion_postgres::hooks::QueryHook;
 use datafusion_postgres::hooks::cursor::CursorStatementHook;
 use datafusion_postgres::hooks::set_show::SetShowHook;
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
-use datafusion_postgres::hooks::{HookClient, QueryHook};
 use datafusion_postgres::pgwire::api::auth::StartupHandler;
 use datafusion_postgres::pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
-use datafusion_postgres::pgwire::api::portal::Format;
 use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use datafusion_postgres::pgwire::api::results::Response;
-use datafusion_postgres::pgwire::api::{ClientInfo, ConnectionManager, PgWireServerHandlers};
-use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::api::{ConnectionManager, PgWireServerHandlers};
 use datafusion_postgres::pgwire::tokio::process_socket;
-use datafusion_postgres::pgwire::types::format::FormatOptions;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use super::hook::ReadHook;
 use super::login::{Login, User};
-use super::session::{Engine, Session};
-use super::text::without_maps;
+use super::session::Engine;
 use crate::error::Error;
 
 /// How long connections may go on when the process ends.
@@ -61,6 +51,7 @@ pub struct WireSpec {
 pub struct SqlPort {
     address: SocketAddr,
     runtime: Option<tokio::runtime::Runtime>,
+    queries: Option<tokio::runtime::Runtime>,
 }
 
 impl SqlPort {
@@ -76,8 +67,12 @@ impl SqlPort {
         }
         let certificate = spec.tls.as_ref().map(|(certificate, _)| read(certificate)).transpose()?;
         let tls = spec.tls.as_ref().map(|(_, key)| acceptor(certificate.as_deref().unwrap_or_default(), &read(key)?)).transpose()?;
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(spec.threads.max(1)).thread_name("sql").on_thread_start(nice).enable_all().build()?;
+        // Connections have a thread of their own, so that a query can be cancelled whatever it is at.
+        let threads = |count: usize, name: &str| {
+            tokio::runtime::Builder::new_multi_thread().worker_threads(count).thread_name(name).on_thread_start(nice).enable_all().build()
+        };
+        let (runtime, queries) = (threads(1, "sql-wire")?, threads(spec.threads.max(1), "sql")?);
+        engine.run_on(queries.handle());
         let listener = runtime
             .block_on(TcpListener::bind(spec.address))
             .map_err(|error| Error::environment(format!("cannot listen on {}: {error}", spec.address)).hint("is another instance running? try another port"))?;
@@ -101,7 +96,7 @@ impl SqlPort {
                 }
             }
         });
-        Ok(SqlPort { address, runtime: Some(runtime) })
+        Ok(SqlPort { address, runtime: Some(runtime), queries: Some(queries) })
     }
 
     /// Where it listens.
@@ -112,7 +107,7 @@ impl SqlPort {
 
 impl Drop for SqlPort {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        for runtime in [self.runtime.take(), self.queries.take()].into_iter().flatten() {
             runtime.shutdown_timeout(END_WAIT);
         }
     }
@@ -169,7 +164,7 @@ impl Server {
             Err(error) => return tracing::error!(%error, "nobody can log in"),
         };
         let hooks: Vec<Arc<dyn QueryHook>> =
-            vec![Arc::new(CursorStatementHook), Arc::new(SetShowHook), Arc::new(TransactionStatementHook), Arc::new(ReadHook { session: session.clone() })];
+            vec![Arc::new(CursorStatementHook), Arc::new(SetShowHook), Arc::new(TransactionStatementHook), Arc::new(ReadHook::new(session.clone()))];
         let service = Arc::new(DfSessionService::new_with_hooks(session.context.clone(), hooks));
         let handlers = Handlers { service, login, cancel: Arc::new(DefaultCancelHandler::new(self.connections.clone())) };
         if let Err(error) = process_socket(socket, self.tls.clone(), handlers).await {
@@ -200,71 +195,5 @@ impl PgWireServerHandlers for Handlers {
 
     fn cancel_handler(&self) -> Arc<impl CancelHandler> {
         self.cancel.clone()
-    }
-}
-
-/// Pins a version per statement, lets only what reads through, and shows maps as text.
-struct ReadHook {
-    session: Session,
-}
-
-impl ReadHook {
-    async fn plan(&self, statement: &Statement) -> PgWireResult<LogicalPlan> {
-        let plan = self.session.plan(statement).await.map_err(refused)?;
-        without_maps(plan).map_err(refused)
-    }
-}
-
-/// As Postgres says it.
-fn refused(error: datafusion::error::DataFusionError) -> PgWireError {
-    use datafusion::error::DataFusionError as E;
-    let root = error.find_root();
-    let message = root.strip_backtrace();
-    let code = match root {
-        E::Plan(text) if text.contains("not supported") && (text.starts_with("DDL") || text.starts_with("DML") || text.starts_with("Statement")) => "25006",
-        E::SQL(_, _) => "42601",
-        E::SchemaError(_, _) => "42703",
-        E::Plan(text) if text.contains("not found") => "42P01",
-        E::ResourcesExhausted(_) => "53200",
-        E::Execution(text) if text == super::bound::TIMED_OUT => "57014",
-        _ => "XX000",
-    };
-    PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".to_owned(), code.to_owned(), message)))
-}
-
-#[async_trait]
-impl QueryHook for ReadHook {
-    async fn handle_simple_query(&self, statement: &Statement, context: &SessionContext, client: &mut dyn HookClient) -> Option<PgWireResult<Response>> {
-        let run = async {
-            let plan = self.plan(statement).await?;
-            let rows = context.execute_logical_plan(plan).await.map_err(refused)?;
-            let options = Arc::new(FormatOptions::from_client_metadata(client.metadata()));
-            Ok(Response::Query(encode_dataframe(rows, &Format::UnifiedText, Some(options)).await?))
-        };
-        Some(run.await)
-    }
-
-    async fn handle_extended_parse_query(
-        &self,
-        statement: &Statement,
-        _: &SessionContext,
-        _: &(dyn ClientInfo + Send + Sync),
-    ) -> Option<PgWireResult<LogicalPlan>> {
-        Some(self.plan(statement).await)
-    }
-
-    async fn handle_extended_query(
-        &self,
-        _: &Statement,
-        _: &LogicalPlan,
-        _: &ParamValues,
-        _: &SessionContext,
-        _: &mut dyn HookClient,
-    ) -> Option<PgWireResult<Response>> {
-        // The plan is as old as its preparation; what it reads is not.
-        match self.session.pins.renew().await {
-            Ok(()) => None,
-            Err(error) => Some(Err(refused(datafusion::error::DataFusionError::External(Box::new(error))))),
-        }
     }
 }
