@@ -70,8 +70,11 @@ impl Lake {
     }
 
     pub fn with(dir: &Path, schema: Schema) -> Result<Lake, ArchiveError> {
+        Lake::at(Location::Directory(dir.to_owned()), schema)
+    }
+
+    pub fn at(location: Location, schema: Schema) -> Result<Lake, ArchiveError> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let location = Location::Directory(dir.to_owned());
         let table = runtime.block_on(open_incidents(&location, &schema))?;
         let rows = Rows::new(&table.pinned()?.columns);
         let rings = Arc::new(Rings::default());

@@ -3,6 +3,7 @@
 
 mod archive_lake;
 mod archive_newest;
+mod archive_s3;
 mod archive_sql;
 mod archive_table;
 mod archive_wire;

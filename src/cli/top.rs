@@ -111,7 +111,8 @@ fn page(before: &Samples, now: &Samples, took: Duration, address: SocketAddr) ->
     let rates = |name: &str| -> BTreeMap<String, f64> {
         now.labelled(name).into_iter().map(|(label, value)| (label.clone(), (value - before.one(name, &label)).max(0.0) / seconds)).collect()
     };
-    let rate = |name: &str| rates(name).values().sum::<f64>();
+    // The sum of nothing is -0.
+    let rate = |name: &str| rates(name).values().sum::<f64>() + 0.0;
     let per_second = |rate: f64| if rate > 0.0 && rate < 10.0 { format!("{rate:.1}/s") } else { format!("{}/s", number(rate.round() as u64)) };
     let mut text = format!("{} {address}\n\n", style("catchment top", Style::Head));
     let mut line = |parts: &[(&str, String)]| {
@@ -139,7 +140,12 @@ fn page(before: &Samples, now: &Samples, took: Duration, address: SocketAddr) ->
     let mean = |name: &str| {
         let (sum, count) = (format!("{name}_sum"), format!("{name}_count"));
         let count = now.sum(&count) - before.sum(&count);
-        if count > 0.0 { format!("{:.1} ms", (now.sum(&sum) - before.sum(&sum)) / count * 1e3) } else { "-".to_owned() }
+        let seconds = (now.sum(&sum) - before.sum(&sum)) / count;
+        match count > 0.0 {
+            true if seconds < 1.0 => format!("{:.1} ms", seconds * 1e3),
+            true => format!("{seconds:.1} s"),
+            false => "-".to_owned(),
+        }
     };
     line(&[("event → incident, mean", mean("catchment_event_to_incident_seconds")), ("fact → state, mean", mean("catchment_fact_to_state_seconds"))]);
     for (title, head, names) in [

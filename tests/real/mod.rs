@@ -26,6 +26,7 @@ mod faults_modes;
 mod faults_sizes;
 mod faults_topics;
 mod full_disk;
+mod hostile;
 mod incident_cli;
 mod keeper;
 mod keeper_kill;
