@@ -173,7 +173,7 @@ fn wire_queries_can_be_cancelled_and_end_at_their_bound() {
         });
         client.query(endless, &[]).await.expect_err("it was cancelled")
     });
-    assert_eq!(error.code().map(tokio_postgres::error::SqlState::code), Some("57014"), "{error:?}");
+    assert!(error.as_db_error().is_some_and(|error| error.message().contains("due to user request")), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(30));
 }
 

@@ -7,7 +7,7 @@
 //! its own, on threads of its own where there are some: a connection hears its client meanwhile.
 
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -36,6 +37,9 @@ const BATCHES_AHEAD: usize = 2;
 /// What is said when the time is up.
 pub const TIMED_OUT: &str = "canceling statement due to statement timeout";
 
+/// What is said when somebody has seen enough.
+pub const CANCELLED: &str = "canceling statement due to user request";
+
 /// Puts the bound on top of every plan.
 #[derive(Debug)]
 pub struct Bounded {
@@ -43,6 +47,36 @@ pub struct Bounded {
     pub limit: Duration,
     /// Where queries run, once that is settled; until then where they are asked.
     pub threads: Arc<OnceLock<Handle>>,
+    /// Whoever may end queries before.
+    pub cancel: Arc<Cancel>,
+}
+
+/// What a person says who has seen enough: the queries of a session that run now end.
+#[derive(Debug, Default)]
+pub struct Cancel {
+    times: AtomicU64,
+    said: Notify,
+}
+
+impl Cancel {
+    /// Says it.
+    pub fn say(&self) {
+        self.times.fetch_add(1, Ordering::AcqRel);
+        self.said.notify_waiters();
+    }
+
+    /// Waits until it is said after it was said so many times.
+    async fn after(&self, times: u64) {
+        loop {
+            // Who listens first and looks then misses nothing.
+            let mut said = std::pin::pin!(self.said.notified());
+            said.as_mut().enable();
+            if self.times.load(Ordering::Acquire) != times {
+                return;
+            }
+            said.await;
+        }
+    }
 }
 
 impl PhysicalOptimizerRule for Bounded {
@@ -61,7 +95,14 @@ impl PhysicalOptimizerRule for Bounded {
         // One stream, whose end is the end of the query.
         let many = plan.properties().partitioning.partition_count() > 1;
         let plan: Arc<dyn ExecutionPlan> = if many { Arc::new(CoalescePartitionsExec::new(plan)) } else { plan };
-        Ok(Arc::new(BoundExec { limit: self.limit, threads: self.threads.clone(), watch, properties: plan.properties().clone(), input: plan }))
+        Ok(Arc::new(BoundExec {
+            limit: self.limit,
+            threads: self.threads.clone(),
+            cancel: self.cancel.clone(),
+            watch,
+            properties: plan.properties().clone(),
+            input: plan,
+        }))
     }
 
     fn name(&self) -> &str {
@@ -178,6 +219,7 @@ impl Drop for Running {
 struct BoundExec {
     limit: Duration,
     threads: Arc<OnceLock<Handle>>,
+    cancel: Arc<Cancel>,
     watch: Arc<Watch>,
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
@@ -205,8 +247,8 @@ impl ExecutionPlan for BoundExec {
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
             (Some(input), true) => {
-                let (limit, threads, watch) = (self.limit, self.threads.clone(), self.watch.clone());
-                Ok(Arc::new(BoundExec { limit, threads, watch, properties: input.properties().clone(), input }))
+                let (limit, threads, cancel, watch) = (self.limit, self.threads.clone(), self.cancel.clone(), self.watch.clone());
+                Ok(Arc::new(BoundExec { limit, threads, cancel, watch, properties: input.properties().clone(), input }))
             }
             _ => internal_err!("a bound has one child"),
         }
@@ -245,13 +287,21 @@ impl ExecutionPlan for BoundExec {
         };
         let rows = Running { receiver, task: Some(task) };
         let waiting = Waiting(self.watch.clone());
-        let bounded = futures::stream::unfold(Some((rows, waiting)), move |rows| async move {
-            let (mut rows, waiting) = rows?;
-            match timeout_at(deadline, rows.next()).await {
-                Ok(Some(batch)) => Some((batch, Some((rows, waiting)))),
+        let cancel = self.cancel.clone();
+        let times = cancel.times.load(Ordering::Acquire);
+        let bounded = futures::stream::unfold(Some((rows, waiting, cancel)), move |rows| async move {
+            let (mut rows, waiting, cancel) = rows?;
+            // What runs below ends with the stream.
+            let ended = |words: &str| Some((Err(DataFusionError::Execution(words.into())), None));
+            let next = tokio::select! {
+                biased;
+                () = cancel.after(times) => return ended(CANCELLED),
+                next = timeout_at(deadline, rows.next()) => next,
+            };
+            match next {
+                Ok(Some(batch)) => Some((batch, Some((rows, waiting, cancel)))),
                 Ok(None) => None,
-                // What runs below ends with the stream.
-                Err(_) => Some((Err(DataFusionError::Execution(TIMED_OUT.into())), None)),
+                Err(_) => ended(TIMED_OUT),
             }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, bounded)))

@@ -1,7 +1,8 @@
 //! What is done with each statement that comes over the wire: one version is pinned, only what reads goes
 //! through, maps are shown as text, and it is told where rows are missing.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -11,13 +12,18 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion_postgres::arrow_pg::datatypes::df::encode_dataframe;
 use datafusion_postgres::hooks::{HookClient, QueryHook};
-use datafusion_postgres::pgwire::api::ClientInfo;
+use datafusion_postgres::pgwire::api::cancel::CancelHandler;
 use datafusion_postgres::pgwire::api::portal::Format;
 use datafusion_postgres::pgwire::api::results::{Response, Tag};
+use datafusion_postgres::pgwire::api::{ClientInfo, ConnectionManager};
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
+use datafusion_postgres::pgwire::messages::cancel::CancelRequest;
 use datafusion_postgres::pgwire::types::format::FormatOptions;
 
+use futures::TryStreamExt;
+
+use super::bound::{CANCELLED, Cancel, TIMED_OUT};
 use super::client::missing_words;
 use super::session::{INCIDENTS, Session};
 use super::text::without_maps;
@@ -26,6 +32,41 @@ use crate::archive::INCIDENT_VERSIONS;
 /// Pins a version per statement, lets only what reads through, and shows maps as text.
 pub struct ReadHook {
     session: Session,
+    sessions: Arc<Sessions>,
+}
+
+/// Who can be told to stop, by the number of the connection.
+#[derive(Default)]
+pub struct Sessions(Mutex<HashMap<i32, Arc<Cancel>>>);
+
+impl Sessions {
+    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<i32, Arc<Cancel>>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A connection has ended.
+    pub fn gone(&self, session: &Session) {
+        self.table().retain(|_, cancel| !Arc::ptr_eq(cancel, &session.cancel));
+    }
+}
+
+/// Ends what a connection runs, for who knows its number and its secret.
+pub struct Cancels {
+    /// Where numbers and secrets are known.
+    pub connections: Arc<ConnectionManager>,
+    /// Where sessions are.
+    pub sessions: Arc<Sessions>,
+}
+
+#[async_trait]
+impl CancelHandler for Cancels {
+    async fn on_cancel_request(&self, request: CancelRequest) {
+        if self.connections.cancel(request.pid, &request.secret_key).await
+            && let Some(cancel) = self.sessions.table().get(&request.pid)
+        {
+            cancel.say();
+        }
+    }
 }
 
 /// What ends a session's own settings, of which there are none: pools of connections say it. Its tag.
@@ -42,8 +83,13 @@ fn housekeeping(statement: &Statement) -> Option<&'static str> {
 
 impl ReadHook {
     /// For the statements of a connection.
-    pub fn new(session: Session) -> ReadHook {
-        ReadHook { session }
+    pub fn new(session: Session, sessions: Arc<Sessions>) -> ReadHook {
+        ReadHook { session, sessions }
+    }
+
+    /// From now on this connection can be told to stop.
+    fn listen(&self, client: &(dyn HookClient + '_)) {
+        self.sessions.table().insert(client.pid_and_secret_key().0, self.session.cancel.clone());
     }
 
     /// Tells whose newest rows are in another member's memory, if the query looks at incidents.
@@ -71,6 +117,17 @@ fn reads_incidents(plan: &LogicalPlan) -> bool {
     reads
 }
 
+/// As Postgres says what goes wrong while rows are on their way.
+fn told(error: PgWireError) -> PgWireError {
+    match error {
+        PgWireError::ApiError(error) => match error.downcast() {
+            Ok(error) => refused(*error),
+            Err(error) => PgWireError::ApiError(error),
+        },
+        error => error,
+    }
+}
+
 /// As Postgres says it.
 fn refused(error: datafusion::error::DataFusionError) -> PgWireError {
     use datafusion::error::DataFusionError as E;
@@ -82,7 +139,7 @@ fn refused(error: datafusion::error::DataFusionError) -> PgWireError {
         E::SchemaError(_, _) => "42703",
         E::Plan(text) if text.contains("not found") => "42P01",
         E::ResourcesExhausted(_) => "53200",
-        E::Execution(text) if text == super::bound::TIMED_OUT => "57014",
+        E::Execution(text) if [TIMED_OUT, CANCELLED].contains(&text.as_str()) => "57014",
         _ => "XX000",
     };
     PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".to_owned(), code.to_owned(), message)))
@@ -94,12 +151,15 @@ impl QueryHook for ReadHook {
         if let Some(tag) = housekeeping(statement) {
             return Some(Ok(Response::Execution(Tag::new(tag))));
         }
+        self.listen(client);
         let run = async {
             let plan = self.plan(statement).await?;
             self.tell_missing(&plan, client).await?;
             let rows = context.execute_logical_plan(plan).await.map_err(refused)?;
             let options = Arc::new(FormatOptions::from_client_metadata(client.metadata()));
-            Ok(Response::Query(encode_dataframe(rows, &Format::UnifiedText, Some(options)).await?))
+            let mut response = encode_dataframe(rows, &Format::UnifiedText, Some(options)).await?;
+            response.data_rows = Box::pin(response.data_rows.map_err(told));
+            Ok(Response::Query(response))
         };
         Some(run.await)
     }
@@ -127,6 +187,7 @@ impl QueryHook for ReadHook {
         if let Some(tag) = housekeeping(statement) {
             return Some(Ok(Response::Execution(Tag::new(tag))));
         }
+        self.listen(client);
         // The plan is as old as its preparation; what it reads is not.
         if let Err(error) = self.session.pins.renew().await {
             return Some(Err(refused(datafusion::error::DataFusionError::External(Box::new(error)))));

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, ObjectName, Query, SelectItem, SetExpr, Statement, Value, visit_expressions, visit_expressions_mut, visit_relations,
+    CastKind, DataType, Expr, Ident, ObjectName, Query, SelectItem, SetExpr, Statement, Value, visit_expressions, visit_expressions_mut, visit_relations,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -111,6 +111,33 @@ fn answer(name: &str, function: &Expr) -> Expr {
         }
     }
     null()
+}
+
+/// The same question, whose columns have names: those of two that are not known would be the same.
+pub fn named(statement: &mut Statement) {
+    let Statement::Query(query) = statement else { return };
+    let mut bodies = vec![query.body.as_mut()];
+    while let Some(body) = bodies.pop() {
+        match body {
+            SetExpr::SetOperation { left, right, .. } => bodies.extend([left.as_mut(), right.as_mut()]),
+            SetExpr::Query(query) => bodies.push(query.body.as_mut()),
+            SetExpr::Select(select) => {
+                let mut names: Vec<String> = Vec::new();
+                for item in &mut select.projection {
+                    if let SelectItem::UnnamedExpr(expr) = item {
+                        let name = name_of(expr);
+                        let again = names.iter().filter(|known| **known == name).count();
+                        let unique = if again > 0 { format!("{name}_{again}") } else { name.clone() };
+                        names.push(name);
+                        if !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+                            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', unique) };
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The same question without what it lacks; false where that stands nowhere in it.

@@ -18,7 +18,7 @@ use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 
-use super::bound::Bounded;
+use super::bound::{Bounded, Cancel};
 use super::catalog::{Catalog, Pins};
 use super::tables::{ArchiveTable, Shown};
 use super::text::without_maps;
@@ -117,10 +117,11 @@ impl Engine {
         options.execution.parquet.reorder_filters = true;
         options.execution.parquet.bloom_filter_on_read = true;
         options.sql_parser.map_string_types_to_utf8view = true;
+        let cancel = Arc::new(Cancel::default());
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(config)
             .with_runtime_env(runtime)
-            .with_physical_optimizer_rule(Arc::new(Bounded { limit: self.bounds.time, threads: self.threads.clone() }))
+            .with_physical_optimizer_rule(Arc::new(Bounded { limit: self.bounds.time, threads: self.threads.clone(), cancel: cancel.clone() }))
             .build();
         let context = SessionContext::new_with_state(state);
         let pins = Arc::new(Pins::new(self.catalog.clone()));
@@ -129,7 +130,7 @@ impl Engine {
         context.register_catalog(DATABASE, database);
         setup_pg_catalog(&context, DATABASE, EmptyContextProvider).map_err(ArchiveError::Query)?;
         pins.renew().await?;
-        Ok(Session { context: Arc::new(context), pins, parser: Arc::new(PostgresCompatibilityParser::new()) })
+        Ok(Session { context: Arc::new(context), pins, parser: Arc::new(PostgresCompatibilityParser::new()), cancel })
     }
 }
 
@@ -180,6 +181,8 @@ pub struct Session {
     pub context: Arc<SessionContext>,
     /// What its queries see.
     pub pins: Arc<Pins>,
+    /// Ends its queries.
+    pub cancel: Arc<Cancel>,
     parser: Arc<PostgresCompatibilityParser>,
 }
 
@@ -237,7 +240,7 @@ impl Session {
     async fn about_catalog(&self, asked: Statement) -> Result<LogicalPlan> {
         let mut statement = asked.clone();
         let mut first = None;
-        for _ in 0..repair::FIXES_MAX {
+        for round in 0..repair::FIXES_MAX {
             let plan = self.planned(statement.clone()).await;
             // Types are looked at later than names.
             let error = match plan {
@@ -247,6 +250,9 @@ impl Session {
                 },
                 Err(error) => error,
             };
+            if round == 0 {
+                repair::named(&mut statement);
+            }
             let mended = repair::lacking(&error).is_some_and(|lacking| repair::repair(&mut statement, &lacking));
             first.get_or_insert(error);
             if !mended {

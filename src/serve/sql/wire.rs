@@ -12,7 +12,7 @@ use datafusion_postgres::hooks::cursor::CursorStatementHook;
 use datafusion_postgres::hooks::set_show::SetShowHook;
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
 use datafusion_postgres::pgwire::api::auth::StartupHandler;
-use datafusion_postgres::pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
+use datafusion_postgres::pgwire::api::cancel::CancelHandler;
 use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use datafusion_postgres::pgwire::api::{ConnectionManager, PgWireServerHandlers};
 use datafusion_postgres::pgwire::tokio::process_socket;
@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-use super::hook::ReadHook;
+use super::hook::{Cancels, ReadHook, Sessions};
 use super::login::{Login, User};
 use super::session::Engine;
 use crate::error::Error;
@@ -77,12 +77,15 @@ impl SqlPort {
             .block_on(TcpListener::bind(spec.address))
             .map_err(|error| Error::environment(format!("cannot listen on {}: {error}", spec.address)).hint("is another instance running? try another port"))?;
         let address = listener.local_addr()?;
+        let (connections, sessions) = (Arc::new(ConnectionManager::new()), Arc::<Sessions>::default());
         let server = Arc::new(Server {
             engine,
             user: spec.login.as_ref().map(|(name, password)| Arc::new(User::new(name, password))),
             certificate,
             tls,
-            connections: Arc::new(ConnectionManager::new()),
+            cancels: Arc::new(Cancels { connections: connections.clone(), sessions: sessions.clone() }),
+            connections,
+            sessions,
             places: Arc::new(Semaphore::new(spec.connections)),
         });
         runtime.spawn(async move {
@@ -146,6 +149,8 @@ struct Server {
     certificate: Option<Vec<u8>>,
     tls: Option<TlsAcceptor>,
     connections: Arc<ConnectionManager>,
+    sessions: Arc<Sessions>,
+    cancels: Arc<Cancels>,
     places: Arc<Semaphore>,
 }
 
@@ -163,13 +168,18 @@ impl Server {
             Ok(login) => Arc::new(login),
             Err(error) => return tracing::error!(%error, "nobody can log in"),
         };
-        let hooks: Vec<Arc<dyn QueryHook>> =
-            vec![Arc::new(CursorStatementHook), Arc::new(SetShowHook), Arc::new(TransactionStatementHook), Arc::new(ReadHook::new(session.clone()))];
+        let hooks: Vec<Arc<dyn QueryHook>> = vec![
+            Arc::new(CursorStatementHook),
+            Arc::new(SetShowHook),
+            Arc::new(TransactionStatementHook),
+            Arc::new(ReadHook::new(session.clone(), self.sessions.clone())),
+        ];
         let service = Arc::new(DfSessionService::new_with_hooks(session.context.clone(), hooks));
-        let handlers = Handlers { service, login, cancel: Arc::new(DefaultCancelHandler::new(self.connections.clone())) };
+        let handlers = Handlers { service, login, cancel: self.cancels.clone() };
         if let Err(error) = process_socket(socket, self.tls.clone(), handlers).await {
             tracing::debug!(%error, "a connection has ended");
         }
+        self.sessions.gone(&session);
     }
 }
 
@@ -177,7 +187,7 @@ impl Server {
 struct Handlers {
     service: Arc<DfSessionService>,
     login: Arc<Login>,
-    cancel: Arc<DefaultCancelHandler>,
+    cancel: Arc<Cancels>,
 }
 
 impl PgWireServerHandlers for Handlers {
