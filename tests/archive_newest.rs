@@ -180,13 +180,21 @@ fn archive_a_version_is_seen_once_however_often_it_is_said() {
         // An edit that is refused says the state again; where delivery is at least once, so may ingest.
         lake.read(Topic::States, &version(1, 2));
         lake.read(Topic::States, &version(1, 2));
-        lake.read(Topic::Facts, &version(3, 1));
-        lake.read(Topic::Facts, &version(1, 1));
+        if round == 0 {
+            lake.read(Topic::Facts, &version(3, 1));
+            lake.read(Topic::Facts, &version(1, 1));
+        }
         lake.cut();
         check(&lake, true, &wanted, &format!("round {round}, live"));
         assert!(matches!(lake.commit(), Committed::Yes));
         for live in [true, false] {
             check(&lake, live, &wanted, &format!("round {round}, committed, live: {live}"));
+        }
+        if round == 2 {
+            // Such a fact beside the base is gone with the next compaction.
+            lake.read(Topic::Facts, &version(3, 1));
+            lake.read(Topic::Facts, &version(1, 1));
+            assert!(matches!(lake.commit(), Committed::Yes));
         }
         lake.runtime.block_on(compactor.tail(true)).unwrap();
         lake.refresh();
