@@ -140,6 +140,10 @@ fn tell(progress: &Progress, done: &AtomicBool) {
 
 fn show(report: &Report) {
     let counts = &report.counts;
+    if counts.events + report.before == 0 {
+        println!("nothing is left to do: it was done before, or nothing happened in that time");
+        return;
+    }
     let [created, attached, linked] = report.written;
     println!("events     {}, and {} before them", number(counts.events), number(report.before));
     println!("incidents  {} written, {} there already", number(created), number(report.existing));

@@ -125,8 +125,8 @@ fn real_backfill_goes_on_where_it_was_killed() {
         assert_eq!(kafka.read(&scene.topic(topic)).len(), 0, "{topic}");
     }
     // Its own topic is written with --merge only; what is read is not written; times must be times.
-    for wrong in [["--to", &scene.topic("incidents")], ["--to", &scene.source], ["--merge", "--rate=none"]] {
-        let mut args = vec!["backfill", "pipeline.yaml", "--from", &from, "--until", &to];
+    for wrong in [["--to", scene.topic("incidents").as_str()], ["--to", scene.source.as_str()], ["--merge", "--rate=none"]] {
+        let mut args = vec!["backfill", "pipeline.yaml", "--from", from.as_str(), "--until", to.as_str()];
         args.extend(wrong);
         assert_eq!(home.run(&args).status.code(), Some(2), "{wrong:?}");
     }
