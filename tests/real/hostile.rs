@@ -18,7 +18,7 @@ use super::{Input, WAIT, require_kafka};
 /// Events a second: far below what a member takes, so that what is missing was taken by queries.
 const RATE: u64 = 1_000;
 const QUERIES: [&str; 3] = [
-    "SELECT count(*) FROM incidents a, incidents b, incidents c, incidents d WHERE a.k || b.k || c.k || d.k LIKE '%zz%zz%'",
+    "SELECT count(*) FROM incidents a, incidents b, incidents c, incidents d WHERE a.id || b.id || c.id || d.id LIKE '%zz%zz%'",
     "SELECT a.id FROM incidents a, incidents b, incidents c ORDER BY a.id || b.id || c.id OFFSET 100000000 LIMIT 1",
     "SELECT count(*) FROM incidents a, incidents b, incidents c WHERE (a.raw || b.raw || c.raw) ~ '(x+x+)+y.*(z|zz)*$'",
 ];

@@ -16,7 +16,7 @@ path = f"{archive}/incident_versions"
 table = DeltaTable(path)
 files = table.file_uris()
 
-rows, ids = duckdb.sql(f"SELECT count(*), count(DISTINCT id) FROM read_parquet({files!r}, hive_partitioning = false)").fetchone()
+rows, ids = duckdb.sql(f"SELECT count(*), count(DISTINCT id) FROM read_parquet({files!r}, hive_partitioning = false)").fetchall()[0]
 print("duckdb", rows, ids)
 rows, ids = polars.scan_delta(path).select(polars.len(), polars.col("id").n_unique()).collect().row(0)
 print("polars", rows, ids)

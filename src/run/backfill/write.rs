@@ -137,7 +137,6 @@ impl Writer {
                         self.add(&mut output)?;
                     } else {
                         self.report.before += output.counts.events;
-                        self.made_before(&output);
                     }
                     self.shared.spare.give(std::mem::take(&mut output.incidents));
                     // Nothing is undone here: an error ends the run.
@@ -155,8 +154,8 @@ impl Writer {
         Ok(self.report)
     }
 
-    /// An interrupted run has written these, so what is attached to them is news still.
-    fn made_before(&mut self, output: &Output) {
+    /// What is attached to these is news.
+    fn note_made(&mut self, output: &Output) {
         if let Existing::Some(_) = &self.existing {
             self.made.extend(output.lines.iter().filter(|line| !self.existing.has(line.id)).map(|line| line.id.0));
         }
@@ -166,7 +165,7 @@ impl Writer {
         self.report.counts.add(&output.counts);
         let merges = matches!(self.existing, Existing::Some(_));
         if merges {
-            self.made_before(output);
+            self.note_made(output);
             let made = &self.made;
             output.attaches.retain(|attach| made.contains(&attach.target_id.0));
             output.links.retain(|link| made.contains(&link.other.0));

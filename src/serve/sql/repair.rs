@@ -237,7 +237,7 @@ mod tests {
         assert!(repair(&mut statement, &Lacking::Function("pg_function_is_visible".into())));
         assert!(repair(&mut statement, &Lacking::Function("pg_size_pretty".into())));
         assert!(!repair(&mut statement, &Lacking::Function("pg_size_pretty".into())));
-        assert_eq!(statement.to_string(), "SELECT CAST(NULL AS TEXT), true, CAST(NULL AS TEXT) FROM pg_class AS c");
+        assert_eq!(statement.to_string(), "SELECT CAST(NULL AS TEXT), true, CAST(NULL AS TEXT) FROM pg_class c");
         assert_eq!(answer("current_setting", &Expr::value(Value::SingleQuotedString("server_version_num".into()))).to_string(), "'160006'");
     }
 
