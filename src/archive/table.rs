@@ -12,13 +12,15 @@
 //! All three together are every version there is.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake_core::kernel::{Action, Add, DataType, MapType, MetadataExt, PrimitiveType, StructField, StructType, Transaction};
+use deltalake_core::logstore::{LogStore, LogStoreFactory, StorageConfig, default_logstore, logstore_factories};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use deltalake_core::{DeltaResult, DeltaTable, DeltaTableBuilder, DeltaTableError};
 use object_store::ObjectStore;
+use url::Url;
 
 use super::ArchiveError;
 use super::columns::{Columns, DAY, Kind, LAYER};
@@ -34,6 +36,31 @@ const CHECKPOINT_EVERY: u32 = 20;
 
 /// Commits that are tried again because somebody else committed first (count).
 const RIVALS_MAX: usize = 20;
+
+/// Commits in a bucket: puts that must not overwrite, as in a directory.
+struct BucketLogs;
+
+impl LogStoreFactory for BucketLogs {
+    fn with_options(
+        &self,
+        prefixed: Arc<dyn ObjectStore>,
+        root: Arc<dyn ObjectStore>,
+        location: &Url,
+        options: &StorageConfig,
+    ) -> DeltaResult<Arc<dyn LogStore>> {
+        Ok(default_logstore(prefixed, root, location, options))
+    }
+}
+
+/// Tells the library about buckets, once: it knows directories only.
+fn know_buckets() {
+    static KNOWN: Once = Once::new();
+    KNOWN.call_once(|| {
+        if let Ok(scheme) = Url::parse("s3://") {
+            logstore_factories().insert(scheme, Arc::new(BucketLogs));
+        }
+    });
+}
 
 /// A Delta table.
 pub struct Table {
@@ -107,6 +134,7 @@ impl Table {
     /// # Errors
     /// A store that refuses or stays away; [`ArchiveError::NoTable`] without `create`.
     pub async fn open(location: &Location, name: &'static str, create: Option<(&Columns, bool)>) -> Result<Table, ArchiveError> {
+        know_buckets();
         let place = location.table(name, create.is_some())?;
         let builder = DeltaTableBuilder::from_url(place.url.clone())?.with_storage_backend(place.root.clone(), place.url.clone());
         let mut delta = builder.build()?;
