@@ -104,7 +104,7 @@ fn chunk(plan: &Plan, n: i64, seq: u64, generation: u32) -> Chunk {
     let mut batch = OutputBatch { seq, ..Default::default() };
     for row in n * ROWS..(n + 1) * ROWS {
         batch.offsets.add(0, row);
-        assert!(batch.push(INCIDENTS, row.to_string().as_bytes(), format!("incident {row}").as_bytes(), 0, 0));
+        assert!(batch.push(INCIDENTS, row.to_string().as_bytes(), format!("incident {row}").as_bytes(), 0));
     }
     let counts = Counts { messages: ROWS as u64, events: ROWS as u64, ..Counts::new(plan) };
     Chunk { batch, generation, counts, source: 0, barrier: None }

@@ -55,7 +55,7 @@ impl Encoder {
             // Facts of created incidents come first, in the order of lines.
             let created = output.lines.get(number).map_or(0, |line| line.created);
             let fact = self.facts.get(from..*end).unwrap_or_default();
-            fits &= batch.push(INCIDENTS, &id.hex(), fact, created.div_euclid(1000), created);
+            fits &= batch.push(INCIDENTS, &id.hex(), fact, created);
             from = *end;
         }
         let mut from = 0;
@@ -65,7 +65,7 @@ impl Encoder {
             let key = self.coordinates(letter);
             let room = self.record_bytes().saturating_sub(key.len());
             let short = if line.len() > room { shortened(line, room) } else { None };
-            fits &= batch.push(DEAD_LETTERS, key.as_bytes(), short.as_deref().map_or(line, str::as_bytes), 0, 0);
+            fits &= batch.push(DEAD_LETTERS, key.as_bytes(), short.as_deref().map_or(line, str::as_bytes), 0);
         }
         if let Some(notes) = output.notes.take() {
             for interval in batch.offsets.intervals().to_vec() {
@@ -106,7 +106,7 @@ impl Encoder {
             return self.block(batch, &first, interval) && self.block(batch, &second, interval);
         }
         let key = block_key(self.shared.partitions.identity(interval.partition), partition);
-        let fits = batch.push(INDEX, &key, &self.facts, 0, 0);
+        let fits = batch.push(INDEX, &key, &self.facts, 0);
         batch.set_partition(partition);
         fits
     }

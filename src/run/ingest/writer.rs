@@ -183,9 +183,7 @@ impl Writer {
             transactor.begin()?;
             (self.since, self.bytes, self.rows) = (Instant::now(), 0, 0);
         }
-        for number in 0..chunk.batch.records.len() {
-            transactor.produce_from(&chunk.batch, number)?;
-        }
+        transactor.produce_batch(&chunk.batch)?;
         failpoint::hit("after_produce");
         self.bytes += chunk.batch.bytes.len();
         self.rows += chunk.counts.events;
