@@ -153,6 +153,8 @@ fn write(mock: &Mock, delivery: Delivery, fail: impl FnOnce()) -> Ran {
         gate: gate.clone(),
         cut: TxnCut { linger: Duration::from_millis(5), bytes: 1 << 20, rows: 3 * ROWS as u64 },
         positions: [std::sync::atomic::AtomicI64::new(-1)].into(),
+        progress: Default::default(),
+        spare: Default::default(),
         stop: stop.clone(),
         health: role,
         changed: changed.clone(),

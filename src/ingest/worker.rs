@@ -89,7 +89,8 @@ impl Spare {
         }
     }
 
-    fn take(&self) -> Vec<u8> {
+    /// An empty buffer, with room if somebody gave one back.
+    pub fn take(&self) -> Vec<u8> {
         let mut buffer = self.1.try_recv().unwrap_or_default();
         buffer.clear();
         buffer

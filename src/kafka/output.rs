@@ -71,6 +71,19 @@ impl OutputBatch {
         true
     }
 
+    /// Adds a record whose value was written to [`OutputBatch::bytes`] already. False, and nothing
+    /// is added, when the batch outgrew its 32-bit addresses.
+    pub fn push_written(&mut self, topic: u16, key: &[u8], value: Range<usize>, origin_us: i64) -> bool {
+        if self.bytes.len() + key.len() > u32::MAX as usize {
+            return false;
+        }
+        let value = value.start as u32..value.end as u32;
+        let key = self.append(key);
+        let headers = self.headers.len() as u32;
+        self.records.push(OutRecord { topic, key, partition: None, value, headers: headers..headers, origin_us });
+        true
+    }
+
     /// Gives the record pushed last a partition of its own.
     pub fn set_partition(&mut self, partition: i32) {
         if let Some(record) = self.records.last_mut() {

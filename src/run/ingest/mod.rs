@@ -211,6 +211,8 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
             gate: gate.clone(),
             cut: spec.cut,
             positions: positions.clone(),
+            progress: consumer.progress().clone(),
+            spare: shared.spare.clone(),
             stop: ending.clone(),
             health: health.clone(),
             changed: changed.clone(),
