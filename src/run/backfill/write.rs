@@ -189,9 +189,7 @@ impl Writer {
             if let Some(count) = self.report.written.get_mut(kind) {
                 *count += 1;
             }
-            // As ingest has it: a created fact bears the time of its event.
-            let created = created.map_or(0, |line| line.created);
-            fits &= batch.push(0, &id.hex(), fact, created.div_euclid(1000), created);
+            fits &= batch.push(0, &id.hex(), fact, created.map_or(0, |line| line.created));
             batch.push_header(MARK, self.mark.as_bytes());
         }
         if !fits {
@@ -225,9 +223,7 @@ impl Writer {
             (self.since, self.bytes, self.facts) = (Instant::now(), 0, 0);
             self.ends.clear();
         }
-        for number in 0..batch.records.len() {
-            self.transactor.produce_from(batch, number)?;
-        }
+        self.transactor.produce_batch(batch)?;
         self.bytes += batch.bytes.len();
         self.facts += batch.records.len();
         for interval in batch.offsets.intervals() {
