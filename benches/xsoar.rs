@@ -106,7 +106,7 @@ fn bench(criterion: &mut Criterion) {
             rows.clear();
             arena.truncate(sealed);
             ranges.iter().for_each(|range| assert!(decoder.decode(&arena, range.clone(), 0, &mut rows).is_ok()));
-            runner.fill(&computed, &mut arena, &mut rows);
+            runner.fill(&computed, &mut arena, &mut rows, &|_| None);
             black_box(&rows);
         });
     });

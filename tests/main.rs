@@ -55,5 +55,6 @@ mod xsoar_cases;
 mod xsoar_columns;
 mod xsoar_dt;
 mod xsoar_hostile;
+mod xsoar_kernels;
 mod xsoar_packs;
 mod xsoar_pipeline;

@@ -53,7 +53,7 @@ fn xsoar_pipeline_equals_the_reference() {
     let content = pipeline.content.clone().unwrap();
     let classifier = content.classifier("brightwater-classifier").unwrap().1;
     let mapper = content.mapper("brightwater-mapper").unwrap().1;
-    let maker = Maker::new(&content, Some(classifier), Some(mapper), 0);
+    let maker = Maker::new(&content, Some(classifier), Some(mapper));
     let events = events();
     let texts: Vec<String> = events.iter().map(Value::to_string).collect();
     let messages: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
@@ -62,7 +62,7 @@ fn xsoar_pipeline_equals_the_reference() {
     assert_eq!(incidents.len(), events.len());
     for ((offset, _), line) in incidents {
         let incident: Value = serde_json::from_slice(line).unwrap();
-        let made = maker.make(&events[offset as usize], None);
+        let made = maker.make(&events[offset as usize], None, None);
         assert_eq!(incident["type"], made.type_name.as_str());
         assert_eq!(incident["region"], "north");
         for field in made

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::external::{Program, Programs};
 use super::filter::{self, Filter};
 use super::model::{Argument, Complex, Operand, Place, Test, Tests, Transformer as Written};
 use super::path::Dt;
@@ -19,8 +20,10 @@ const NESTING_MAX: usize = 96;
 /// What loads packs knows beside them.
 #[derive(Default, Clone, Copy)]
 pub struct Options<'a> {
-    /// True for a user's own operator, which runs outside of the process.
-    pub scripts: Option<&'a dyn Fn(&str) -> bool>,
+    /// A user's own operators, which run outside of the process.
+    pub scripts: Option<&'a Programs>,
+    /// True for a script of a pack: its code is not run.
+    pub in_packs: Option<&'a dyn Fn(&str) -> bool>,
 }
 
 /// How bad a problem is.
@@ -114,8 +117,8 @@ pub struct Step {
 pub enum Operator {
     /// One of ours.
     Known(&'static Transformer),
-    /// A user's script.
-    External(String),
+    /// A user's script; the flag: it takes lists as a whole.
+    External(String, bool),
     /// There is no such operator.
     Unknown(String),
 }
@@ -330,9 +333,9 @@ impl Preparer<'_> {
     fn test(&mut self, test: &Test, mode: Mode<'_>) -> PreparedTest {
         let filter = match filter::find(&test.operator) {
             Some(filter) => Tester::Known(filter),
-            None => match self.unknown(&test.operator, filter::names().collect()) {
-                true => Tester::External(test.operator.clone()),
-                false => Tester::Unknown(test.operator.clone()),
+            None => match self.script(&test.operator, filter::names().collect()) {
+                Some(_) => Tester::External(test.operator.clone()),
+                None => Tester::Unknown(test.operator.clone()),
             },
         };
         let left = self.within("left", |p| p.left(&test.left, mode));
@@ -395,9 +398,9 @@ impl Preparer<'_> {
     fn step(&mut self, written: &Written) -> Step {
         let operator = match transform::find(&written.operator) {
             Some(known) => Operator::Known(known),
-            None => match self.unknown(&written.operator, transform::names().collect()) {
-                true => Operator::External(written.operator.clone()),
-                false => Operator::Unknown(written.operator.clone()),
+            None => match self.script(&written.operator, transform::names().collect()) {
+                Some(program) => Operator::External(written.operator.clone(), program.whole),
+                None => Operator::Unknown(written.operator.clone()),
             },
         };
         let mut args: Vec<(Cow<'static, str>, Prepared)> = Vec::new();
@@ -446,17 +449,25 @@ impl Preparer<'_> {
         Step { operator, args }
     }
 
-    /// Reports an unknown operator, unless it is a user's script: then true.
-    fn unknown(&mut self, name: &str, names: Vec<&str>) -> bool {
-        if self.options.scripts.is_some_and(|knows| knows(name)) {
-            return true;
+    /// A user's script; what is none either is reported.
+    fn script(&mut self, name: &str, names: Vec<&str>) -> Option<&Program> {
+        let options = self.options;
+        if let Some(program) = options.scripts.and_then(|programs| programs.list.get(name)) {
+            return Some(program);
+        }
+        if options.in_packs.is_some_and(|knows| knows(name)) {
+            let hint = format!("put an executable `{name}` into the directory of `content: {{ scripts: … }}`");
+            self.problem(Severity::Error, "script-not-run", format!("the operator `{name}` is a script of a pack, and their code is not run"), Some(hint));
+            return None;
         }
         let bare = transform::strip_category(name).to_lowercase();
         let near =
             names.iter().find(|known| known.to_lowercase() == bare || known.to_lowercase().starts_with(&bare) || bare.starts_with(&known.to_lowercase()));
-        let hint = near.map(|near| format!("did you mean `{near}`?")).or_else(|| Some("a script of your own can be named under `scripts`".to_owned()));
+        let hint = near
+            .map(|near| format!("did you mean `{near}`?"))
+            .or_else(|| Some("an executable of this name can be put into `content: { scripts: … }`".to_owned()));
         self.problem(Severity::Error, "unknown-operator", format!("there is no operator `{name}`"), hint);
-        false
+        None
     }
 }
 

@@ -8,15 +8,19 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::cell;
+use super::tokens::{items, members};
 use crate::content::field::FieldType;
 use crate::content::value::{SHORT_TEXT_MAX, convert};
+use crate::expr::xsoar::clock;
 use crate::expr::xsoar::columnar::ColumnStep;
 use crate::expr::xsoar::env::Env;
 use crate::expr::xsoar::fault::Fault;
+use crate::expr::xsoar::js::quick::{Quick, Scalar};
+use crate::expr::xsoar::path::Dt;
 use crate::expr::xsoar::transform::date::timestamp_to_date;
 use crate::expr::xsoar::transform::object::column_key;
 use crate::expr::xsoar::transform::{self, Args, Takes};
-use crate::expr::xsoar::value::{into_list, text_of};
+use crate::expr::xsoar::value::{into_list, number_value, text_of};
 use crate::ingest::decode::{Kind, Slot};
 
 /// Different values of a column that are remembered.
@@ -64,6 +68,8 @@ enum Fast {
     /// `toLowerCase`, `toUpperCase`, on ASCII.
     Lower,
     Upper,
+    /// `DT` of `.=…` over texts.
+    Script(Arc<Quick>),
     /// The shape of a field's type.
     Shape(FieldType),
     /// The first item of a list.
@@ -97,6 +103,11 @@ impl Kernel {
             "substringFrom" if arg("from").is_some() => text("from").map(Fast::After),
             "substringTo" if arg("to").is_some() => text("to").map(Fast::Before),
             "concat" => text("prefix").zip(text("suffix")).map(|(prefix, suffix)| Fast::Around(prefix, suffix)),
+            "DT" => arg("dt")
+                .and_then(Value::as_str)
+                .and_then(|text| Dt::parse(text).ok())
+                .and_then(|dt| Quick::compile(dt.whole_mutator()?))
+                .map(|quick| Fast::Script(Arc::new(quick))),
             "toLowerCase" => Some(Fast::Lower),
             "toUpperCase" => Some(Fast::Upper),
             _ => None,
@@ -131,13 +142,18 @@ impl Kernel {
         }
     }
 
+    /// True when what it makes depends on the time.
+    pub fn reads_clock(&self) -> bool {
+        matches!(&self.what, What::Step(step) if clock::transformer(step.transformer))
+    }
+
     /// Applies the kernel to one slot of a column.
     pub fn apply(&self, arena: &mut Vec<u8>, memo: &mut Memo, slot: Slot, env: &Env<'_>) -> Made {
         if let Some(slot) = self.quick(arena, slot) {
             return Made::Slot(slot);
         }
         // Logs repeat their values: the operator sees each only once.
-        if slot.len() as usize > MEMO_TEXT_MAX {
+        if slot.len() as usize > MEMO_TEXT_MAX || self.reads_clock() {
             return self.slow(arena, slot, env);
         }
         let key = (slot.kind(), slot.raw(arena).to_vec());
@@ -192,6 +208,15 @@ impl Kernel {
             Fast::Shape(FieldType::Boolean) if matches!(kind, Kind::True | Kind::False) => Some(slot),
             Fast::Shape(FieldType::Date) if kind.is_string() || kind == Kind::Number => Some(slot),
             Fast::First if kind != Kind::Array => Some(slot),
+            Fast::Script(quick) if kind.is_string() => {
+                let made = match quick.run(&cell::text(arena, slot)?)? {
+                    Scalar::Undefined | Scalar::Null => Value::Null,
+                    Scalar::Flag(flag) => Value::Bool(flag),
+                    Scalar::Number(number) => number_value(number),
+                    Scalar::Text(text) => Value::String(text.into_owned()),
+                };
+                cell::put_json(arena, &made)
+            }
             _ => None,
         }
     }
@@ -249,69 +274,6 @@ fn join(arena: &mut Vec<u8>, slot: Slot, separator: &str) -> Option<Slot> {
     cell::put_text(arena, &out)
 }
 
-/// Where a JSON value of checked text ends.
-fn end_of(json: &[u8], start: usize) -> Option<usize> {
-    let mut open = 0usize;
-    let mut at = start;
-    loop {
-        match json.get(at)? {
-            b'"' => {
-                at += 1;
-                loop {
-                    match json.get(at)? {
-                        b'\\' => at += 2,
-                        b'"' => break,
-                        _ => at += 1,
-                    }
-                }
-                at += 1;
-            }
-            b'{' | b'[' => {
-                open += 1;
-                at += 1;
-                continue;
-            }
-            b'}' | b']' => {
-                open = open.checked_sub(1)?;
-                at += 1;
-            }
-            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {
-                at += 1;
-                continue;
-            }
-            _ => {
-                while json.get(at).is_some_and(|b| !matches!(b, b',' | b':' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')) {
-                    at += 1;
-                }
-            }
-        }
-        if open == 0 {
-            return Some(at);
-        }
-    }
-}
-
-fn skip_blanks(json: &[u8], mut at: usize) -> usize {
-    while matches!(json.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-        at += 1;
-    }
-    at
-}
-
-/// Shows each element of a checked list.
-fn items<'j>(json: &'j [u8], mut see: impl FnMut(&'j [u8]) -> Option<()>) -> Option<()> {
-    let mut at = skip_blanks(json, 1);
-    while json.get(at)? != &b']' {
-        let end = end_of(json, at)?;
-        see(json.get(at..end)?)?;
-        at = skip_blanks(json, end);
-        if json.get(at)? == &b',' {
-            at = skip_blanks(json, at + 1);
-        }
-    }
-    Some(())
-}
-
 /// Objects with their keys as a table's columns; `None` where a list holds anything but objects and
 /// where keys are not plain or fall together.
 fn convert_keys(arena: &mut Vec<u8>, slot: Slot) -> Option<Slot> {
@@ -338,10 +300,8 @@ fn object_keys(json: &[u8], out: &mut Vec<u8>) -> Option<()> {
     }
     let mut seen: Vec<String> = Vec::new();
     out.push(b'{');
-    let mut at = skip_blanks(json, 1);
-    while json.get(at)? != &b'}' {
-        let end = end_of(json, at)?;
-        let written = std::str::from_utf8(json.get(at + 1..end - 1)?).ok()?;
+    members(json, |key, value| {
+        let written = std::str::from_utf8(key).ok()?;
         if written.contains('\\') {
             return None;
         }
@@ -356,14 +316,9 @@ fn object_keys(json: &[u8], out: &mut Vec<u8>) -> Option<()> {
         out.extend_from_slice(key.as_bytes());
         out.extend_from_slice(b"\":");
         seen.push(key);
-        let start = skip_blanks(json, skip_blanks(json, end) + 1);
-        let end = end_of(json, start)?;
-        out.extend_from_slice(json.get(start..end)?);
-        at = skip_blanks(json, end);
-        if json.get(at)? == &b',' {
-            at = skip_blanks(json, at + 1);
-        }
-    }
+        out.extend_from_slice(value);
+        Some(())
+    })?;
     out.push(b'}');
     Some(())
 }

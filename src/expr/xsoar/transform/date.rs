@@ -108,7 +108,7 @@ fn between_hours(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value,
 fn modify(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value, Fault> {
     let text = cast_text(value, args.operator)?;
     let moment = match text.trim().to_lowercase().as_str() {
-        "now" => Some(Moment { local_us: env.now_us, offset_s: None }),
+        "now" => Some(Moment { local_us: env.now(args.operator)?, offset_s: None }),
         _ => moment(value, env),
     };
     let shift = relative::parse(&args.need_text("variation")?);
