@@ -7,6 +7,7 @@ mod config_environment;
 mod config_mistakes;
 mod config_mutations;
 mod config_read;
+mod content_fuzz;
 mod content_mistakes;
 mod content_packs;
 mod content_pipeline;

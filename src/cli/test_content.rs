@@ -43,9 +43,12 @@ fn packs_below(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Loads a directory of packs and runs what stands beside them.
-pub fn run_dir(path: &Path, filter: Option<&str>, quiet: bool) -> Result<Counts, Error> {
+pub fn run_dir(path: &Path, scripts: Option<&Path>, filter: Option<&str>, quiet: bool) -> Result<Counts, Error> {
     let mut out = Diagnostics::new();
-    let content = load(&[path.to_owned()], None, &mut out);
+    let mut content = load(&[path.to_owned()], None, &mut out);
+    if let Some(dir) = scripts {
+        super::content::with_scripts(&mut content, dir)?;
+    }
     run(&content, &packs_below(path), filter, quiet)
 }
 

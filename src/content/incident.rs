@@ -64,7 +64,7 @@ impl<'c> Maker<'c> {
         let lists = |name: &str| list(self.content, name);
         let env = Env { lists: Some(&lists), now_us, scripts: Some(&self.scripts), ..Env::new(event) };
         let mut made = Made { type_name: self.type_of(&env, fallback), ..Made::default() };
-        let own = self.sections.iter().find(|(section, _)| section.target.as_ref().is_some_and(|target| target.value == made.type_name));
+        let own = self.sections.iter().find(|(section, _)| section.target.as_ref().is_some_and(|target| self.content.type_name(&target.value) == made.type_name));
         let common = self.sections.iter().find(|(section, _)| section.target.is_none());
         let own_names: Vec<&str> = own.iter().flat_map(|(_, fields)| fields).map(|field| field.name.as_str()).collect();
         let inherited = common.iter().flat_map(|(_, fields)| fields).filter(|field| !own_names.contains(&field.name.as_str()));
@@ -95,7 +95,7 @@ impl<'c> Maker<'c> {
             };
             let text = (!key.is_null()).then(|| text_of(&key));
             let hit = text.and_then(|text| classifier.types.iter().find(|(value, _)| value.value == text).map(|(_, name)| name));
-            hit.or(classifier.default_type.as_ref()).map(|name| name.value.clone())
+            hit.or(classifier.default_type.as_ref()).map(|name| self.content.type_name(&name.value).to_owned())
         });
         found.or_else(|| fallback.map(str::to_owned)).unwrap_or_else(|| default_type(self.content))
     }

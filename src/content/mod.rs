@@ -163,6 +163,15 @@ impl Content {
         }
     }
 
+    /// The name of a type as its own file has it: content names types with other capitals, too.
+    pub fn type_name<'n>(&'n self, name: &'n str) -> &'n str {
+        if self.incident_type(name).is_some() {
+            return name;
+        }
+        let alike = self.of_kind(Kind::IncidentType).map(|item| item.head.name.as_str()).find(|known| known.eq_ignore_ascii_case(name));
+        alike.unwrap_or(name)
+    }
+
     /// A playbook.
     pub fn playbook(&self, name: &str) -> Option<(&Item, &Playbook)> {
         let item = self.find(&[Kind::Playbook, Kind::TestPlaybook], name)?;

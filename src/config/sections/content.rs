@@ -11,7 +11,6 @@ use crate::config::node::{Node, Value};
 use crate::config::read::{self, Fields, shortened};
 use crate::config::schema::FieldKind;
 use crate::config::source_map::Spanned;
-use crate::content::classifier::Classifier;
 use crate::content::field::FieldType;
 use crate::content::item::{Item, Kind};
 use crate::content::mapper::{Mapper, Section};
@@ -156,14 +155,14 @@ pub fn classifier(node: &Node, imported: &Imported, out: &mut Diagnostics) -> Op
     Some(XsoarClassify {
         key: classifier.key.argument.clone(),
         at: classifier.key.span,
-        types: types(classifier),
-        default: classifier.default_type.clone(),
+        types: classifier.types.iter().map(|(value, name)| (value.value.clone(), as_its_file(&imported.content, name))).collect(),
+        default: classifier.default_type.as_ref().map(|name| as_its_file(&imported.content, name)),
         id,
     })
 }
 
-fn types(classifier: &Classifier) -> Vec<(String, Spanned<String>)> {
-    classifier.types.iter().map(|(value, name)| (value.value.clone(), name.clone())).collect()
+fn as_its_file(content: &Content, name: &Spanned<String>) -> Spanned<String> {
+    Spanned::new(content.type_name(&name.value).to_owned(), name.span)
 }
 
 /// `map: { xsoar: <id> }`
@@ -182,7 +181,7 @@ fn sections(content: &Content, mapper: &Mapper) -> Vec<XsoarSection> {
         .sections
         .iter()
         .map(|section| XsoarSection {
-            target: section.target.as_ref().map_or_else(|| "*".to_owned(), |target| target.value.clone()),
+            target: section.target.as_ref().map_or_else(|| "*".to_owned(), |target| content.type_name(&target.value).to_owned()),
             labels: section.labels,
             fields: entries(content, section),
         })

@@ -303,17 +303,29 @@ impl Preparer<'_> {
             let joined = join(root, &complex.accessor);
             let inner = joined.trim().trim_start_matches("${");
             let inner = inner.strip_suffix('}').unwrap_or(inner).to_owned();
-            if !complex.filters.is_empty() {
-                self.problem(Severity::Warning, "filters-on-dt", "filters beside a DT expression that was cut are not applied", None);
+            let dt = self.dt(&inner);
+            // A plain path that was cut like one: what stands before the cut is the list.
+            let plain = dt.as_ref().is_ok_and(|dt| dt.is_plain());
+            if complex.filters.is_empty() || !plain {
+                if !complex.filters.is_empty() {
+                    self.problem(Severity::Warning, "filters-on-dt", "filters beside a DT expression that was cut are not applied", None);
+                }
+                return from(dt);
             }
-            return from(self.dt(&inner));
+            let accessor = complex.accessor.trim();
+            let accessor = accessor.strip_suffix('}').unwrap_or(accessor);
+            return self.filtered(root.trim_start_matches("${").trim_end_matches('}'), accessor, &complex.filters);
         }
         let root = whole(root).unwrap_or(root).to_owned();
         if complex.filters.is_empty() {
             return from(self.dt(&join(&root, &complex.accessor)));
         }
-        let tests = self.within("filters", |p| p.tests(&complex.filters, Mode::ListFilter(&root)));
-        match (self.dt(&root), self.dt(&complex.accessor)) {
+        self.filtered(&root, &complex.accessor, &complex.filters)
+    }
+
+    fn filtered(&mut self, root: &str, accessor: &str, filters: &Tests) -> Source {
+        let tests = self.within("filters", |p| p.tests(filters, Mode::ListFilter(root)));
+        match (self.dt(root), self.dt(accessor)) {
             (Ok(root), Ok(accessor)) => Source::Filtered { root, tests, accessor },
             (Err(reason), _) | (_, Err(reason)) => Source::Broken(reason),
         }

@@ -2,15 +2,15 @@
 //! operator itself, on the one value instead of on the event.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::{Equivalent, HashMap};
 use serde_json::Value;
 
 use super::cell;
 use super::tokens::{items, members};
 use crate::content::field::FieldType;
-use crate::content::value::{SHORT_TEXT_MAX, convert};
+use crate::content::value::{NotA, SHORT_TEXT_MAX, convert, severity};
 use crate::expr::xsoar::clock;
 use crate::expr::xsoar::columnar::ColumnStep;
 use crate::expr::xsoar::env::Env;
@@ -28,8 +28,50 @@ const MEMO_MAX: usize = 4096;
 /// Bytes of a value that is remembered.
 const MEMO_TEXT_MAX: usize = 512;
 
-/// What an operator made of the values of a column.
-pub type Memo = HashMap<(Kind, Vec<u8>), Result<Slot, Fault>>;
+/// Keys of objects that are remembered in the form of a table's columns.
+const KEYS_MAX: usize = 4096;
+/// Members of an object whose keys are compared one by one.
+const MEMBERS_MAX: usize = 64;
+
+/// What kernels remember.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// What an operator made of the values of a column of this batch.
+    memo: HashMap<(Kind, Vec<u8>), Result<Slot, Fault>>,
+    /// Key → column of a table, from batch to batch.
+    keys: HashMap<Box<[u8]>, Arc<str>>,
+    /// Where something is put together.
+    out: Vec<u8>,
+}
+
+impl Scratch {
+    /// The next column begins: what was remembered belongs to another operator.
+    pub fn next_column(&mut self) {
+        self.memo.clear();
+    }
+
+    fn column_key(&mut self, key: &[u8]) -> Option<Arc<str>> {
+        if let Some(known) = self.keys.get(key) {
+            return Some(known.clone());
+        }
+        let written = std::str::from_utf8(key).ok().filter(|written| !written.contains('\\'))?;
+        let made: Arc<str> = column_key(written).into();
+        if self.keys.len() < KEYS_MAX && key.len() <= MEMO_TEXT_MAX {
+            self.keys.insert(key.into(), made.clone());
+        }
+        Some(made)
+    }
+}
+
+/// A value of a column that was seen before, without a copy of it.
+#[derive(Hash)]
+struct Seen<'a>(Kind, &'a [u8]);
+
+impl Equivalent<(Kind, Vec<u8>)> for Seen<'_> {
+    fn equivalent(&self, key: &(Kind, Vec<u8>)) -> bool {
+        self.0 == key.0 && self.1 == key.1
+    }
+}
 
 /// A transformer over a column.
 #[derive(Debug, Clone)]
@@ -43,10 +85,19 @@ pub struct Kernel {
 enum What {
     /// The operator.
     Step(ColumnStep),
-    /// The shape that a field of this type holds.
-    Shape(FieldType),
+    /// The shape that a field holds.
+    Shape(Shape),
     /// The first item of a list.
     First,
+}
+
+/// The shape that values take for a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// That of the field's type.
+    Field(FieldType),
+    /// A number from 0 to 4, also by its name.
+    Severity,
 }
 
 /// Ways that need no value of the operator's own.
@@ -116,8 +167,12 @@ impl Kernel {
     }
 
     /// The kernel that gives values the shape of a field's type.
-    pub fn shape(field: FieldType) -> Kernel {
-        Kernel { what: What::Shape(field), fast: Fast::Shape(field) }
+    pub fn shape(shape: Shape) -> Kernel {
+        let fast = match shape {
+            Shape::Field(field) => Fast::Shape(field),
+            Shape::Severity => Fast::None,
+        };
+        Kernel { what: What::Shape(shape), fast }
     }
 
     /// The kernel that takes the first item of a list.
@@ -148,31 +203,31 @@ impl Kernel {
     }
 
     /// Applies the kernel to one slot of a column.
-    pub fn apply(&self, arena: &mut Vec<u8>, memo: &mut Memo, slot: Slot, env: &Env<'_>) -> Made {
-        if let Some(slot) = self.quick(arena, slot) {
+    pub fn apply(&self, arena: &mut Vec<u8>, scratch: &mut Scratch, slot: Slot, env: &Env<'_>) -> Made {
+        if let Some(slot) = self.quick(arena, scratch, slot) {
             return Made::Slot(slot);
         }
         // Logs repeat their values: the operator sees each only once.
         if slot.len() as usize > MEMO_TEXT_MAX || self.reads_clock() {
             return self.slow(arena, slot, env);
         }
-        let key = (slot.kind(), slot.raw(arena).to_vec());
-        if let Some(known) = memo.get(&key) {
+        if let Some(known) = scratch.memo.get(&Seen(slot.kind(), slot.raw(arena))) {
             return known.clone().map_or_else(Made::Fault, Made::Slot);
         }
         let made = self.slow(arena, slot, env);
-        if memo.len() < MEMO_MAX {
+        if scratch.memo.len() < MEMO_MAX {
             let known = match &made {
                 Made::Slot(slot) => Ok(*slot),
                 Made::Fault(fault) => Err(fault.clone()),
             };
-            memo.insert(key, known);
+            let key = (slot.kind(), slot.raw(arena).to_vec());
+            scratch.memo.insert(key, known);
         }
         made
     }
 
     /// The fast way; `None` where the operator itself has to decide.
-    fn quick(&self, arena: &mut Vec<u8>, slot: Slot) -> Option<Slot> {
+    fn quick(&self, arena: &mut Vec<u8>, scratch: &mut Scratch, slot: Slot) -> Option<Slot> {
         let kind = slot.kind();
         if matches!(kind, Kind::Missing | Kind::Null) {
             // Most operators leave nothing as it is.
@@ -192,7 +247,7 @@ impl Kernel {
                 let date = timestamp_to_date(&cell::text(arena, slot)?)?;
                 cell::put_text(arena, &date)
             }
-            Fast::ConvertKeys if !scalar => convert_keys(arena, slot),
+            Fast::ConvertKeys if !scalar => convert_keys(arena, scratch, slot),
             Fast::After(mark) if scalar => rewrite(arena, slot, |text| text.find(&**mark).and_then(|at| text.get(at + mark.len()..)).map(str::to_owned)),
             Fast::Before(mark) if scalar => rewrite(arena, slot, |text| text.find(&**mark).and_then(|at| text.get(..at)).map(str::to_owned)),
             Fast::Around(prefix, suffix) if scalar => rewrite(arena, slot, |text| Some(format!("{prefix}{text}{suffix}"))),
@@ -229,7 +284,7 @@ impl Kernel {
                 let values: &[(Cow<'_, str>, Value)] = &step.args;
                 transform::apply(step.transformer, &value, &Args { operator: self.name(), values }, env)
             }
-            What::Shape(field) => match convert(*field, value) {
+            What::Shape(shape) => match shaped(*shape, value) {
                 Ok(made) => Ok(made.unwrap_or(Value::Null)),
                 Err(_) => Err(Fault::Cast { operator: "field", wanted: "a value of its type" }),
             },
@@ -239,6 +294,13 @@ impl Kernel {
             Ok(made) => cell::put_json(arena, &made).map_or(Made::Fault(unreadable), Made::Slot),
             Err(fault) => Made::Fault(fault),
         }
+    }
+}
+
+fn shaped(shape: Shape, value: Value) -> Result<Option<Value>, NotA> {
+    match shape {
+        Shape::Field(field) => convert(field, value),
+        Shape::Severity => severity(value),
     }
 }
 
@@ -275,38 +337,38 @@ fn join(arena: &mut Vec<u8>, slot: Slot, separator: &str) -> Option<Slot> {
 }
 
 /// Objects with their keys as a table's columns; `None` where a list holds anything but objects and
-/// where keys are not plain or fall together.
-fn convert_keys(arena: &mut Vec<u8>, slot: Slot) -> Option<Slot> {
+/// where keys are not plain, fall together, or are many.
+fn convert_keys(arena: &mut Vec<u8>, scratch: &mut Scratch, slot: Slot) -> Option<Slot> {
+    let mut out = std::mem::take(&mut scratch.out);
+    out.clear();
     let json = slot.raw(arena);
-    let mut out = Vec::with_capacity(json.len());
-    if slot.kind() == Kind::Object {
-        object_keys(json, &mut out)?;
+    let done = if slot.kind() == Kind::Object {
+        object_keys(json, scratch, &mut out)
     } else {
         out.push(b'[');
-        items(json, |item| {
+        let done = items(json, |item| {
             if out.len() > 1 {
                 out.push(b',');
             }
-            object_keys(item, &mut out)
-        })?;
+            object_keys(item, scratch, &mut out)
+        });
         out.push(b']');
-    }
-    cell::put_raw(arena, slot.kind(), &out)
+        done
+    };
+    let made = done.and_then(|()| cell::put_raw(arena, slot.kind(), &out));
+    scratch.out = out;
+    made
 }
 
-fn object_keys(json: &[u8], out: &mut Vec<u8>) -> Option<()> {
+fn object_keys(json: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) -> Option<()> {
     if json.first()? != &b'{' {
         return None;
     }
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: Vec<Arc<str>> = Vec::with_capacity(16);
     out.push(b'{');
     members(json, |key, value| {
-        let written = std::str::from_utf8(key).ok()?;
-        if written.contains('\\') {
-            return None;
-        }
-        let key = column_key(written);
-        if seen.contains(&key) {
+        let key = scratch.column_key(key)?;
+        if seen.len() == MEMBERS_MAX || seen.contains(&key) {
             return None;
         }
         if !seen.is_empty() {

@@ -15,6 +15,6 @@ mod run;
 mod tokens;
 
 pub use cell::text;
-pub use kernel::Kernel;
+pub use kernel::{Kernel, Shape};
 pub use plan::{Builder, Computed, Counters, Node, Output, When};
 pub use run::{Runner, Times};

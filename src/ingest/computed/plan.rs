@@ -7,9 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::Value;
 
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Shape};
 use crate::content::Content;
-use crate::content::field::FieldType;
 use crate::expr::path::{Path, Step};
 use crate::expr::xsoar::columnar::{self, Change, ExternalStep, Hop, NotColumnar, Read, TemplatePart};
 use crate::expr::xsoar::path::Dt;
@@ -149,9 +148,9 @@ impl<'n> Builder<'n> {
         Builder { computed: Computed::default(), known: HashMap::new(), number }
     }
 
-    /// Adds an expression as computed column `id`; gives its number among all columns. `shape`: the type
-    /// of the field that it is for.
-    pub fn add(&mut self, id: u32, name: &str, prepared: &Prepared, shape: Option<FieldType>, when: When) -> usize {
+    /// Adds an expression as computed column `id`; gives its number among all columns. `shape`: that of the
+    /// field that it is for.
+    pub fn add(&mut self, id: u32, name: &str, prepared: &Prepared, shape: Option<Shape>, when: When) -> usize {
         self.computed.reads_clock |= prepared.reads_clock();
         let (mut node, not_columnar) = match columnar::plan(prepared) {
             Ok(columnar) => {

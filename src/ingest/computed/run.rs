@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::kernel::{Made, Memo};
-use super::plan::{Computed, Node, Part, Prefix, When};
+use super::kernel::{Made, Scratch};
+use super::plan::{Computed, Counters, Node, Part, Prefix, When};
 use super::{cell, external, fan};
 use crate::content::incident::list;
 use crate::expr::xsoar::clock;
@@ -56,7 +56,7 @@ impl Column {
 #[derive(Debug, Default)]
 pub struct Runner {
     columns: Vec<Column>,
-    memo: Memo,
+    scratch: Scratch,
     /// The events of rows that the reference evaluator needs, parsed once a row.
     parsed: Vec<Option<Option<Value>>>,
     /// Processes of a user's scripts.
@@ -90,22 +90,29 @@ impl Runner {
         let all: Vec<u32> = (0..count as u32).collect();
         let lists = |name: &str| computed.content.as_ref().and_then(|content| list(content, name));
         let scripts = self.scripts(computed);
-        for first in [true, false] {
-            let types = if first { None } else { self.types(computed, arena, count) };
-            let scripts = scripts.as_ref().map(|scripts| scripts as &dyn Scripts);
-            let around = Around { rows, times, lists: &lists, scripts };
-            for number in 0..computed.nodes.len() {
-                let when = computed.node_when.get(number).unwrap_or(&When::All);
-                if (*when == When::First) != first {
-                    continue;
-                }
-                match (when, &types) {
-                    (When::Types(codes), Some(types)) => {
-                        let selected: Vec<u32> = all.iter().copied().filter(|row| types.get(*row as usize).is_some_and(|code| codes.contains(code))).collect();
-                        self.node(computed, number, arena, &around, &selected);
-                    }
-                    _ => self.node(computed, number, arena, &around, &all),
-                }
+        let around = Around { rows, times, lists: &lists, scripts: scripts.as_ref().map(|scripts| scripts as &dyn Scripts) };
+        let nodes = |first: bool| {
+            let when = computed.node_when.iter().enumerate();
+            when.filter(move |(_, when)| (**when == When::First) == first)
+        };
+        for (number, _) in nodes(true) {
+            self.node(computed, number, arena, &around, &all);
+        }
+        let types = self.types(computed, arena, count);
+        // The rows of a set of types, found once.
+        let mut selections: Vec<(&[u16], Vec<u32>)> = Vec::new();
+        for (number, when) in nodes(false) {
+            let (When::Types(codes), Some(types)) = (when, &types) else {
+                self.node(computed, number, arena, &around, &all);
+                continue;
+            };
+            let at = selections.iter().position(|(known, _)| known == codes).unwrap_or_else(|| {
+                let of_these = all.iter().copied().filter(|row| types.get(*row as usize).is_some_and(|code| codes.contains(code)));
+                selections.push((codes, of_these.collect()));
+                selections.len() - 1
+            });
+            if let Some((_, selected)) = selections.get(at) {
+                self.node(computed, number, arena, &around, selected);
             }
         }
         self.scripts = scripts;
@@ -176,12 +183,12 @@ impl Runner {
                     if clock {
                         env.now_us = (around.times)(row);
                     }
-                    match kernel.apply(arena, &mut self.memo, slot, &env) {
+                    match kernel.apply(arena, &mut self.scratch, slot, &env) {
                         Made::Slot(slot) => Some(slot),
                         Made::Fault(_) => None,
                     }
                 });
-                self.memo.clear();
+                self.scratch.next_column();
             }
             Node::Filtered(input, chain) => {
                 let Some(from) = self.columns.get(*input) else { return };
@@ -307,6 +314,10 @@ impl Runner {
         for output in &computed.outputs {
             let (Some(column), Some(to)) = (self.columns.get(output.node), rows.columns.get_mut(output.column)) else { continue };
             to.clear();
+            if column.failed.is_empty() && to.fill(&column.slots) {
+                count(&output.counters, column);
+                continue;
+            }
             let mut failed = column.failed.iter().copied().peekable();
             for (row, slot) in column.slots.iter().enumerate() {
                 // A null says that the computation failed.
@@ -319,11 +330,14 @@ impl Runner {
             if !column.failed.is_empty() && !rows.failed.contains(&output.column) {
                 rows.failed.push(output.column);
             }
-            let counters = &output.counters;
-            counters.columnar.fetch_add(column.rows.saturating_sub(column.fallback), Relaxed);
-            counters.fallback.fetch_add(column.fallback, Relaxed);
-            counters.faults.fetch_add(column.failed.len() as u64, Relaxed);
-            counters.fallback_ns.fetch_add(column.fallback_ns, Relaxed);
+            count(&output.counters, column);
         }
     }
+}
+
+fn count(counters: &Counters, column: &Column) {
+    counters.columnar.fetch_add(column.rows.saturating_sub(column.fallback), Relaxed);
+    counters.fallback.fetch_add(column.fallback, Relaxed);
+    counters.faults.fetch_add(column.failed.len() as u64, Relaxed);
+    counters.fallback_ns.fetch_add(column.fallback_ns, Relaxed);
 }

@@ -9,11 +9,12 @@ pub fn end_of(json: &[u8], start: usize) -> Option<usize> {
             b'"' => {
                 at += 1;
                 loop {
-                    match json.get(at)? {
-                        b'\\' => at += 2,
-                        b'"' => break,
-                        _ => at += 1,
+                    let rest = json.get(at..)?;
+                    at += memchr::memchr2(b'"', b'\\', rest)?;
+                    if json.get(at) == Some(&b'"') {
+                        break;
                     }
+                    at += 2;
                 }
                 at += 1;
             }
