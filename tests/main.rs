@@ -59,3 +59,4 @@ mod xsoar_hostile;
 mod xsoar_kernels;
 mod xsoar_packs;
 mod xsoar_pipeline;
+mod xsoar_scripts;

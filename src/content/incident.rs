@@ -64,7 +64,8 @@ impl<'c> Maker<'c> {
         let lists = |name: &str| list(self.content, name);
         let env = Env { lists: Some(&lists), now_us, scripts: Some(&self.scripts), ..Env::new(event) };
         let mut made = Made { type_name: self.type_of(&env, fallback), ..Made::default() };
-        let own = self.sections.iter().find(|(section, _)| section.target.as_ref().is_some_and(|target| self.content.type_name(&target.value) == made.type_name));
+        let own =
+            self.sections.iter().find(|(section, _)| section.target.as_ref().is_some_and(|target| self.content.type_name(&target.value) == made.type_name));
         let common = self.sections.iter().find(|(section, _)| section.target.is_none());
         let own_names: Vec<&str> = own.iter().flat_map(|(_, fields)| fields).map(|field| field.name.as_str()).collect();
         let inherited = common.iter().flat_map(|(_, fields)| fields).filter(|field| !own_names.contains(&field.name.as_str()));

@@ -21,7 +21,7 @@ use crate::expr::parse::parse;
 use crate::expr::xsoar::model::{Argument, Operand, Test, Tests};
 
 use super::content::Imported;
-use super::xsoar_condition::{Fields, Side, condition};
+use super::xsoar_condition::{Fields, Side, condition, modern};
 
 /// How far back earlier incidents count where a rule does not say: 30 days, as the product's
 /// editor offers.
@@ -169,7 +169,7 @@ fn split(rule: &PreprocessRule, content: &Content) -> (Vec<String>, Tests) {
 /// The field and the text of a test that alone says that they are equal.
 fn constant_field<'t>(group: &'t [Test], content: &Content) -> Option<(String, &'t str)> {
     let [test] = group else { return None };
-    if test.ignore_case || !matches!(test.operator.rsplit('.').next()?, "isEqualString" | "isEqual") {
+    if test.ignore_case || modern(&test.operator) != "isEqualString" {
         return None;
     }
     match &test.right.as_ref()?.value {
@@ -179,8 +179,7 @@ fn constant_field<'t>(group: &'t [Test], content: &Content) -> Option<(String, &
 }
 
 fn same_field(test: &Test, content: &Content) -> Option<String> {
-    let operator = test.operator.rsplit('.').next()?;
-    if test.ignore_case || !matches!(operator, "isEqualString" | "isEqual" | "isEqualNumber" | "isSame") {
+    if test.ignore_case || !matches!(modern(&test.operator), "isEqualString" | "isEqualNumber" | "isSame") {
         return None;
     }
     let left = field_of(&test.left, content)?;

@@ -5,8 +5,8 @@ use super::prepare::{Chain, Left, Operator, Prepared, PreparedTests, Source, Ste
 use super::transform::Transformer;
 
 /// Transformers that read dates, or conditions in which dates are read.
-const TRANSFORMERS: [&str; 9] =
-    ["toUnix", "dateToString", "DateStringToISOFormat", "BetweenDates", "BetweenHours", "ModifyDateTime", "TimeComponents", "If-Then-Else", "If-Elif"];
+const TRANSFORMERS: [&str; 8] =
+    ["toUnix", "dateToString", "DateStringToISOFormat", "BetweenDates", "ModifyDateTime", "TimeComponents", "If-Then-Else", "If-Elif"];
 /// Filters that read dates.
 const FILTERS: [&str; 5] = ["isBefore", "isAfter", "isSame", "AfterRelativeDate", "BeforeRelativeDate"];
 

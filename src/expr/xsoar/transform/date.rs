@@ -119,8 +119,10 @@ fn between_dates(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value,
     Ok(Value::Bool(bound("begin_date")? <= at && at <= bound("end_date")?))
 }
 
-fn between_hours(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value, Fault> {
-    let of_day = |value: &Value| read(value, args, env).map(|moment| moment.local_us.rem_euclid(dates::DAY_US));
+fn between_hours(value: &Value, args: &Args<'_>, _: &Env<'_>) -> Result<Value, Fault> {
+    // Of which day a time is does not matter.
+    let any_day = Env { now_us: Some(0), ..Env::new(&Value::Null) };
+    let of_day = |value: &Value| read(value, args, &any_day).map(|moment| moment.local_us.rem_euclid(dates::DAY_US));
     let at = of_day(value)?;
     let bound = |name: &str| of_day(args.get(name).unwrap_or(&Value::Null));
     Ok(Value::Bool(bound("begin_time")? <= at && at <= bound("end_time")?))
