@@ -35,7 +35,7 @@ const ROUNDS: usize = 5;
 /// `explain`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The event file holds one JSON event (or a message with several); - reads it from standard input.\n\nExamples:\n  catchment explain pipelines/soc event.json\n  tail -1 events.ndjson | catchment explain pipelines/soc - --json | jq .fields\n  catchment explain pipelines/soc --sql\n\nExit codes: 0 explained; 2 could not be done."
+    after_help = "The event file holds one JSON event, a message with several, or one event a line; - reads it from standard input.\n\nExamples:\n  catchment explain pipelines/soc event.json\n  tail -1 events.ndjson | catchment explain pipelines/soc - --json | jq .fields\n  catchment explain pipelines/soc --sql\n\nExit codes: 0 explained; 2 could not be done."
 )]
 pub struct ExplainArgs {
     /// The pipeline: a directory with a pipeline.yaml, or the file
@@ -79,7 +79,7 @@ pub fn run(args: &ExplainArgs) -> Result<Answer, Error> {
             std::io::stdin().lock().take(64 << 20).read_to_end(&mut message)?;
         }
     }
-    let explained = explain(&plan, number as u16, &message)?;
+    let explained = explain_all(&plan, number as u16, &message)?;
     if args.json {
         let text = serde_json::to_string_pretty(&explained).map_err(|error| Error::bug(error.to_string()))?;
         println!("{text}");
@@ -90,6 +90,26 @@ pub fn run(args: &ExplainArgs) -> Result<Answer, Error> {
         explain_rows::print(source, &explain_rows::fallbacks(source));
     }
     Ok(Answer::Yes)
+}
+
+/// Messages of an NDJSON file that are explained; whoever wants to know of more asks for a line.
+const LINES_MAX: usize = 100;
+
+/// Explains a message; or, where a file is no JSON as a whole but its lines are, each of the first lines.
+fn explain_all(plan: &Arc<Plan>, number: u16, message: &[u8]) -> Result<Vec<Json>, Error> {
+    let is_json = |text: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+    let lines: Vec<&[u8]> = message.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
+    if lines.len() < 2 || is_json(message) || !lines.iter().take(2).all(|line| is_json(line)) {
+        return explain(plan, number, message);
+    }
+    if lines.len() > LINES_MAX {
+        eprintln!("the first {LINES_MAX} of {} lines", lines.len());
+    }
+    let mut explained = Vec::new();
+    for line in lines.iter().take(LINES_MAX) {
+        explained.extend(explain(plan, number, line)?);
+    }
+    Ok(explained)
 }
 
 /// Explains every event of a message, as JSON objects.

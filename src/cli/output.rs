@@ -15,18 +15,26 @@ use crate::ingest::lines_file::LinesFile;
 static COLOUR: OnceLock<(bool, bool)> = OnceLock::new();
 
 /// Settles colours and logging.
-pub fn init(args: &Args) {
+///
+/// # Errors
+/// A `--log` that is no filter. `RUST_LOG` is not ours alone: what it says wrongly is left out.
+pub fn init(args: &Args) -> Result<(), Error> {
     let allowed = |terminal: bool| match args.color.as_str() {
         "always" => true,
         "never" => false,
         _ => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
     };
     let _ = COLOUR.set((allowed(std::io::stdout().is_terminal()), allowed(std::io::stderr().is_terminal())));
-    let filter = args.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| "warn".to_owned());
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let filter = match &args.log {
+        Some(text) => tracing_subscriber::EnvFilter::try_new(text).map_err(|error| {
+            Error::user(format!("--log: `{text}` is no filter: {error}")).hint("off, error, warn, info, debug, trace; or by part: info,catchment::kafka=debug")
+        })?,
+        None => tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+    };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour_err());
     // A second initialisation (tests) keeps the first.
     let _ = log.try_init();
+    Ok(())
 }
 
 /// Colours on standard output.

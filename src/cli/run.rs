@@ -172,6 +172,7 @@ impl Member<'_> {
             shares: limits.shares(),
             decode: DecodeLimits { message_bytes: usize::try_from(limits.message_bytes).unwrap_or(usize::MAX), ..DecodeLimits::default() },
             fencing: Arc::default(),
+            seen: Arc::default(),
         };
         let health = self.health.role(Role::Ingest.name());
         let (stop, current, swap) = (self.stop.clone(), current.clone(), swap.clone());

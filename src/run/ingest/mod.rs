@@ -16,10 +16,10 @@ mod steer;
 mod watch;
 pub mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, unbounded};
@@ -34,7 +34,7 @@ use crate::ingest::files::BATCH_ROWS_MAX;
 use crate::ingest::plan::Plan;
 use crate::ingest::pool::Pool;
 use crate::ingest::worker::Shared;
-use crate::kafka::{Admin, Consumer, ConsumerSpec, Cut, Delivery, Gaps, OutputTopic, Settings, SourceTopic, SourceTopics};
+use crate::kafka::{Admin, Consumer, ConsumerSpec, Cut, Delivery, Gaps, OutputTopic, Settings, SourceTopic, SourceTopics, has_patterns};
 use crate::run::fencing::Fencing;
 use crate::run::health::RoleHealth;
 use crate::run::names::Names;
@@ -90,6 +90,22 @@ pub struct IngestSpec {
     pub decode: DecodeLimits,
     /// How often in a row the group took this member for replaced.
     pub fencing: Arc<Fencing>,
+    /// Which topics there were when this process last began.
+    pub seen: Arc<Seen>,
+}
+
+/// Topics of the cluster that a process has seen. One that appears later was made while it ran, so
+/// all of it is read, also where `start` is `latest`: that says what to do with the past.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<Option<BTreeSet<String>>>);
+
+impl Seen {
+    /// Notes what exists now; gives back what did not exist before, nothing at the first start.
+    fn note(&self, names: Vec<String>) -> BTreeSet<String> {
+        let names: BTreeSet<String> = names.into_iter().collect();
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(names.clone());
+        known.map(|known| names.difference(&known).cloned().collect()).unwrap_or_default()
+    }
 }
 
 /// How the role ended without an error.
@@ -211,6 +227,8 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
             gate: gate.clone(),
             cut: spec.cut,
             positions: positions.clone(),
+            progress: consumer.progress().clone(),
+            spare: shared.spare.clone(),
             stop: ending.clone(),
             health: health.clone(),
             changed: changed.clone(),
@@ -228,6 +246,8 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
         health: health.clone(),
         identities,
         changed: changed.clone(),
+        sources: spec.sources.clone(),
+        except: spec.names.outputs().iter().map(|name| (*name).to_owned()).collect(),
         group: spec.names.ingest_group.clone(),
         instance: spec.instance.clone(),
         rejoin,
@@ -315,10 +335,12 @@ impl Input {
         if found.is_empty() {
             return Err(Error::environment("no topic feeds this pipeline").hint("no topic of the cluster matches the patterns of its sources"));
         }
+        let new = if has_patterns(&spec.sources) { spec.seen.note(admin.topic_names()?) } else { BTreeSet::new() };
         let (mut topics, mut starts, mut identities) = (Vec::new(), Vec::new(), Vec::new());
         for (source, name, topic) in found {
             let Some(topic) = topic else { continue };
-            starts.push(spec.sources.get(source as usize).map_or(Start::Latest, |source| source.start));
+            let start = spec.sources.get(source as usize).map_or(Start::Latest, |source| source.start);
+            starts.push(if new.contains(&name) && start == Start::Latest { Start::Earliest } else { start });
             identities.push(topic.identity());
             topics.push(SourceTopic {
                 name,
