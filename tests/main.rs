@@ -59,4 +59,5 @@ mod xsoar_hostile;
 mod xsoar_kernels;
 mod xsoar_packs;
 mod xsoar_pipeline;
+mod xsoar_recorded;
 mod xsoar_scripts;

@@ -129,3 +129,29 @@ fn xsoar_kernels_pass_the_cases() {
     // Operators that look beyond their value, and nothing else.
     assert!(count == 0 || not.keys().all(|name| name.starts_with("GetListContent") || name.starts_with("FormatTemplate")), "{not:?}");
 }
+
+#[test]
+fn xsoar_kernels_bound_their_work() {
+    let many: Map<String, Value> = (0..50_000).map(|n| (format!("Key {n}"), json!(n))).collect();
+    let deep = (0..100).fold(json!({ "a": 1 }), |inner, _| json!([inner, { "a": [[1, 2], null] }]));
+    let event = json!({ "many": many, "list": vec![json!({ "a": { "b": "x\"y" }, "a\"": 1 }); 50_000], "deep": deep });
+    let argument = |root: &str, accessor: &str, operator: &str| {
+        let steps = if operator.is_empty() { json!([]) } else { json!([{ "operator": operator, "args": {} }]) };
+        let value = json!({ "complex": { "root": root, "accessor": accessor, "filters": [], "transformers": steps } });
+        prepare(&read::argument(&value).unwrap(), Place::Event, &Options::default()).0
+    };
+    let expressions =
+        [argument("many", "", "ConvertKeysToTableFieldFormat"), argument("list", "a.b", "count"), argument("deep", "a", ""), argument("list", "a\"", "uniq")];
+    let started = std::time::Instant::now();
+    let done = run(&expressions, std::slice::from_ref(&event));
+    assert!(started.elapsed() < std::time::Duration::from_secs(30), "{:?}", started.elapsed());
+    assert_eq!(done.values[0][1].0, 50_000);
+    let env = catchment::expr::xsoar::env::Env::new(&event);
+    for (expression, (got, failed)) in expressions.iter().zip(&done.values[0]) {
+        env.budget.renew();
+        match expression.evaluate(&env) {
+            Ok(wanted) => assert!(!failed && catchment::expr::xsoar::value::equal(&wanted, got)),
+            Err(_) => assert!(*failed),
+        }
+    }
+}
