@@ -5,6 +5,7 @@
 //! the work. `BENCH_EVENTS` and `BENCH_RUNS` change the size. Exit code 1 where a goal is missed.
 
 #![allow(clippy::expect_used, missing_docs)]
+#![recursion_limit = "256"]
 
 mod support;
 

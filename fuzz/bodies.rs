@@ -61,7 +61,7 @@ pub fn loader(data: &[u8], dir: &Path) {
             return;
         }
         let mut out = Diagnostics::new();
-        let content = load(&[file.clone()], None, &mut out);
+        let content = load(std::slice::from_ref(&file), None, &mut out);
         check::check(&content, &mut out);
         let _ = std::fs::remove_file(&file);
     }
