@@ -14,6 +14,7 @@ pub mod demo;
 pub mod diff;
 pub mod environment;
 pub mod explain;
+mod explain_rows;
 pub mod explain_sql;
 pub mod generate;
 pub mod incident;

@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 
 use super::batch::{Header, Message, Partitions, RawBatch};
 use super::classify::classify;
+use super::clock::{self, Decoded};
 use super::columns::Arena;
 use super::computed::Runner;
 use super::dead_letter::{Letter, Sender, push_letter};
@@ -166,9 +167,8 @@ impl Worker {
         }
         let mut arena = arena;
         self.decode(number as usize, &arena, &messages, &headers, &mut rows, &mut output);
-        if !source.computed.is_empty() {
-            self.runner.fill(&source.computed, &mut arena, &mut rows);
-        }
+        let decoded = Decoded { arena: &mut arena, messages: &messages, headers: &headers, partitions: &shared.partitions, rows: &mut rows };
+        clock::fill(&mut self.runner, source, shared.arrival.as_ref(), decoded);
         let arena = Arena::new(arena);
         {
             let mut scene = Scene::new(source, &arena, &messages, &headers, &shared.partitions, &rows);

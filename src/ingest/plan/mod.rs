@@ -4,6 +4,7 @@
 //! [`SourcePlan`] per source, because each has its own explode path and map.
 
 pub mod build;
+mod decide_spec;
 pub mod family;
 pub mod fields;
 pub mod imported;
@@ -248,6 +249,8 @@ pub struct Layout {
     pub severity: Option<OutField>,
     /// All other fields, in the order in which they are written.
     pub fields: Vec<OutField>,
+    /// Which attributes of the event become labels; [`Labels::Mapper`]: all, as texts.
+    pub labels: Labels,
 }
 
 impl Layout {
