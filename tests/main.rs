@@ -1,6 +1,13 @@
 //! All integration tests, in one binary: linking DataFusion takes longer than most of them run.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod archive_clients;
+mod archive_lake;
+mod archive_newest;
+mod archive_s3;
+mod archive_sql;
+mod archive_table;
+mod archive_wire;
 mod cli_bystander;
 mod cli_planning;
 mod config_environment;

@@ -4,6 +4,7 @@
 //! that do not add up); 2 could not be done.
 
 pub mod args;
+pub mod backfill;
 pub mod check;
 pub mod completions;
 pub mod content;
@@ -24,11 +25,14 @@ pub mod output;
 pub mod replay;
 pub mod run;
 pub mod samples;
+pub mod sql;
 pub mod status;
 pub mod summary;
+pub mod tap;
 pub mod test;
 pub mod test_content;
 pub mod text;
+pub mod top;
 pub mod topics;
 
 use std::process::ExitCode;
@@ -94,6 +98,7 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Replay(replay) => replay::run(replay),
         args::Command::Coverage(coverage) => coverage::run(coverage),
         args::Command::Diff(diff) => diff::run(diff),
+        args::Command::Backfill(backfill) => backfill::run(backfill),
         args::Command::DeadLetters(dead_letters) => dead_letters::run(dead_letters),
         args::Command::Load(load) => load_run::run(load),
         args::Command::Demo(demo) => demo::run(demo),
@@ -101,6 +106,9 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Incident(incident) => incident::run(incident),
         args::Command::Explain(explain) => explain::run(explain),
         args::Command::Generate(generate) => generate::run(generate),
+        args::Command::Sql(sql) => sql::run(sql),
+        args::Command::Tap(tap) => tap::run(tap),
+        args::Command::Top(top) => top::run(top),
         args::Command::Status(status) => status::run(status),
         args::Command::Topics(topics) => topics::run(topics),
         args::Command::Completions(completions) => completions::run(completions),

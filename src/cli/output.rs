@@ -14,6 +14,9 @@ use crate::ingest::lines_file::LinesFile;
 
 static COLOUR: OnceLock<(bool, bool)> = OnceLock::new();
 
+/// Libraries that are told of at `debug` only, unless somebody names them.
+const QUIET: &str = "buoyant_kernel=warn,buoyant_kernel_engine=warn,deltalake_core=warn";
+
 /// Settles colours and logging.
 ///
 /// # Errors
@@ -25,11 +28,15 @@ pub fn init(args: &Args) -> Result<(), Error> {
         _ => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
     };
     let _ = COLOUR.set((allowed(std::io::stdout().is_terminal()), allowed(std::io::stderr().is_terminal())));
-    let filter = match &args.log {
-        Some(text) => tracing_subscriber::EnvFilter::try_new(text).map_err(|error| {
-            Error::user(format!("--log: `{text}` is no filter: {error}")).hint("off, error, warn, info, debug, trace; or by part: info,catchment::kafka=debug")
-        })?,
-        None => tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+    let said = args.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| "warn".to_owned());
+    // The archive's libraries tell of every look at a table, which happens every second.
+    let filter = if said.split(',').any(|part| part.trim() == "info") { format!("{QUIET},{said}") } else { said.clone() };
+    let filter = match tracing_subscriber::EnvFilter::try_new(filter) {
+        Err(error) if args.log.is_some() => {
+            let hint = "off, error, warn, info, debug, trace; or by part: info,catchment::kafka=debug";
+            return Err(Error::user(format!("--log: `{said}` is no filter: {error}")).hint(hint));
+        }
+        read => read.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour_err());
     // A second initialisation (tests) keeps the first.

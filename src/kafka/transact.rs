@@ -245,16 +245,20 @@ impl Transactor {
         self.served_after(1)
     }
 
-    /// Adds the records of a batch, which have no headers, in their order by partition.
+    /// Adds the records of a batch, in their order by partition.
     ///
     /// # Errors
-    /// As [`Transactor::produce`]; a range outside the batch's bytes, a record with headers.
+    /// As [`Transactor::produce`]; a range outside the batch's bytes.
     pub fn produce_batch(&mut self, batch: &OutputBatch) -> Result<(), TxnError> {
         let bad = |record: usize| TxnError::Abort(Error::BadRange { seq: batch.seq, record });
+        if !batch.headers.is_empty() {
+            // librdkafka takes many at once only without headers.
+            return (0..batch.records.len()).try_for_each(|number| self.produce_from(batch, number).ok_or_else(|| bad(number))?);
+        }
         let mut places = std::mem::take(&mut self.places);
         places.clear();
         for (number, record) in batch.records.iter().enumerate() {
-            let key = batch.slice(&record.key).filter(|_| record.headers.is_empty()).ok_or_else(|| bad(number))?;
+            let key = batch.slice(&record.key).ok_or_else(|| bad(number))?;
             places.push((record.topic, self.partition(record.topic, record.partition, key)?, number as u32));
         }
         // The number decides last, so that the records of a partition keep their order.
@@ -276,6 +280,13 @@ impl Transactor {
         }
         self.places = places;
         Ok(())
+    }
+
+    /// Adds one record of a batch. `None`: a range outside the batch's bytes.
+    fn produce_from(&mut self, batch: &OutputBatch, number: usize) -> Option<Result<(), TxnError>> {
+        let record = batch.records.get(number)?;
+        let (key, value, headers) = (batch.slice(&record.key)?, batch.slice(&record.value)?, batch.headers_of(record)?);
+        Some(self.produce(record.topic, record.partition, key, value, &headers, 0))
     }
 
     /// The partition of a record: its own, that of its key, or the next in turn.

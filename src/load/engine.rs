@@ -187,6 +187,7 @@ impl Engine {
                     looked = Instant::now();
                     plan.tables.reload_changed();
                     metrics::record_index(&pool.index_stats(), &plan);
+                    metrics::record_costs(&plan);
                     metrics::record_lag(lag());
                 }
             }

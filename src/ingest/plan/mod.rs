@@ -179,6 +179,14 @@ pub struct SourcePlan {
     pub where_fields: Vec<usize>,
 }
 
+impl SourcePlan {
+    /// All phases.
+    pub fn phases(&self) -> impl Iterator<Item = &Phase> {
+        let one = [&self.key, &self.imported_key, &self.arrival, &self.occurred, &self.star, &self.rules];
+        self.filter.phases().chain(self.classify.phases()).chain(one).chain(self.sections.iter().map(|section| &section.phase))
+    }
+}
+
 /// Expressions that a set of types has in common, but for the paths and constants in [`SourcePlan::by_type`].
 #[derive(Debug)]
 pub struct Section {

@@ -53,7 +53,7 @@ const ARENAS_KEPT: usize = 16;
 const ADMIN_WAIT: Duration = Duration::from_secs(15);
 /// Room that a record's own framing needs below the topic's limit, in bytes: batch header,
 /// key, times, and the fact around an incident.
-const FRAMING_BYTES: usize = 1024;
+pub(super) const FRAMING_BYTES: usize = 1024;
 /// Least `max.message.bytes` with which an incident, and what a rule remembers of one, always fits.
 const MESSAGE_BYTES_MIN: usize = 128 << 10;
 /// `max.message.bytes` where a topic does not say (Kafka's default).
@@ -125,10 +125,10 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
     let began = Instant::now();
     let reader = Settings::reader(&spec.bootstrap).with_user(&spec.properties)?;
     let admin = Arc::new(Admin::connect(&reader, ADMIN_WAIT)?);
-    let input = Input::find(spec, &admin)?;
+    let input = Input::find(&spec.sources, &spec.names.outputs(), &spec.seen, &admin)?;
     let topics = Arc::new(input.topics);
     let [facts, dead_letters, index] = outputs(spec, &admin)?;
-    let message_bytes = message_bytes(spec, &admin)?;
+    let message_bytes = message_bytes(&[&spec.names.incidents, &spec.names.dead_letters, &spec.names.index], &admin)?;
     let inputs = topics.topics().iter().map(|topic| topic.name.clone()).zip(input.identities.iter().cloned());
     let outputs = [(&spec.names.incidents, &facts), (&spec.names.dead_letters, &dead_letters), (&spec.names.index, &index)];
     let identities: Vec<(String, String)> = inputs.chain(outputs.map(|(name, (_, identity))| (name.clone(), identity.clone()))).collect();
@@ -318,15 +318,16 @@ fn committed(chunks: &[Chunk], plan: &Plan, turnstile: &crate::ingest::turnstile
 }
 
 /// The input as the cluster has it.
-struct Input {
-    topics: SourceTopics,
+pub(super) struct Input {
+    pub(super) topics: SourceTopics,
     starts: Vec<Start>,
     identities: Vec<String>,
 }
 
 impl Input {
-    fn find(spec: &IngestSpec, admin: &Admin) -> Result<Input, Error> {
-        let found = admin.sources(&spec.sources, &spec.names.outputs())?;
+    /// The topics of these sources; `except`: what patterns do not mean; `seen`: what there was before.
+    pub(super) fn find(sources: &[Source], except: &[&str], seen: &Seen, admin: &Admin) -> Result<Input, Error> {
+        let found = admin.sources(sources, except)?;
         let missing: Vec<&str> = found.iter().filter(|(_, _, topic)| topic.is_none()).map(|(_, name, _)| name.as_str()).collect();
         if !missing.is_empty() {
             return Err(Error { retry: false, ..Error::environment(format!("input topics that do not exist: {}", missing.join(", "))) }
@@ -335,11 +336,11 @@ impl Input {
         if found.is_empty() {
             return Err(Error::environment("no topic feeds this pipeline").hint("no topic of the cluster matches the patterns of its sources"));
         }
-        let new = if has_patterns(&spec.sources) { spec.seen.note(admin.topic_names()?) } else { BTreeSet::new() };
+        let new = if has_patterns(sources) { seen.note(admin.topic_names()?) } else { BTreeSet::new() };
         let (mut topics, mut starts, mut identities) = (Vec::new(), Vec::new(), Vec::new());
         for (source, name, topic) in found {
             let Some(topic) = topic else { continue };
-            let start = spec.sources.get(source as usize).map_or(Start::Latest, |source| source.start);
+            let start = sources.get(source as usize).map_or(Start::Latest, |source| source.start);
             starts.push(if new.contains(&name) && start == Start::Latest { Start::Earliest } else { start });
             identities.push(topic.identity());
             topics.push(SourceTopic {
@@ -371,13 +372,12 @@ fn outputs(spec: &IngestSpec, admin: &Admin) -> Result<[(i32, String); 3], Error
     }
 }
 
-/// The smallest `max.message.bytes` of the topics that ingest writes.
-fn message_bytes(spec: &IngestSpec, admin: &Admin) -> Result<usize, Error> {
-    let names = [spec.names.incidents.as_str(), &spec.names.dead_letters, &spec.names.index];
-    let configs = admin.configs(&names)?;
+/// The smallest `max.message.bytes` of the topics that are written.
+pub(super) fn message_bytes(names: &[&str], admin: &Admin) -> Result<usize, Error> {
+    let configs = admin.configs(names)?;
     let limit = |config: &BTreeMap<String, crate::kafka::ConfigValue>| config.get("max.message.bytes").and_then(|value| value.value.parse::<usize>().ok());
     let limits = configs.iter().map(|config| limit(config).unwrap_or(MESSAGE_BYTES_DEFAULT));
-    let (bytes, name) = limits.zip(names).min().unwrap_or((MESSAGE_BYTES_DEFAULT, ""));
+    let (bytes, name) = limits.zip(names.iter().copied()).min().unwrap_or((MESSAGE_BYTES_DEFAULT, ""));
     if bytes < MESSAGE_BYTES_MIN {
         return Err(Error { retry: false, ..Error::environment(format!("the topic {name} takes records of {bytes} bytes at most (max.message.bytes)")) }
             .hint(format!("set it to {MESSAGE_BYTES_MIN} or more")));
@@ -387,7 +387,7 @@ fn message_bytes(spec: &IngestSpec, admin: &Admin) -> Result<usize, Error> {
 
 /// The secret of fingerprints: the same for all members and as long as the index topic lives, and
 /// unknown to whoever only writes events (ids of clusters and topics are random).
-fn fingerprint_key(cluster: &str, index_topic: &str, pipeline: &str) -> [u8; 16] {
+pub(super) fn fingerprint_key(cluster: &str, index_topic: &str, pipeline: &str) -> [u8; 16] {
     let mut hash = SipHasher13::new_with_key(b"catchment prints");
     for part in [cluster, index_topic, pipeline] {
         hash.write(&(part.len() as u64).to_le_bytes());

@@ -82,6 +82,7 @@ fn look(spec: &WatchSpec) {
             looked = Instant::now();
             spec.plan.tables.reload_changed();
             metrics::record_index(&spec.turnstile.stats(), &spec.plan);
+            metrics::record_costs(&spec.plan);
         }
         if searched.elapsed() >= TOPICS_EVERY {
             searched = Instant::now();
