@@ -269,7 +269,8 @@ impl Kernel {
                 | FieldType::Markdown
                 | FieldType::Html,
             ) if scalar && slot.len() as usize <= SHORT_TEXT_MAX => rewrite(arena, slot, |_| None),
-            Fast::Shape(FieldType::Internal) if kind != Kind::Array => Some(slot),
+            Fast::Shape(FieldType::Internal) if kind != Kind::Array || has_item(slot.raw(arena)) => Some(slot),
+            Fast::Shape(FieldType::Attachments) if kind == Kind::Array && has_item(slot.raw(arena)) => Some(slot),
             Fast::Shape(FieldType::Timer) if kind == Kind::Object => Some(slot),
             Fast::Shape(FieldType::Grid) if kind == Kind::Array && is_rows(slot.raw(arena)) => Some(slot),
             Fast::Shape(FieldType::Number) if kind == Kind::Number => Some(slot),
@@ -347,6 +348,17 @@ fn join(arena: &mut Vec<u8>, slot: Slot, separator: &str) -> Option<Slot> {
         Some(())
     })?;
     cell::put_text(arena, &out)
+}
+
+/// True for a list that holds something else than nulls.
+fn has_item(json: &[u8]) -> bool {
+    let mut any = false;
+    // Ends at the first one.
+    let _ = items(json, |item| {
+        any = item != b"null";
+        (!any).then_some(())
+    });
+    any
 }
 
 /// True for a list of objects that is not empty.
