@@ -170,6 +170,20 @@ impl Client {
     /// (DescribeCluster) ends the process where a broker answers that has just started and does not
     /// know of any broker yet (an assertion of librdkafka 2.12).
     pub fn cluster(&self) -> Result<Cluster, Error> {
+        let brokers = self.reach("asking the cluster for its id")?;
+        let rk = self.consumer.client().native_ptr();
+        // SAFETY: the client is alive; the text, if there is one, is ours to free.
+        let id = unsafe {
+            let id = sys::rd_kafka_clusterid(rk, METADATA_STEP.as_millis() as c_int);
+            let copy = text(id);
+            sys::rd_kafka_mem_free(rk, id.cast());
+            copy
+        };
+        Ok(Cluster { id, brokers })
+    }
+
+    /// Waits until some broker answers; how many there are.
+    fn reach(&self, action: &'static str) -> Result<usize, Error> {
         let rk = self.consumer.client().native_ptr();
         let since = Instant::now();
         loop {
@@ -186,14 +200,7 @@ impl Client {
                 usize::try_from(brokers).unwrap_or(0)
             };
             if brokers > 0 {
-                // SAFETY: the client is alive; the text, if there is one, is ours to free.
-                let id = unsafe {
-                    let id = sys::rd_kafka_clusterid(rk, millis);
-                    let copy = text(id);
-                    sys::rd_kafka_mem_free(rk, id.cast());
-                    copy
-                };
-                return Ok(Cluster { id, brokers });
+                return Ok(brokers);
             }
             // Serves log lines and errors of the client, which end up in its `Watch`.
             drop(self.consumer.poll(Duration::ZERO));
@@ -201,14 +208,16 @@ impl Client {
                 return Err(error);
             }
             if since.elapsed() >= self.timeout {
-                return Err(self.consumer.context().why().unwrap_or(Error::TimedOut { action: "asking the cluster for its id", waited: self.timeout }));
+                return Err(self.consumer.context().why().unwrap_or(Error::TimedOut { action, waited: self.timeout }));
             }
             std::thread::sleep(STEP);
         }
     }
 
-    /// Makes a request with `start` and waits for its answer.
+    /// Makes a request with `start` and waits for its answer. Not before a broker answers: librdkafka
+    /// 2.12 looks for one for a waiting request without pause, on most of a core.
     pub fn request(&self, action: &'static str, op: Op, start: impl FnOnce(Started)) -> Result<OwnedEvent, Error> {
+        self.reach(action)?;
         let rk = self.consumer.client().native_ptr();
         let refused = || Error::Refused { action, reason: "librdkafka is out of memory".to_owned() };
         // SAFETY: the client is alive; both calls return a new object or null.
