@@ -40,6 +40,9 @@ const SERVE_EVERY: u32 = 1024;
 /// Wait for room in a full producer queue.
 const ROOM_WAIT: Duration = Duration::from_millis(5);
 
+/// What is tried when a record is refused.
+const PRODUCING: &str = "producing a record";
+
 /// What is promised about outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Delivery {
@@ -238,7 +241,7 @@ impl Transactor {
                     self.room(since)?;
                     record = back;
                 }
-                Err((KafkaError::MessageProduction(code), _)) => return Err(self.refused(code)),
+                Err((KafkaError::MessageProduction(code), _)) => return Err(self.refused(PRODUCING, code)),
                 Err((error, _)) => return Err(TxnError::Abort(Error::from_kafka("producing a record", error))),
             }
         }
@@ -273,7 +276,7 @@ impl Transactor {
                         left = left.get(taken..).unwrap_or_default();
                         self.room(since)?;
                     }
-                    Sent::Refused(code) => return Err(self.refused(code)),
+                    Sent::Refused(code) => return Err(self.refused(PRODUCING, code)),
                 }
             }
             self.served_after(u32::try_from(group.len()).unwrap_or(u32::MAX))?;
@@ -345,6 +348,7 @@ impl Transactor {
             match sent {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && !error.is_fatal() && since.elapsed() < PATIENCE => self.serve(Duration::ZERO)?,
+                Err(KafkaError::Transaction(error)) if error.code() == Code::State && !error.is_fatal() => return Err(self.refused(action, Code::State)),
                 Err(KafkaError::Transaction(error)) => return Err(TxnError::of(action, error.code(), error.is_fatal())),
                 Err(error) => return Err(TxnError::Abort(Error::from_kafka(action, error))),
             }
@@ -430,10 +434,9 @@ impl Transactor {
             .map_err(TxnError::Fatal)
     }
 
-    /// Why a record was not even taken. After a transaction has failed in the background librdkafka
+    /// Why something was not even taken. After a transaction has failed in the background librdkafka
     /// says only that its state is wrong, and the cause to whoever tries to begin another.
-    fn refused(&self, code: Code) -> TxnError {
-        let action = "producing a record";
+    fn refused(&self, action: &'static str, code: Code) -> TxnError {
         if code == Code::State && self.delivery == Delivery::ExactlyOnce {
             // SAFETY: the client is alive. A transaction is open, so this cannot begin one.
             if let Err(cause) = checked(action, unsafe { sys::rd_kafka_begin_transaction(self.native()) }) {
