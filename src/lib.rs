@@ -50,5 +50,6 @@ pub mod ingest;
 pub mod kafka;
 pub mod keeper;
 pub mod load;
+pub mod respond;
 pub mod run;
 pub mod serve;

@@ -7,7 +7,10 @@
 pub mod clock;
 pub mod command;
 pub mod limits;
+pub mod local;
 pub mod merge;
+pub mod outside;
 pub mod program;
 pub mod run;
+pub mod simulate;
 pub mod world;

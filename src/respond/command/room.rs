@@ -6,7 +6,7 @@ use super::{Args, Builtin, Did, told, wrong};
 use crate::respond::run::{Failure, FailureKind, Output, Step};
 
 pub(super) const COMMANDS: &[Builtin] = &[
-    Builtin { name: "Print", required: &["value"], run: print },
+    Builtin { name: "Print", required: &[], run: print },
     Builtin { name: "PrintErrorEntry", required: &["message"], run: print_error },
     Builtin { name: "commentsToContext", required: &["contextKey", "entryId"], run: comments },
     Builtin { name: "getEntry", required: &["id"], run: get_entry },

@@ -1,9 +1,12 @@
 //! Owns what goes into a step and what comes out of it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::state::{Key, RunState};
+use crate::respond::program::Program;
 
 /// What happened to a run.
 #[derive(Debug, Clone)]
@@ -166,10 +169,36 @@ pub enum Effect {
     List(String, String),
     /// A timer of the incident changes.
     Timer(super::timer::TimerFact),
+    /// A task began or ended, for traces.
+    Task(Traced),
     /// The run's state changed.
     State(RunState),
     /// There is more to do: step again with [`Transition::More`].
     More,
+}
+
+/// What happened to a task.
+#[derive(Debug, Clone)]
+pub struct Traced {
+    /// The playbook.
+    pub program: Arc<Program>,
+    /// Which turn of it.
+    pub frame: u32,
+    /// The task.
+    pub task: u32,
+    /// What happened.
+    pub what: Happened,
+}
+
+/// What happened to a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happened {
+    /// It began.
+    Started,
+    /// It ended, perhaps with a label.
+    Done(Option<String>),
+    /// It failed.
+    Failed(FailureKind),
 }
 
 /// A side effect.

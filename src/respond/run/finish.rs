@@ -165,6 +165,7 @@ impl Step<'_> {
             Kind::Automation { name, .. } | Kind::Playbook(name) => name.as_str(),
             _ => "",
         };
+        self.traced(frame, task, super::effect::Happened::Failed(failure.kind));
         let id = self.entry(&node.id, command, "error", &failure.message);
         if let Some(task) = self.run.task_mut(frame, task) {
             task.error = crate::respond::limits::cut(&failure.message, 1_000).to_owned();
@@ -217,6 +218,7 @@ impl Step<'_> {
             task.wait = None;
             task.turns = None;
         }
+        self.traced(frame, task, super::effect::Happened::Done(label.map(str::to_owned)));
         self.resolve(frame, task, Some(label));
         self.ended(frame);
     }

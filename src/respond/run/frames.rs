@@ -69,7 +69,7 @@ impl Step<'_> {
         let frame = u32::MAX;
         self.run.frames.insert(frame, Frame { playbook: self.run.playbook.clone(), parent: None, turn: 0, context, inputs: Map::new(), tasks: Vec::new(), live: 0 });
         for input in &program.inputs {
-            if input.key.is_empty() {
+            if input.key.is_empty() || given.contains_key(&input.key) {
                 continue;
             }
             match self.value(frame, &format!("input `{}`", input.key), &input.value) {

@@ -19,7 +19,7 @@ mod step;
 pub mod timer;
 mod view;
 
-pub use effect::{Answer, Ask, Call, Edit, Effect, Entry, Failure, FailureKind, Output, Poll, Transition};
+pub use effect::{Answer, Ask, Call, Edit, Effect, Entry, Failure, FailureKind, Happened, Output, Poll, Traced, Transition};
 pub use polling::pairs;
 pub use state::{Key, Run, RunState, Status};
 pub use step::{Step, step};

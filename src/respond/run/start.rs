@@ -25,6 +25,7 @@ impl Step<'_> {
         };
         let Some(node) = program.tasks.get(task as usize) else { return };
         self.task_entries.clear();
+        self.traced(frame, task, super::effect::Happened::Started);
         let first = self.run.task(frame, task).is_some_and(|task| task.attempt == 0);
         if let Some(task) = self.run.task_mut(frame, task) {
             task.status = Status::Running;
@@ -124,7 +125,7 @@ impl Step<'_> {
     /// Calls something outside, as far as the brakes let it.
     fn call(&mut self, frame: u32, task: u32, program: &Program, external: &External, pending: Pending) {
         let Some(node) = program.tasks.get(task as usize) else { return };
-        if external.execution {
+        if external.executes(&pending.arguments) {
             if let Some(entry) = self.world.brakes.protect.touched(&pending.arguments) {
                 let text = format!("`{}` is not run: its arguments touch `{entry}`, which is protected", pending.command);
                 return self.failed(frame, task, program, Failure::new(FailureKind::Refused, text));

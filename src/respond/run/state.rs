@@ -30,6 +30,9 @@ pub struct Run {
     pub pinned: BTreeMap<String, String>,
     /// The playbook, by name.
     pub playbook: String,
+    /// Inputs that it was given, in the place of what the playbook says.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub given: Map<String, Value>,
     /// Where it stands.
     pub state: RunState,
     /// Turns of playbooks that are going on. The first one is the playbook itself.
@@ -333,6 +336,7 @@ impl Run {
             incident,
             pinned: BTreeMap::new(),
             playbook: playbook.to_owned(),
+            given: Map::new(),
             state: RunState::New,
             frames: BTreeMap::new(),
             next_frame: 0,

@@ -64,8 +64,10 @@ impl Step<'_> {
             self.over(RunState::Failed, &format!("there is no playbook `{name}`"));
             return;
         };
-        let context = self.new_context();
-        let inputs = self.default_inputs(&program, context, serde_json::Map::new());
+        // A context may have been given with the run.
+        let context = self.run.contexts.keys().next().copied().unwrap_or_else(|| self.new_context());
+        let given = std::mem::take(&mut self.run.given);
+        let inputs = self.default_inputs(&program, context, given);
         self.open(&name, &program, None, 0, context, inputs);
     }
 
@@ -155,6 +157,13 @@ impl Step<'_> {
     /// The id of a task in its playbook.
     pub fn task_id(&mut self, frame: u32, task: u32) -> String {
         self.program_of(frame).and_then(|program| program.tasks.get(task as usize).map(|node| node.id.clone())).unwrap_or_default()
+    }
+
+    /// Says what happened to a task.
+    pub(super) fn traced(&mut self, frame: u32, task: u32, what: super::effect::Happened) {
+        if let Some(program) = self.program_of(frame) {
+            self.effects.push(Effect::Task(super::effect::Traced { program, frame, task, what }));
+        }
     }
 
     /// Says something in the war room.

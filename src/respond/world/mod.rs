@@ -3,6 +3,7 @@
 
 pub mod brakes;
 pub mod library;
+pub mod packs;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use brakes::Brakes;
 use library::Library;
 
 /// The surroundings of runs.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct World {
     /// Playbooks.
     pub library: Library,
@@ -53,6 +54,8 @@ pub struct External {
     pub brands: Vec<String>,
     /// It changes something in the world.
     pub execution: bool,
+    /// It does so with methods that are not GET, HEAD or OPTIONS only.
+    pub by_method: bool,
     /// What a call means whose result nobody knows.
     pub on_unknown: OnUnknown,
     /// Seconds after which it is given up.
@@ -63,6 +66,14 @@ pub struct External {
     pub required: Vec<String>,
     /// Arguments that it has anyway: name, value.
     pub defaults: Vec<(String, String)>,
+}
+
+impl External {
+    /// True where a call changes something in the world.
+    pub fn executes(&self, arguments: &Map<String, Value>) -> bool {
+        let method = arguments.get("method").and_then(Value::as_str).unwrap_or("GET").trim().to_uppercase();
+        self.execution && !(self.by_method && matches!(method.as_str(), "" | "GET" | "HEAD" | "OPTIONS"))
+    }
 }
 
 /// What an intent without a result means when a run goes on elsewhere.
