@@ -12,5 +12,6 @@ pub mod merge;
 pub mod outside;
 pub mod program;
 pub mod run;
+pub mod schedule;
 pub mod simulate;
 pub mod world;

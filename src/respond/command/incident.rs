@@ -79,7 +79,7 @@ fn fields(step: &Step<'_>, args: &Args) -> Result<Map<String, Value>, Failure> {
         _ => {}
     }
     for (name, value) in given {
-        let name = step.world.field_name(&name);
+        let name = step.field_name(&name);
         if nothing(Some(&value)) {
             // An empty argument does not clear a field, unless that is asked for.
             if deletes {
@@ -122,7 +122,7 @@ fn set_incident(step: &mut Step<'_>, _: u32, _: u32, args: &Args) -> Result<Did,
         fields.insert("labels".to_owned(), labels);
     }
     if let (Some(field), Some(minutes)) = (args.some("slaField"), args.number("sla")) {
-        let name = step.world.field_name(&field);
+        let name = step.field_name(&field);
         let (_, risk) = step.world.timer_promise(&name);
         let timer = step.run.timers.entry(name.clone()).or_insert_with(|| crate::respond::run::timer::Timer::new(-1, risk));
         timer.sla_minutes = (minutes as i64).clamp(-1, 10_000_000);
@@ -292,7 +292,7 @@ fn grid(step: &mut Step<'_>, frame: u32, _: u32, args: &Args) -> Result<Did, Fai
         };
         rows.push(Value::Object(columns.iter().cloned().zip(values).collect()));
     }
-    let name = step.world.field_name(&args.text("grid_id"));
+    let name = step.field_name(&args.text("grid_id"));
     if !args.flag("overwrite").unwrap_or(false)
         && let Some(Value::Array(old)) = step.run.incident.get(&name)
     {

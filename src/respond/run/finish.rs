@@ -111,7 +111,7 @@ impl Step<'_> {
         for (field, prepared) in &node.field_mapping {
             let value = self.value(frame, &format!("field `{field}`"), prepared)?;
             if !value.is_null() {
-                fields.insert(self.world.field_name(field), value);
+                fields.insert(self.field_name(field), value);
             }
         }
         self.set_fields(fields);

@@ -13,6 +13,7 @@ mod frames;
 mod loops;
 mod person;
 mod polling;
+mod resume;
 mod start;
 pub mod state;
 mod step;
@@ -21,5 +22,6 @@ mod view;
 
 pub use effect::{Answer, Ask, Call, Edit, Effect, Entry, Failure, FailureKind, Happened, Output, Poll, Traced, Transition};
 pub use polling::pairs;
+pub use resume::resume;
 pub use state::{Key, Run, RunState, Status};
 pub use step::{Step, step};

@@ -141,7 +141,7 @@ impl Step<'_> {
             let mut fields = Map::new();
             for question in &form.questions {
                 if let (Some(field), Some(value)) = (&question.field, answer.answers.get(&question.id)) {
-                    fields.insert(self.world.field_name(field), value.clone());
+                    fields.insert(self.field_name(field), value.clone());
                 }
             }
             self.set_fields(fields);

@@ -15,6 +15,19 @@ use crate::respond::world::{Ability, External};
 
 const SECOND_US: i64 = 1_000_000;
 
+/// What a call is aimed at. The server of a request is the one that does it, not the one that it
+/// is done to: it may well stand in a protected network.
+fn aimed(external: &External, arguments: &Map<String, Value>) -> Map<String, Value> {
+    let mut aimed = arguments.clone();
+    if external.by_method
+        && let Some(Value::String(url)) = aimed.get_mut("url")
+    {
+        let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        *url = rest.find(['/', '?', '#']).and_then(|at| rest.get(at..)).unwrap_or_default().to_owned();
+    }
+    aimed
+}
+
 impl Step<'_> {
     /// Starts a task that is ready.
     pub(super) fn start(&mut self, frame: u32, task: u32) {
@@ -126,7 +139,7 @@ impl Step<'_> {
     fn call(&mut self, frame: u32, task: u32, program: &Program, external: &External, pending: Pending) {
         let Some(node) = program.tasks.get(task as usize) else { return };
         if external.executes(&pending.arguments) {
-            if let Some(entry) = self.world.brakes.protect.touched(&pending.arguments) {
+            if let Some(entry) = self.world.brakes.protect.touched(&aimed(external, &pending.arguments)) {
                 let text = format!("`{}` is not run: its arguments touch `{entry}`, which is protected", pending.command);
                 return self.failed(frame, task, program, Failure::new(FailureKind::Refused, text));
             }

@@ -154,6 +154,15 @@ impl Step<'_> {
         self.program_of(frame)
     }
 
+    /// The name under which a field stands in the incident: one that is there already as it is
+    /// written, else as the packs say.
+    pub fn field_name(&self, name: &str) -> String {
+        match self.run.incident.get(name) {
+            Some(_) => name.to_owned(),
+            None => self.world.field_name(name),
+        }
+    }
+
     /// The id of a task in its playbook.
     pub fn task_id(&mut self, frame: u32, task: u32) -> String {
         self.program_of(frame).and_then(|program| program.tasks.get(task as usize).map(|node| node.id.clone())).unwrap_or_default()
@@ -230,7 +239,7 @@ impl Step<'_> {
     /// # Errors
     /// What cannot be done with it in its state.
     pub fn timer(&mut self, field: &str, action: &str) -> Result<(), &'static str> {
-        let name = self.world.field_name(field);
+        let name = self.field_name(field);
         let (sla, risk) = self.world.timer_promise(&name);
         let timer = self.run.timers.entry(name.clone()).or_insert_with(|| super::timer::Timer::new(sla, risk));
         if let Some(what) = timer.act(action, self.now_us)? {

@@ -53,7 +53,7 @@ impl<'w> Generator<'w> {
             }
         }
         let declared: BTreeSet<&str> = world.externals.values().flat_map(|external| external.outputs.iter().map(String::as_str)).collect();
-        let virtual_roots = ["incident", "inputs", "lists", "modules", "playbookQuery", "lastCompletedTaskEntries", "currentPlaybookID"];
+        let virtual_roots = ["incident", "inputs", "lists", "modules", "lastCompletedTaskEntries", "currentPlaybookID"];
         let own = |path: &&String| !virtual_roots.contains(&path.split('.').next().unwrap_or_default()) && !declared.contains(path.as_str());
         let stand_in = hints.reads.iter().filter(own).cloned().collect();
         Generator { world, rng: StoryRng::new(seed, 0x0070_6c61_7962), hints, labels, stand_in, errors: 0.15, calls: 0 }
@@ -82,11 +82,25 @@ impl<'w> Generator<'w> {
             let compared = self.hints.constants.contains_key(&path);
             let said = matches!(&input.value, Prepared::Constant(value) if !crate::expr::xsoar::value::is_empty(value));
             // Most runs get values: an empty input ends most playbooks at once. What the playbook says itself fits best.
-            if self.rng.chance(if compared { 0.8 } else if said { 0.0 } else { 0.7 })
-                && let Some(value) = self.value(&path)
-            {
-                found.insert(input.key.clone(), value);
+            if !self.rng.chance(if compared { 0.8 } else if said { 0.0 } else { 0.7 }) {
+                continue;
             }
+            // What is read below it makes it an object.
+            let prefix = format!("{path}.");
+            let below: Vec<String> = self.hints.reads.iter().filter_map(|read| read.strip_prefix(&prefix).map(str::to_owned)).collect();
+            let value = match below.is_empty() {
+                true => self.value(&path),
+                false => {
+                    let mut object = json!({});
+                    for part in &below {
+                        if let Some(value) = self.value(&format!("{path}.{part}")) {
+                            put(&mut object, part, value);
+                        }
+                    }
+                    Some(object)
+                }
+            };
+            found.extend(value.map(|value| (input.key.clone(), value)));
         }
         found
     }

@@ -8,6 +8,8 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
+use crate::expr::xsoar::js::builtin::percent_decode;
+
 /// Entries of protect lists (count): the networks, controllers and people of a large company.
 pub const PROTECT_MAX: usize = 10_000;
 /// Texts of one call that are compared with them (count).
@@ -103,7 +105,10 @@ impl Protect {
         let whole = text.trim().to_lowercase();
         // A list in one text, a URL, an address with a port: its parts count as well.
         let parts = whole.split([',', ';', ' ', '\n', '\t', '"', '\'', '<', '>', '(', ')', '|']).flat_map(|part| [part, host_of(part)]);
-        for part in std::iter::once(whole.as_str()).chain(parts).filter(|part| !part.is_empty()) {
+        // What is encoded in a path or a parameter of a URL is meant as much.
+        let decoded = if whole.contains(['/', '%', '=']) { percent_decode(&whole) } else { String::new() };
+        let pieces = decoded.split(['/', '?', '&', '=', '#', ',', ' ']);
+        for part in std::iter::once(whole.as_str()).chain(parts).chain(pieces).filter(|part| !part.is_empty()) {
             if let Some(entry) = self.words.get(part) {
                 return Some(entry);
             }
@@ -197,6 +202,9 @@ mod tests {
             (json!({"host": {"name": "DC01"}}), Some("dc01")),
             (json!({"user": "CEO@corp.example"}), Some("ceo@corp.example")),
             (json!({"host": "web.CORP.example"}), Some("*.corp.example")),
+            (json!({"url": "https://edr.example/hosts/DC01/isolate"}), Some("dc01")),
+            (json!({"url": "https://edr.example/block?ip=10%2E1.2.3"}), Some("10.0.0.0/8")),
+            (json!({"body": "{\"address\": \"10.1.2.3\"}"}), Some("10.0.0.0/8")),
             (json!({"ip": "192.0.2.1", "host": "dc010", "n": 10}), None),
         ] {
             assert_eq!(touched(value.clone()).as_deref(), entry, "{value}");

@@ -132,6 +132,10 @@ impl World {
     /// The name under which a field stands in an incident: system fields keep their name, others are cliNames.
     pub fn field_name(&self, name: &str) -> String {
         let bare = name.strip_prefix("incident_").unwrap_or(name);
+        // A name that can only be a native pipeline's stays what it is.
+        if bare.contains('_') && bare.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
+            return bare.to_owned();
+        }
         match self.content.as_deref() {
             Some(content) => match content.target(bare) {
                 crate::content::Target::System(system) => system.name.to_owned(),
