@@ -46,6 +46,7 @@ mod one_batch;
 mod panther;
 mod playbook_brakes;
 mod playbook_engine;
+mod playbook_hostile;
 mod playbook_outside;
 mod playbook_packs;
 mod playbook_schedule;

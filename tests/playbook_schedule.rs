@@ -231,3 +231,8 @@ fn pure_steps_are_fast() {
     eprintln!("pure steps: {rate:.0} tasks a second on one core (development build)");
     assert!(rate > 2_000.0, "{rate}");
 }
+
+#[test]
+fn what_is_queued_is_small() {
+    assert!(catchment::respond::schedule::coordinator::QUEUED_BYTES <= 64);
+}

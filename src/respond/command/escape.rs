@@ -57,19 +57,26 @@ pub fn escaped(prepared: &Prepared, escape: Escape, env: &Env<'_>) -> Result<Val
         }
         env.budget.bytes(out.len() - before)?;
     }
+    if escape == Escape::Url && climbs(&out) {
+        return Err(Fault::Unusable("dots alone cannot be a part of a URL: they would lead elsewhere".to_owned()));
+    }
     Ok(Value::String(out))
 }
 
-/// Everything but letters, digits and `-_~` and dots that are not alone: `..` would climb.
+/// Everything but letters, digits and `-_~.`.
 fn percent(text: &str, out: &mut String) {
-    let only_dots = text.bytes().all(|byte| byte == b'.');
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => out.push(char::from(byte)),
-            b'.' if !only_dots => out.push('.'),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b'.' => out.push(char::from(byte)),
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
+}
+
+/// True where a segment of the path is `.` or `..`: URLs know no way to write them as data.
+fn climbs(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    path.split(['/', '\\']).any(|segment| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."))
 }
 
 /// True where a JSON text ends inside of a string.
@@ -95,15 +102,22 @@ mod tests {
     use serde_json::json;
 
     fn with(text: &str, escape: Escape) -> String {
-        let context = json!({ "user": "a/../b?x=1&y#\"\r\n", "base": "http://h:1/", "list": ["a", "\""], "dots": "..", "n": 5 });
+        text_of(&tried(text, escape).unwrap())
+    }
+
+    fn tried(text: &str, escape: Escape) -> Result<Value, Fault> {
+        let context = json!({ "user": "a/../b?x=1&y#\"\r\n", "base": "http://h:1/", "list": ["a", "\""], "dots": "..", "dot": ".", "n": 5 });
         let (prepared, _) = prepare(&Argument::Simple(text.to_owned()), Place::Text, &Options::default());
-        text_of(&escaped(&prepared, escape, &Env::new(&context)).unwrap())
+        escaped(&prepared, escape, &Env::new(&context))
     }
 
     #[test]
     fn values_stay_values() {
         assert_eq!(with("http://h/users/${user}/lock", Escape::Url), "http://h/users/a%2F..%2Fb%3Fx%3D1%26y%23%22%0D%0A/lock");
-        assert_eq!(with("${base}users/${dots}/x", Escape::Url), "http://h:1/users/%2E%2E/x");
+        assert_eq!(with("${base}users/a${dots}/x", Escape::Url), "http://h:1/users/a../x");
+        for climbing in ["${base}users/${dots}/x", "${base}users/.${dot}/x", "${base}users/%2e${dot}"] {
+            assert!(tried(climbing, Escape::Url).is_err(), "{climbing}");
+        }
         let json = with(r#"{"user": "${user}", "n": ${n}, "all": ${list}, "none": ${missing}}"#, Escape::Json);
         let read: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(read, json!({ "user": "a/../b?x=1&y#\"\r\n", "n": 5, "all": ["a", "\""], "none": null }));

@@ -35,17 +35,19 @@ impl Default for Bounds {
 /// What a queued run has: everything else is in the journal.
 #[derive(Debug, Clone)]
 struct Queued {
-    run: Box<str>,
+    run: u128,
     why: Why,
 }
+
+/// Bytes of what is queued of a run.
+pub const QUEUED_BYTES: usize = size_of::<Queued>();
 
 /// Why a run wants its turn.
 #[derive(Debug, Clone)]
 enum Why {
     Begin,
     Due,
-    Answer(Box<Answer>),
-    Cancel(Box<str>),
+    Person(Box<Transition>),
 }
 
 /// A run in memory.
@@ -143,7 +145,7 @@ impl<J: Journal> Coordinator<J> {
         }
         let (class, type_name) = place_of(run);
         self.staged.push(Record { run: run.id.clone(), state: encoded(run), ..Record::default() });
-        self.fair.force(class, type_name, Queued { run: run.id.as_str().into(), why: Why::Begin });
+        self.fair.force(class, type_name, Queued { run: number(&run.id), why: Why::Begin });
         self.counts.accepted += 1;
         Ok(())
     }
@@ -158,7 +160,7 @@ impl<J: Journal> Coordinator<J> {
             }
             let (class, type_name) = place_of(&run);
             if run.state == RunState::New {
-                self.fair.force(class, type_name, Queued { run: id.into(), why: Why::Begin });
+                self.fair.force(class, type_name, Queued { run: number(&id), why: Why::Begin });
                 continue;
             }
             let effects = resume(&mut run, &self.world, now_us);
@@ -179,12 +181,12 @@ impl<J: Journal> Coordinator<J> {
 
     /// A person answers.
     pub fn answer(&mut self, run: &str, answer: Answer, now_us: i64) {
-        self.poke(run, Why::Answer(Box::new(answer)), now_us);
+        self.poke(run, Why::Person(Box::new(Transition::Answer(answer))), now_us);
     }
 
     /// A person ends a run.
     pub fn cancel(&mut self, run: &str, actor: &str, now_us: i64) {
-        self.poke(run, Why::Cancel(actor.into()), now_us);
+        self.poke(run, Why::Person(Box::new(Transition::Cancel { actor: actor.to_owned() })), now_us);
     }
 
     fn poke(&mut self, id: &str, why: Why, now_us: i64) {
@@ -194,7 +196,7 @@ impl<J: Journal> Coordinator<J> {
         }
         if let Some(run) = self.journal.load(id).filter(|run| !run.state.is_over()) {
             let (class, type_name) = place_of(&run);
-            self.fair.force(class, type_name, Queued { run: id.into(), why });
+            self.fair.force(class, type_name, Queued { run: number(id), why });
         }
     }
 
@@ -235,7 +237,7 @@ impl<J: Journal> Coordinator<J> {
                 self.advance(&id.clone(), now_us);
             } else if let Some(run) = self.journal.load(&id).filter(|run| !run.state.is_over() && run.wakes_at().is_some_and(|at| at <= now_us)) {
                 let (class, type_name) = place_of(&run);
-                self.fair.force(class, type_name, Queued { run: id, why: Why::Due });
+                self.fair.force(class, type_name, Queued { run: number(&id), why: Why::Due });
             }
         }
         let mut looked = self.fair.len();
@@ -243,11 +245,11 @@ impl<J: Journal> Coordinator<J> {
             looked -= 1;
             let (free, reserved) = (self.bounds.running.saturating_sub(self.active.len()), self.bounds.reserved);
             let Some((class, type_name, queued)) = self.fair.pop(|class| if class <= Class::High { free > 0 } else { free > reserved }) else { break };
-            if self.is_paused(&type_name) && !matches!(queued.why, Why::Cancel(_)) {
+            if self.is_paused(&type_name) && !matches!(&queued.why, Why::Person(said) if matches!(**said, Transition::Cancel { .. })) {
                 self.aside.push_back((class, type_name, queued));
                 continue;
             }
-            let id = queued.run.clone();
+            let id: Box<str> = format!("{:032x}", queued.run).into();
             if let Some(active) = self.active.get_mut(&id) {
                 active.ahead.push_back(transition(&queued.why));
                 self.advance(&id, now_us);
@@ -383,9 +385,13 @@ fn transition(why: &Why) -> Transition {
     match why {
         Why::Begin => Transition::Begin,
         Why::Due => Transition::Due,
-        Why::Answer(answer) => Transition::Answer((**answer).clone()),
-        Why::Cancel(actor) => Transition::Cancel { actor: actor.to_string() },
+        Why::Person(said) => (**said).clone(),
     }
+}
+
+/// The id of a run as a number: 32 hex digits.
+fn number(id: &str) -> u128 {
+    u128::from_str_radix(id, 16).unwrap_or_default()
 }
 
 /// The class and type of a run.

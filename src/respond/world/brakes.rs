@@ -106,23 +106,22 @@ impl Protect {
         // A list in one text, a URL, an address with a port: its parts count as well.
         let parts = whole.split([',', ';', ' ', '\n', '\t', '"', '\'', '<', '>', '(', ')', '|']).flat_map(|part| [part, host_of(part)]);
         // What is encoded in a path or a parameter of a URL is meant as much.
-        let decoded = if whole.contains(['/', '%', '=']) { percent_decode(&whole) } else { String::new() };
+        let decoded: String = if whole.contains(['/', '%', '=']) { percent_decode(&whole) } else { String::new() };
         let pieces = decoded.split(['/', '?', '&', '=', '#', ',', ' ']);
-        for part in std::iter::once(whole.as_str()).chain(parts).chain(pieces).filter(|part| !part.is_empty()) {
-            if let Some(entry) = self.words.get(part) {
-                return Some(entry);
-            }
-            if let Some(at) = self.globs.matches(part).first() {
-                return self.patterns.get(*at).map(String::as_str);
-            }
-            if let Some(net) = net_of(part).or_else(|| range_of(part)) {
-                let overlaps = |known: &IpNet| known.contains(&net) || net.contains(known);
-                if let Some((_, entry)) = self.nets.iter().find(|(known, _)| overlaps(known)) {
-                    return Some(entry);
-                }
-            }
+        let all: Vec<&str> = std::iter::once(whole.as_str()).chain(parts).chain(pieces).filter(|part| !part.is_empty()).collect();
+        all.into_iter().find_map(|part| self.part(part))
+    }
+
+    fn part(&self, part: &str) -> Option<&str> {
+        if let Some(entry) = self.words.get(part) {
+            return Some(entry);
         }
-        None
+        if let Some(at) = self.globs.matches(part).first() {
+            return self.patterns.get(*at).map(String::as_str);
+        }
+        let net = net_of(part).or_else(|| range_of(part))?;
+        let overlaps = |known: &IpNet| known.contains(&net) || net.contains(known);
+        self.nets.iter().find(|(known, _)| overlaps(known)).map(|(_, entry)| entry.as_str())
     }
 }
 
