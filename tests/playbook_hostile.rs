@@ -74,7 +74,8 @@ proptest! {
             escaped(&prepared, escape, &env).map(|value| match value { Value::String(text) => text, other => other.to_string() })
         };
         if text == "." || text == ".." {
-            prop_assert!(with("http://host.example/a/${v}/z", Escape::Url).is_err());
+            let refused = with("http://host.example/a/${v}/z", Escape::Url).is_err();
+            prop_assert!(refused);
             return Ok(());
         }
         let with = |template: &str, escape| with(template, escape).unwrap();

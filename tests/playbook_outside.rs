@@ -197,7 +197,7 @@ fn script(text: &str, change: impl FnOnce(&mut ScriptSpec)) -> (tempfile::TempDi
 
 #[test]
 fn scripts_speak_json_in_an_environment_of_their_own() {
-    let (_dir, settings) = script("#!/bin/sh\nread line\nprintf '{\"context\": {\"Got\": %s}, \"readable\": \"%s\"}' \"$line\" \"$(env | cut -d= -f1 | sort | tr '\\n' ' ')\"\n", |spec| spec.environment = vec![("MINE".to_owned(), "1".to_owned())]);
+    let (_dir, settings) = script("#!/bin/sh\nread -r line\nprintf '{\"context\": {\"Got\": %s}, \"readable\": \"%s\"}' \"$line\" \"$(env | cut -d= -f1 | sort | tr '\\n' ' ')\"\n", |spec| spec.environment = vec![("MINE".to_owned(), "1".to_owned())]);
     let done = call(settings, "mine", json!({ "a": "$(touch /tmp/evil); `id` && \"quoted\"" })).unwrap();
     assert_eq!(done.context["Got"]["arguments"]["a"], json!("$(touch /tmp/evil); `id` && \"quoted\""), "values never meet a shell");
     assert_eq!(done.context["Got"]["idempotency_key"], json!("key-1"));

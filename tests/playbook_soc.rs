@@ -94,6 +94,7 @@ fn play(name: &str, incident: Value, inputs: Value, mode: Mode, settings: Settin
     let mut world = World::of(content, out.files());
     Outside::declare(&settings, &mut world);
     world.brakes.mode = mode;
+    world.brakes.records = settings.brakes.records.clone();
     world.brakes.protect = Protect::new(["10.0.0.0/8", "dc01"]).unwrap();
     let mut run = Run::new("1", name, "test", incident_view(incident));
     run.given = inputs.as_object().unwrap().clone();
@@ -143,11 +144,15 @@ fn a_brute_force_is_looked_up_locked_ticketed_blocked_and_closed() {
     let run = play("Brute Force", json!({ "id": "2", "type": "T", "severity": 3, "username": "bob" }), inputs.clone(), Mode::Ask, settings.clone(), &mut log);
     assert_eq!((run.state, log.asked.len(), server.lines()), (RunState::Waiting, 1, vec!["GET /users/bob".to_owned()]));
 
-    // Own networks are never blocked, whatever the event says.
+    // Own networks are never blocked, whatever the event says; a ticket may tell of them.
     server.seen.lock().unwrap().clear();
     let mut log = Log::default();
+    let tickets = Server::start(|_| ("201 Created".to_owned(), r#"{"id": "T-8"}"#.to_owned()));
+    let mut settings = settings;
+    settings.brakes.records = vec![tickets.url.trim_start_matches("http://").to_owned()];
+    let inputs = json!({ "Directory": server.url, "Tickets": tickets.url, "Firewall": server.url });
     let run = play("Brute Force", json!({ "id": "3", "type": "T", "severity": 3, "src_ip": "10.1.2.3" }), inputs, Mode::Run, settings, &mut log);
-    assert_eq!((run.state, server.lines()), (RunState::Completed, vec!["POST /tickets".to_owned()]));
+    assert_eq!((run.state, server.lines(), tickets.lines()), (RunState::Completed, vec![], vec!["POST /tickets".to_owned()]));
     assert!(log.entries.iter().any(|(kind, text)| kind == "error" && text.contains("protected")), "{:?}", log.entries);
 }
 

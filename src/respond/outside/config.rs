@@ -183,6 +183,10 @@ fn http(node: &Node, dir: &Path, settings: &mut Settings, out: &mut Diagnostics)
     if let Some(ms) = fields.get("timeout", out).and_then(|node| read::duration_ms(node, "`timeout`", 3_600_000, out)) {
         settings.http_timeout_s = u32::try_from(ms / 1_000).unwrap_or(HTTP_SECONDS).max(1);
     }
+    if let Some(node) = fields.get("records", out) {
+        let hosts = read::one_or_many(node).iter().filter_map(|node| read::text(node, "a host", out));
+        settings.brakes.records = hosts.map(|host| host.value.to_lowercase()).collect();
+    }
     if let Some(path) = fields.get("ca", out).and_then(|node| read::text(node, "`ca`", out)) {
         settings.ca = Some(dir.join(path.value));
     }

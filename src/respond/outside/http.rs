@@ -115,9 +115,8 @@ impl Client {
         if !query.is_empty() {
             let mut pairs = url.query_pairs_mut();
             for (name, value) in &query {
-                match value {
-                    Value::Array(items) => items.iter().for_each(|item| drop(pairs.append_pair(name, &text_of(item)))),
-                    value => drop(pairs.append_pair(name, &text_of(value))),
+                for item in crate::expr::xsoar::value::into_list(value.clone()) {
+                    pairs.append_pair(name, &text_of(&item));
                 }
             }
         }

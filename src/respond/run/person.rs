@@ -128,7 +128,7 @@ impl Step<'_> {
             self.entry_by(&answer.actor, &node.id, "", "warning", &text);
             return;
         }
-        self.run.state = RunState::Running;
+        self.go_on();
         let said = match (answer.label.is_empty(), answer.comment.is_empty()) {
             (true, true) => "done".to_owned(),
             (false, true) => answer.label.clone(),
@@ -162,7 +162,7 @@ impl Step<'_> {
     }
 
     fn approved(&mut self, frame: u32, task: u32, program: &Program, node: &Node, answer: &Answer) {
-        self.run.state = RunState::Running;
+        self.go_on();
         let Some(wait) = self.run.task_mut(frame, task).and_then(|task| task.wait.take()) else { return };
         let Wait::Call(pending) = *wait else { return };
         let no = answer.refuse || answer.label.eq_ignore_ascii_case("no");
@@ -176,8 +176,6 @@ impl Step<'_> {
 
     /// A failed task is tried again, or counts as done.
     fn mended(&mut self, frame: u32, task: u32, node: &Node, answer: &Answer) {
-        self.run.state = RunState::Running;
-        self.run.reason.clear();
         let text = if answer.again { "the task is tried again" } else { "the task counts as done" };
         self.entry_by(&answer.actor, &node.id, "", "note", text);
         if answer.again {
@@ -189,8 +187,21 @@ impl Step<'_> {
             }
             self.run.ready.push_back((frame, task));
         } else {
+            if let Some(task) = self.run.task_mut(frame, task) {
+                task.status = Status::Running;
+            }
             let label = (!answer.label.is_empty()).then_some(answer.label.as_str());
             self.complete(frame, task, label);
         }
+        self.go_on();
+    }
+
+    /// The run goes on, unless a failed task still waits for somebody to mend it.
+    fn go_on(&mut self) {
+        if self.run.state.is_over() || self.run.frames.values().flat_map(|frame| &frame.tasks).any(|task| task.status == Status::Failed) {
+            return;
+        }
+        self.run.state = RunState::Running;
+        self.run.reason.clear();
     }
 }

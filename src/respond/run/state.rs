@@ -377,9 +377,15 @@ impl Run {
         self.frames.get_mut(&frame)?.tasks.get_mut(task as usize)
     }
 
-    /// The next time at which a task wakes, in microseconds.
+    /// The next time at which a task wakes or a timer has to be looked at, in microseconds.
     pub fn wakes_at(&self) -> Option<i64> {
-        self.frames.values().flat_map(|frame| &frame.tasks).filter(|task| task.status == Status::Sleeping).filter_map(|task| task.wait.as_deref().and_then(Wait::until_us)).min()
+        if self.state.is_over() {
+            return None;
+        }
+        let sleeping = self.frames.values().flat_map(|frame| &frame.tasks).filter(|task| task.status == Status::Sleeping && self.state != RunState::Failed);
+        let wakes = sleeping.filter_map(|task| task.wait.as_deref().and_then(Wait::until_us));
+        // While a run goes on it looks after the timers that it started.
+        wakes.chain(self.timers.values().filter_map(super::timer::Timer::looks_at)).min()
     }
 }
 

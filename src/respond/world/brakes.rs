@@ -48,12 +48,25 @@ pub struct Brakes {
     pub types: HashMap<String, Mode>,
     /// What may not be touched.
     pub protect: Protect,
+    /// Servers that only write down what they are sent (tickets, notes): `host` or `host:port`.
+    /// Requests to them have no effect of the kind that brakes are for.
+    pub records: Vec<String>,
 }
 
 impl Brakes {
     /// What commands with an effect may do for incidents of a type.
     pub fn mode_of(&self, type_name: &str) -> Mode {
         self.types.get(type_name).copied().unwrap_or(self.mode)
+    }
+}
+
+impl Brakes {
+    /// True for a request to a server that only writes down.
+    pub fn is_record(&self, url: &str) -> bool {
+        let Ok(url) = url::Url::parse(url.trim()) else { return false };
+        let host = url.host_str().unwrap_or_default().to_lowercase();
+        let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or(0));
+        self.records.iter().any(|known| *known == host || *known == with_port)
     }
 }
 
@@ -103,13 +116,12 @@ impl Protect {
 
     fn of(&self, text: &str) -> Option<&str> {
         let whole = text.trim().to_lowercase();
-        // A list in one text, a URL, an address with a port: its parts count as well.
-        let parts = whole.split([',', ';', ' ', '\n', '\t', '"', '\'', '<', '>', '(', ')', '|']).flat_map(|part| [part, host_of(part)]);
         // What is encoded in a path or a parameter of a URL is meant as much.
         let decoded: String = if whole.contains(['/', '%', '=']) { percent_decode(&whole) } else { String::new() };
+        // A list in one text, a URL, an address with a port: its parts count as well.
+        let parts = whole.split([',', ';', ' ', '\n', '\t', '"', '\'', '<', '>', '(', ')', '|']).flat_map(|part| [part, host_of(part)]);
         let pieces = decoded.split(['/', '?', '&', '=', '#', ',', ' ']);
-        let all: Vec<&str> = std::iter::once(whole.as_str()).chain(parts).chain(pieces).filter(|part| !part.is_empty()).collect();
-        all.into_iter().find_map(|part| self.part(part))
+        std::iter::once(whole.as_str()).chain(parts).chain(pieces).filter(|part| !part.is_empty()).find_map(|part| self.part(part))
     }
 
     fn part(&self, part: &str) -> Option<&str> {
