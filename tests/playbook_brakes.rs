@@ -1,7 +1,7 @@
 //! Playbooks: brakes, closing, timers, bounds, and going on elsewhere.
 
-use catchment::content;
 use catchment::config::Diagnostics;
+use catchment::content;
 use catchment::respond::run::{Answer, Effect, Output, Run, RunState, Transition, resume, step};
 use catchment::respond::simulate::simulate;
 use catchment::respond::world::brakes::{Mode, Protect};
@@ -54,18 +54,28 @@ fn what_is_protected_is_refused_even_where_commands_run() {
 #[test]
 fn a_closure_script_that_fails_keeps_the_incident_open() {
     let dir = tempfile::tempdir().unwrap();
-    let tasks = BLOCK.replace("script: '|||block'", "script: 'Builtin|||closeInvestigation'").replace("{ip: {simple: '198.51.100.7,10.9.8.7'}}", "{closeReason: {simple: Resolved}, closeNotes: {simple: n}}");
+    let tasks = BLOCK
+        .replace("script: '|||block'", "script: 'Builtin|||closeInvestigation'")
+        .replace("{ip: {simple: '198.51.100.7,10.9.8.7'}}", "{closeReason: {simple: Resolved}, closeNotes: {simple: n}}");
     std::fs::write(dir.path().join("p.yml"), playbook("p", "", &tasks)).unwrap();
-    std::fs::write(dir.path().join("incidenttype-T.json"), r##"{"id":"T","name":"T","color":"#fff","playbookId":"p","autorun":true,"closureScript":"AfterClose"}"##).unwrap();
+    std::fs::write(
+        dir.path().join("incidenttype-T.json"),
+        r##"{"id":"T","name":"T","color":"#fff","playbookId":"p","autorun":true,"closureScript":"AfterClose"}"##,
+    )
+    .unwrap();
     let mut out = Diagnostics::new();
     let content = std::sync::Arc::new(content::load(&[dir.path().to_owned()], None, &mut out));
     let mut world = World::of(content, out.files());
     external(&mut world, "AfterClose", |_| {});
     let closed = |trace: &catchment::respond::simulate::Trace| trace.edits.iter().any(|edit| matches!(edit, catchment::respond::run::Edit::Close { .. }));
-    let (run, trace) = play(&world, "p", &mut Script::default().on("AfterClose", |call| {
-        assert_eq!(call.arguments.get("closeReason"), Some(&json!("Resolved")));
-        says(json!("fine"))
-    }));
+    let (run, trace) = play(
+        &world,
+        "p",
+        &mut Script::default().on("AfterClose", |call| {
+            assert_eq!(call.arguments.get("closeReason"), Some(&json!("Resolved")));
+            says(json!("fine"))
+        }),
+    );
     assert!(run.state == RunState::Completed && closed(&trace), "{}", run.reason);
     let (run, trace) = play(&world, "p", &mut Script::default().on("AfterClose", |_| fails("not yet")));
     assert!(run.state == RunState::Failed && !closed(&trace) && run.incident.get("closed").is_none());
@@ -79,7 +89,11 @@ fn timers_are_started_by_tasks_and_time_breaches_them() {
         .replace("  type: title\n  task: {name: done}", "  type: regular\n  task: {name: s, scriptName: Sleep}\n  scriptarguments: {seconds: {simple: '1'}}\n  timertriggers: [{fieldname: triage, action: stop}]");
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("p.yml"), playbook("p", "", &tasks)).unwrap();
-    std::fs::write(dir.path().join("incidentfield-triage.json"), r#"{"id":"incident_triage","name":"triage","cliName":"triage","type":"timer","group":0,"sla":60,"associatedToAll":true}"#).unwrap();
+    std::fs::write(
+        dir.path().join("incidentfield-triage.json"),
+        r#"{"id":"incident_triage","name":"triage","cliName":"triage","type":"timer","group":0,"sla":60,"associatedToAll":true}"#,
+    )
+    .unwrap();
     let mut out = Diagnostics::new();
     let content = std::sync::Arc::new(content::load(&[dir.path().to_owned()], None, &mut out));
     let world = World::of(content, out.files());
@@ -109,7 +123,9 @@ fn nothing_runs_for_ever() {
     let (run, _) = play(&world(&[("p.yml", &playbook("p", "", &own))]), "p", &mut Script::default());
     assert!(run.state == RunState::Failed && run.reason.contains("levels deep"), "{}", run.reason);
     // Tasks that wait for each other.
-    let circle = format!("{start}'1':\n  id: '1'\n  type: title\n  task: {{name: a}}\n  nexttasks: {{'#none#': ['2']}}\n'2':\n  id: '2'\n  type: title\n  task: {{name: b}}\n  nexttasks: {{'#none#': ['1']}}\n");
+    let circle = format!(
+        "{start}'1':\n  id: '1'\n  type: title\n  task: {{name: a}}\n  nexttasks: {{'#none#': ['2']}}\n'2':\n  id: '2'\n  type: title\n  task: {{name: b}}\n  nexttasks: {{'#none#': ['1']}}\n"
+    );
     let (run, trace) = play(&world(&[("p.yml", &playbook("p", "", &circle))]), "p", &mut Script::default());
     assert!(run.state == RunState::Failed && !trace.endless, "{:?}", run.state);
     // A loop that never ends, in a loop that never ends.
@@ -125,7 +141,8 @@ fn nothing_runs_for_ever() {
     let mut big = blocking(Mode::Run, &[]);
     big.brakes = Default::default();
     external(&mut big, "block", |_| {});
-    let answer = |_: &catchment::respond::run::Call| Ok(Output { context: json!({ "Big": "x".repeat(400 << 10) }).as_object().unwrap().clone(), ..Output::default() });
+    let answer =
+        |_: &catchment::respond::run::Call| Ok(Output { context: json!({ "Big": "x".repeat(400 << 10) }).as_object().unwrap().clone(), ..Output::default() });
     let (run, _) = play(&big, "p", &mut Script::default().on("block", answer));
     assert_eq!(run.state, RunState::Completed, "{}", run.reason);
 }
@@ -133,7 +150,13 @@ fn nothing_runs_for_ever() {
 /// A run that is written down and read again after each step comes to the same end.
 #[test]
 fn a_run_goes_on_elsewhere_as_if_nothing_had_been() {
-    let sub = playbook("sub", "inputs:\n- {key: x, value: {}}\noutputs:\n- {contextPath: Seen}", &BLOCK.replace("'|||block'", "'|||look'").replace("{ip: {simple: '198.51.100.7,10.9.8.7'}}", "{x: {simple: '${inputs.x}'}, extend-context: {simple: 'Seen=.'}}"));
+    let sub = playbook(
+        "sub",
+        "inputs:\n- {key: x, value: {}}\noutputs:\n- {contextPath: Seen}",
+        &BLOCK
+            .replace("'|||block'", "'|||look'")
+            .replace("{ip: {simple: '198.51.100.7,10.9.8.7'}}", "{x: {simple: '${inputs.x}'}, extend-context: {simple: 'Seen=.'}}"),
+    );
     let main = "'0':\n  id: '0'\n  type: start\n  task: {name: ''}\n  nexttasks: {'#none#': ['1', '2']}\n'1':\n  id: '1'\n  type: playbook\n  task: {name: l, playbookName: sub}\n  scriptarguments: {x: {simple: 'a'}}\n  loop: {forEach: true}\n  nexttasks: {'#none#': ['3']}\n'2':\n  id: '2'\n  type: regular\n  task: {name: s, scriptName: Sleep}\n  scriptarguments: {seconds: {simple: '5'}}\n  nexttasks: {'#none#': ['3']}\n'3':\n  id: '3'\n  type: regular\n  task: {name: p, scriptName: Print}\n  scriptarguments: {value: {simple: '${Seen}'}}\n  nexttasks: {}\n";
     let mut world = world(&[("p.yml", &playbook("p", "", main)), ("s.yml", &sub)]);
     external(&mut world, "look", |_| {});
@@ -176,7 +199,9 @@ fn a_run_goes_on_elsewhere_as_if_nothing_had_been() {
 
 #[test]
 fn what_was_begun_and_never_answered_is_repeated_asked_about_or_failed() {
-    for (how, calls, asks, state) in [(OnUnknown::Retry, 1, 0, RunState::Running), (OnUnknown::Ask, 0, 1, RunState::Waiting), (OnUnknown::Fail, 0, 0, RunState::Failed)] {
+    for (how, calls, asks, state) in
+        [(OnUnknown::Retry, 1, 0, RunState::Running), (OnUnknown::Ask, 0, 1, RunState::Waiting), (OnUnknown::Fail, 0, 0, RunState::Failed)]
+    {
         let mut world = blocking(Mode::Run, &[]);
         external(&mut world, "block", |external| external.on_unknown = how);
         let mut run = start("p", json!({ "id": "1", "type": "T" }));
@@ -184,11 +209,22 @@ fn what_was_begun_and_never_answered_is_repeated_asked_about_or_failed() {
         let key = first.iter().find_map(|effect| if let Effect::Call(call) = effect { Some(call.idempotency_key.clone()) } else { None }).unwrap();
         let mut run: Run = serde_json::from_slice(&serde_json::to_vec(&run).unwrap()).unwrap();
         let effects = resume(&mut run, &world, START_US + 1);
-        let again: Vec<&str> = effects.iter().filter_map(|effect| if let Effect::Call(call) = effect { Some(call.idempotency_key.as_str()) } else { None }).collect();
-        assert_eq!((again.len(), effects.iter().filter(|effect| matches!(effect, Effect::Ask(_))).count(), run.state), (calls, asks, state), "{how:?} {}", run.reason);
+        let again: Vec<&str> =
+            effects.iter().filter_map(|effect| if let Effect::Call(call) = effect { Some(call.idempotency_key.as_str()) } else { None }).collect();
+        assert_eq!(
+            (again.len(), effects.iter().filter(|effect| matches!(effect, Effect::Ask(_))).count(), run.state),
+            (calls, asks, state),
+            "{how:?} {}",
+            run.reason
+        );
         assert!(again.iter().all(|again| *again == key), "the same key");
         if how == OnUnknown::Ask {
-            let answered = step(&mut run, &world, START_US + 2, Transition::Answer(Answer { task: "1".to_owned(), label: "yes".to_owned(), actor: "ann".to_owned(), ..Answer::default() }));
+            let answered = step(
+                &mut run,
+                &world,
+                START_US + 2,
+                Transition::Answer(Answer { task: "1".to_owned(), label: "yes".to_owned(), actor: "ann".to_owned(), ..Answer::default() }),
+            );
             assert!(answered.iter().any(|effect| matches!(effect, Effect::Call(_))));
         }
     }

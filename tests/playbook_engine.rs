@@ -140,8 +140,21 @@ fn what_is_not_there_fails_clearly_or_is_skipped() {
 
 #[test]
 fn an_error_inside_is_caught_by_the_task_outside() {
-    let sub = playbook("sub", "", &[begin("'1','2'"), script("1", "PrintErrorEntry", "{message: {simple: inner}}", "", "{}"), task("2", "type: regular\ntask: {name: m}", "{}")].concat());
-    let main = [begin("'1'"), task("1", "type: playbook\ntask: {name: s, playbookName: sub}\ncontinueonerror: true\ncontinueonerrortype: errorPath", "{'#none#': ['2'], '#error#': ['3']}"), title("2", "{}"), print("3", "${task.1.error}")];
+    let sub = playbook(
+        "sub",
+        "",
+        &[begin("'1','2'"), script("1", "PrintErrorEntry", "{message: {simple: inner}}", "", "{}"), task("2", "type: regular\ntask: {name: m}", "{}")].concat(),
+    );
+    let main = [
+        begin("'1'"),
+        task(
+            "1",
+            "type: playbook\ntask: {name: s, playbookName: sub}\ncontinueonerror: true\ncontinueonerrortype: errorPath",
+            "{'#none#': ['2'], '#error#': ['3']}",
+        ),
+        title("2", "{}"),
+        print("3", "${task.1.error}"),
+    ];
     let world = world(&[("p.yml", &playbook("p", "", &main.concat())), ("s.yml", &sub)]);
     let (run, trace) = play(&world, "p", &mut Script::default());
     assert_eq!(run.state, RunState::Completed, "{}", run.reason);
@@ -179,7 +192,12 @@ fn loops_run_for_each_until_something_holds_or_says_so() {
     let until = "{builtincondition: [[{operator: stringHasLength, left: {value: {complex: {root: Seen, transformers: [{operator: join}]}}, iscontext: true}, right: {value: {simple: '6'}}}]], max: 100, wait: 0}";
     let held = looped(until, "{x: {simple: a}}", inputs, &see);
     assert_eq!(held, (RunState::Completed, 0, "as,as,as".to_owned()), "the context goes on from turn to turn");
-    let never = looped("{builtincondition: [[{operator: isExists, left: {value: {simple: Never}, iscontext: true}}]], max: 3, wait: 0}", "{x: {simple: a}}", inputs, &see);
+    let never = looped(
+        "{builtincondition: [[{operator: isExists, left: {value: {simple: Never}, iscontext: true}}]], max: 3, wait: 0}",
+        "{x: {simple: a}}",
+        inputs,
+        &see,
+    );
     assert_eq!(never.2, "as,as,as", "at most so many turns");
     let said = looped("{iscommand: true, scriptId: enough, exitCondition: 'yes', max: 50, wait: 1}", "{x: {simple: b}}", inputs, &see);
     assert_eq!(said, (RunState::Completed, 2_000_000, "bs,bs,bs".to_owned()));
@@ -237,8 +255,16 @@ fn people_complete_decide_reply_and_fill_in() {
         begin("'1'"),
         task("1", "type: regular\ntask: {name: by hand}", "{'#none#': ['2']}"),
         task("2", "type: condition\ntask: {name: decide}", "{left: ['3'], right: ['9']}"),
-        task("3", "type: condition\ntask: {name: ask}\nmessage: {to: {simple: a@b.example}, subject: {simple: 'about ${incident.type}'}, methods: [email], replyOptions: ['Yes', 'No']}", "{'yes': ['4'], '#default#': ['9']}"),
-        task("4", "type: collection\ntask: {name: Some form}\nform: {title: t, questions: [{id: '0', label: how many, type: number, required: true, fieldassociated: howmany}]}", "{'#none#': ['5']}"),
+        task(
+            "3",
+            "type: condition\ntask: {name: ask}\nmessage: {to: {simple: a@b.example}, subject: {simple: 'about ${incident.type}'}, methods: [email], replyOptions: ['Yes', 'No']}",
+            "{'yes': ['4'], '#default#': ['9']}",
+        ),
+        task(
+            "4",
+            "type: collection\ntask: {name: Some form}\nform: {title: t, questions: [{id: '0', label: how many, type: number, required: true, fieldassociated: howmany}]}",
+            "{'#none#': ['5']}",
+        ),
         print("5", "${Some form.Answers.0} ${Some form.Answers.name} ${incident.howmany}"),
         title("9", "{}"),
     ];
@@ -260,14 +286,25 @@ fn people_complete_decide_reply_and_fill_in() {
 fn fields_are_mapped_evidence_is_kept_and_quiet_tasks_are_quiet() {
     let tasks = [
         begin("'1'"),
-        command("1", "look", "{extend-context: {simple: 'Found=a.b::Whole=.'}}", "fieldMapping: [{incidentfield: Source IP, output: {simple: '${Look.ip}'}}]\nevidencedata: {description: {simple: 'seen ${Look.ip}'}}", "{'#none#': ['2']}"),
+        command(
+            "1",
+            "look",
+            "{extend-context: {simple: 'Found=a.b::Whole=.'}}",
+            "fieldMapping: [{incidentfield: Source IP, output: {simple: '${Look.ip}'}}]\nevidencedata: {description: {simple: 'seen ${Look.ip}'}}",
+            "{'#none#': ['2']}",
+        ),
         command("2", "look", "{ignore-outputs: {simple: 'true'}, extend-context: {simple: 'Only=a.b'}}", "quietmode: 1", "{'#none#': ['3']}"),
         print("3", "${Found}|${Only}|${Look.ip}|${incident.sourceip}"),
     ];
     let mut world = world(&[("p.yml", &playbook("p", "", &tasks.concat()))]);
     external(&mut world, "look", |_| {});
     let answer = |_: &catchment::respond::run::Call| {
-        Ok(Output { context: json!({ "Look(val.ip == obj.ip)": { "ip": "198.51.100.7" } }).as_object().unwrap().clone(), contents: json!({ "a": { "b": 5 } }), readable: "looked".to_owned(), poll: None })
+        Ok(Output {
+            context: json!({ "Look(val.ip == obj.ip)": { "ip": "198.51.100.7" } }).as_object().unwrap().clone(),
+            contents: json!({ "a": { "b": 5 } }),
+            readable: "looked".to_owned(),
+            poll: None,
+        })
     };
     let (run, trace) = play(&world, "p", &mut Script::default().on("look", answer));
     assert_eq!(run.state, RunState::Completed, "{}", run.reason);

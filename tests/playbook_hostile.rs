@@ -30,7 +30,9 @@ fn load_and_run(text: &str, seed: u64) -> Option<RunState> {
     external(&mut world, "http", |_| {});
     world.stand_in = true;
     let mut rng = StoryRng::new(seed, 1);
-    let mut script = Script::default().on("http", move |_| Ok(Output { context: json!({ "Seen": { "ParsedBody": { "hosts": rng.below(5) } } }).as_object().unwrap().clone(), ..Output::default() }));
+    let mut script = Script::default().on("http", move |_| {
+        Ok(Output { context: json!({ "Seen": { "ParsedBody": { "hosts": rng.below(5) } } }).as_object().unwrap().clone(), ..Output::default() })
+    });
     Some(play(&world, &name, &mut script).0.state)
 }
 

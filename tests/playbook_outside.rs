@@ -127,7 +127,10 @@ fn a_request_is_what_was_asked_for_and_its_answer_is_read() {
     assert_eq!((&saved["StatusCode"], &saved["ParsedBody"]["id"], &saved["Headers"]["x-extra"]), (&json!(200), &json!(7), &json!("1")));
     let seen = server.seen.lock().unwrap()[0].clone();
     assert_eq!(seen.line, "POST /a?b=1&q=a%26b%3Dc&many=1&many=2");
-    assert_eq!((seen.body.as_str(), seen.header("x-mine"), seen.header("idempotency-key"), seen.header("content-type")), (r#"{"k":"v"}"#, Some("v"), Some("key-1"), Some("application/json")));
+    assert_eq!(
+        (seen.body.as_str(), seen.header("x-mine"), seen.header("idempotency-key"), seen.header("content-type")),
+        (r#"{"k":"v"}"#, Some("v"), Some("key-1"), Some("application/json"))
+    );
 }
 
 #[test]
@@ -156,7 +159,14 @@ fn answers_are_bounded_and_redirects_are_not_followed() {
 fn what_may_not_be_reached_is_not_reached() {
     let server = Server::start(|_| ("200 OK".to_owned(), String::new()));
     let port = server.url.rsplit(':').next().unwrap().to_owned();
-    for url in [server.url.clone(), format!("http://localhost:{port}/"), format!("http://[::ffff:127.0.0.1]:{port}/"), format!("http://2130706433:{port}/"), format!("http://0x7f.1:{port}/"), "http://169.254.169.254/latest/meta-data/".to_owned()] {
+    for url in [
+        server.url.clone(),
+        format!("http://localhost:{port}/"),
+        format!("http://[::ffff:127.0.0.1]:{port}/"),
+        format!("http://2130706433:{port}/"),
+        format!("http://0x7f.1:{port}/"),
+        "http://169.254.169.254/latest/meta-data/".to_owned(),
+    ] {
         assert_eq!(kind(call(Settings::plain(), "http", json!({ "url": url }))), FailureKind::Refused, "{url}");
     }
     for url in ["file:///etc/passwd", "gopher://127.0.0.1/", "http://user:pass@127.0.0.1/", "not a url", ""] {
@@ -173,7 +183,10 @@ fn values_do_not_become_headers_and_secrets_go_to_their_host_only() {
     assert_eq!(kind(call(loopback(), "http", json!({ "url": url, "headers": { "X-A\r\nX-Evil": "1" } }))), FailureKind::Argument);
     assert_eq!(kind(call(loopback(), "http", json!({ "url": url, "headers": { "Host": "other" } }))), FailureKind::Argument);
     let host = server.url.trim_start_matches("http://").to_owned();
-    let with = |hosts: Vec<String>| Settings { credentials: vec![Credential { name: "api".to_owned(), hosts, kind: CredentialKind::Bearer("s3cret".to_owned()) }], ..loopback() };
+    let with = |hosts: Vec<String>| Settings {
+        credentials: vec![Credential { name: "api".to_owned(), hosts, kind: CredentialKind::Bearer("s3cret".to_owned()) }],
+        ..loopback()
+    };
     let refused = call(with(vec!["api.example.com".to_owned()]), "http", json!({ "url": url, "auth": "api" })).unwrap_err();
     assert_eq!(refused.kind, FailureKind::Refused);
     assert!(!refused.message.contains("s3cret"));
@@ -197,7 +210,10 @@ fn script(text: &str, change: impl FnOnce(&mut ScriptSpec)) -> (tempfile::TempDi
 
 #[test]
 fn scripts_speak_json_in_an_environment_of_their_own() {
-    let (_dir, settings) = script("#!/bin/sh\nread -r line\nprintf '{\"context\": {\"Got\": %s}, \"readable\": \"%s\"}' \"$line\" \"$(env | cut -d= -f1 | sort | tr '\\n' ' ')\"\n", |spec| spec.environment = vec![("MINE".to_owned(), "1".to_owned())]);
+    let (_dir, settings) = script(
+        "#!/bin/sh\nread -r line\nprintf '{\"context\": {\"Got\": %s}, \"readable\": \"%s\"}' \"$line\" \"$(env | cut -d= -f1 | sort | tr '\\n' ' ')\"\n",
+        |spec| spec.environment = vec![("MINE".to_owned(), "1".to_owned())],
+    );
     let done = call(settings, "mine", json!({ "a": "$(touch /tmp/evil); `id` && \"quoted\"" })).unwrap();
     assert_eq!(done.context["Got"]["arguments"]["a"], json!("$(touch /tmp/evil); `id` && \"quoted\""), "values never meet a shell");
     assert_eq!(done.context["Got"]["idempotency_key"], json!("key-1"));

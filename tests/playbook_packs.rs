@@ -21,7 +21,12 @@ fn all_playbooks_of_the_packs_end_or_wait_and_most_tasks_are_reached() {
     let (done, runs) = (survey.count(&["completed", "waiting"]), survey.runs());
     eprintln!("{} playbooks, {runs} runs, {done} done or waiting; {reached} of {tasks} tasks reached", survey.rows.len());
     assert!(survey.rows.len() > 200);
-    assert_eq!(survey.count(&["endless", "stuck"]), 0, "{:?}", survey.rows.iter().filter(|row| row.ended.contains_key("endless") || row.ended.contains_key("stuck")).map(|row| &row.playbook).collect::<Vec<_>>());
+    assert_eq!(
+        survey.count(&["endless", "stuck"]),
+        0,
+        "{:?}",
+        survey.rows.iter().filter(|row| row.ended.contains_key("endless") || row.ended.contains_key("stuck")).map(|row| &row.playbook).collect::<Vec<_>>()
+    );
     assert!(done * 10 >= runs * 9, "{:?}", survey.reasons());
     assert!(reached * 10 >= tasks * 8);
 }

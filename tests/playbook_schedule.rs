@@ -112,7 +112,8 @@ fn members_that_die_lose_nothing_and_repeat_only_what_was_not_committed() {
         let mut now = START_US;
         let mut first = true;
         for _life in 0..200 {
-            let mut coordinator = Coordinator::new(std::mem::take(&mut journal), world.clone(), Bounds { queued: 100, running: 5, reserved: 1 }, Rates::default());
+            let mut coordinator =
+                Coordinator::new(std::mem::take(&mut journal), world.clone(), Bounds { queued: 100, running: 5, reserved: 1 }, Rates::default());
             if first {
                 (0..30).for_each(|number| coordinator.accept(&run(number, ["A", "B"][number % 2], 2.0)).unwrap());
                 first = false;
@@ -212,7 +213,15 @@ fn reading_stops_when_the_queue_is_full_and_commands_keep_to_their_rates() {
 /// What the engine costs by itself: steps of tasks that do nothing.
 #[test]
 fn pure_steps_are_fast() {
-    let titles: String = (0..500).map(|number| format!("'{number}':\n  id: '{number}'\n  type: {}\n  task: {{name: t}}\n  nexttasks: {{'#none#': ['{}']}}\n", if number == 0 { "start" } else { "title" }, number + 1)).collect();
+    let titles: String = (0..500)
+        .map(|number| {
+            format!(
+                "'{number}':\n  id: '{number}'\n  type: {}\n  task: {{name: t}}\n  nexttasks: {{'#none#': ['{}']}}\n",
+                if number == 0 { "start" } else { "title" },
+                number + 1
+            )
+        })
+        .collect();
     let last = "'500':\n  id: '500'\n  type: title\n  task: {name: t}\n  nexttasks: {}\n";
     let world = world(&[("p.yml", &playbook("p", "", &(titles + last)))]);
     let (began, mut tasks) = (Instant::now(), 0_u64);

@@ -83,7 +83,13 @@ impl Watcher for Log {
 
     fn ask(&mut self, ask: &Ask) -> Option<Answer> {
         self.asked.push(ask.clone());
-        self.says.map(|label| Answer { task: ask.task.clone(), frame: Some(ask.key.frame), actor: "ann".to_owned(), label: label.to_owned(), ..Answer::default() })
+        self.says.map(|label| Answer {
+            task: ask.task.clone(),
+            frame: Some(ask.key.frame),
+            actor: "ann".to_owned(),
+            label: label.to_owned(),
+            ..Answer::default()
+        })
     }
 }
 
@@ -119,7 +125,14 @@ fn a_brute_force_is_looked_up_locked_ticketed_blocked_and_closed() {
         _ => ("200 OK".to_owned(), "{}".to_owned()),
     });
     let host = server.url.trim_start_matches("http://").to_owned();
-    let settings = Settings { credentials: vec![Credential { name: "directory".to_owned(), hosts: vec![host], kind: CredentialKind::Basic { user: "soc".to_owned(), password: "pw".to_owned() } }], ..loopback() };
+    let settings = Settings {
+        credentials: vec![Credential {
+            name: "directory".to_owned(),
+            hosts: vec![host],
+            kind: CredentialKind::Basic { user: "soc".to_owned(), password: "pw".to_owned() },
+        }],
+        ..loopback()
+    };
     let inputs = json!({ "Directory": server.url, "Tickets": server.url, "Firewall": server.url });
     // A name that would like to be another path, and another request.
     let incident = json!({ "id": "1", "type": "Account Brute Force", "severity": 3, "username": "ann/../../admin?x=\"}\r\nEvil: 1", "src_ip": "198.51.100.7" });
@@ -158,9 +171,14 @@ fn a_brute_force_is_looked_up_locked_ticketed_blocked_and_closed() {
 
 #[test]
 fn a_phishing_mail_is_judged_a_person_is_asked_and_the_reporter_hears_of_it() {
-    let server = Server::start(|seen| if seen.line.ends_with("/lookup") { ("200 OK".to_owned(), r#"{"verdict": "malicious"}"#.to_owned()) } else { ("200 OK".to_owned(), "{}".to_owned()) });
+    let server = Server::start(|seen| {
+        if seen.line.ends_with("/lookup") { ("200 OK".to_owned(), r#"{"verdict": "malicious"}"#.to_owned()) } else { ("200 OK".to_owned(), "{}".to_owned()) }
+    });
     let (port, mails) = mail_server();
-    let settings = Settings { mail: Some(MailServer { host: "127.0.0.1".to_owned(), port, from: "soc@corp.example".to_owned(), user: None, tls: MailTls::None }), ..loopback() };
+    let settings = Settings {
+        mail: Some(MailServer { host: "127.0.0.1".to_owned(), port, from: "soc@corp.example".to_owned(), user: None, tls: MailTls::None }),
+        ..loopback()
+    };
     let inputs = json!({ "Reputation": server.url, "Gateway": server.url });
     let incident = json!({ "id": "1", "type": "Phishing Mail", "severity": 2, "subject": "Parcel\r\nBcc: evil@bad.example", "body": "see http://bad.example/x. and http://other.example/y", "sender": "a b@bad.example", "recipient": "ann@corp.example" });
     let mut log = Log { says: Some("Yes"), ..Log::default() };
@@ -186,7 +204,14 @@ fn malware_is_isolated_enriched_contained_on_each_host_and_closed() {
     });
     let inputs = json!({ "Edr": server.url, "Reputation": server.url });
     let mut log = Log::default();
-    let run = play("Endpoint Malware", json!({ "id": "1", "type": "Endpoint Malware", "severity": 4, "host": "ws-1", "file_sha256": "ab12" }), inputs, Mode::Run, loopback(), &mut log);
+    let run = play(
+        "Endpoint Malware",
+        json!({ "id": "1", "type": "Endpoint Malware", "severity": 4, "host": "ws-1", "file_sha256": "ab12" }),
+        inputs,
+        Mode::Run,
+        loopback(),
+        &mut log,
+    );
     assert_eq!(run.state, RunState::Completed, "{} {:?}", run.reason, log.entries);
     let lines = server.lines();
     for line in ["POST /hosts/ws-1/isolate", "GET /files/ab12", "GET /files/ab12/hosts", "POST /hosts/ws-2/isolate", "POST /hosts/ws-4/isolate"] {

@@ -9,8 +9,8 @@ use super::Answer;
 use crate::config::{Diagnostics, yaml};
 use crate::content::{Content, check as spanning, load};
 use crate::error::Error;
-use crate::respond::outside::config::Settings;
 use crate::respond::outside::Outside;
+use crate::respond::outside::config::Settings;
 use crate::respond::world::World;
 
 mod check;
@@ -84,7 +84,10 @@ impl Loaded {
     fn id(&self, playbook: &str) -> Result<String, Error> {
         let path = PathBuf::from(playbook);
         if path.is_file() {
-            let same = |item: &&crate::content::Item| item.kind == crate::content::Kind::Playbook && self.diagnostics.files().file(item.file).is_some_and(|file| std::path::Path::new(&*file.name) == path);
+            let same = |item: &&crate::content::Item| {
+                item.kind == crate::content::Kind::Playbook
+                    && self.diagnostics.files().file(item.file).is_some_and(|file| std::path::Path::new(&*file.name) == path)
+            };
             if let Some(item) = self.content.items.iter().find(same).filter(|item| item.body.is_some()) {
                 return Ok(item.head.id.clone());
             }

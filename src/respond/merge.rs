@@ -133,7 +133,8 @@ fn part(value: &Value, paths: &[&[&str]]) -> Option<Value> {
         Value::Object(members) => {
             let mut out = Map::new();
             for (name, value) in members {
-                let below: Vec<&[&str]> = paths.iter().filter(|path| path.first() == Some(&name.as_str())).map(|path| path.get(1..).unwrap_or_default()).collect();
+                let below: Vec<&[&str]> =
+                    paths.iter().filter(|path| path.first() == Some(&name.as_str())).map(|path| path.get(1..).unwrap_or_default()).collect();
                 if !below.is_empty()
                     && let Some(value) = part(value, &below)
                 {

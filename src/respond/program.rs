@@ -317,7 +317,12 @@ fn node(task: &crate::content::playbook::Task, number: &dyn Fn(&str) -> Option<u
         id: task.id.clone(),
         name: task.name.clone(),
         kind,
-        arguments: task.arguments.iter().filter(|(_, value)| !matches!(value.argument, Argument::Unset)).map(|(name, value)| (name.value.clone(), text(value))).collect(),
+        arguments: task
+            .arguments
+            .iter()
+            .filter(|(_, value)| !matches!(value.argument, Argument::Unset))
+            .map(|(name, value)| (name.value.clone(), text(value)))
+            .collect(),
         options: NodeOptions {
             extend_context: maybe(options.extend_context.as_ref()),
             ignore_outputs: maybe(options.ignore_outputs.as_ref()),

@@ -98,7 +98,11 @@ fn look(program: &Program, world: &World) -> Findings {
                 Some(sub) => {
                     found.needs.insert(format!("playbook {name}"));
                     let given = |key: &str| node.arguments.iter().any(|(argument, _)| argument == key);
-                    for input in sub.inputs.iter().filter(|input| input.required && !given(&input.key) && matches!(input.value, crate::expr::xsoar::prepare::Prepared::Unset)) {
+                    for input in sub
+                        .inputs
+                        .iter()
+                        .filter(|input| input.required && !given(&input.key) && matches!(input.value, crate::expr::xsoar::prepare::Prepared::Unset))
+                    {
                         found.wrong.push(format!("task {}: the playbook `{name}` needs the input `{}`", node.id, input.key));
                     }
                 }

@@ -64,7 +64,8 @@ pub fn run(args: &RunArgs) -> Result<Said, Error> {
         let (name, value) = pair.split_once('=').ok_or_else(|| Error::user(format!("`{pair}` is not NAME=VALUE")))?;
         run.given.insert(name.to_owned(), crate::expr::xsoar::context::typed(serde_json::Value::from(value)));
     }
-    let said: Vec<(String, String)> = args.say.iter().map(|pair| pair.split_once('=').map_or((pair.clone(), String::new()), |(task, label)| (task.to_owned(), label.to_owned()))).collect();
+    let said: Vec<(String, String)> =
+        args.say.iter().map(|pair| pair.split_once('=').map_or((pair.clone(), String::new()), |(task, label)| (task.to_owned(), label.to_owned()))).collect();
     match &args.simulate {
         Some(how) => {
             let trace = match how.strip_prefix("generate").map(|rest| rest.trim_start_matches(':').parse().unwrap_or(1)) {
@@ -137,7 +138,14 @@ impl Responder for Both<'_> {
 fn spoken(said: &[(String, String)], ask: &Ask) -> Option<Answer> {
     let (_, label) = said.iter().find(|(task, _)| *task == ask.task || *task == ask.name)?;
     let actor = std::env::var("USER").unwrap_or_else(|_| "cli".to_owned());
-    Some(Answer { task: ask.task.clone(), frame: Some(ask.key.frame), actor: format!("cli:{actor}"), label: label.clone(), refuse: ask.kind == "approval" && label == "no", ..Answer::default() })
+    Some(Answer {
+        task: ask.task.clone(),
+        frame: Some(ask.key.frame),
+        actor: format!("cli:{actor}"),
+        label: label.clone(),
+        refuse: ask.kind == "approval" && label == "no",
+        ..Answer::default()
+    })
 }
 
 struct Terminal<'a> {

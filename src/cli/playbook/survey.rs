@@ -43,7 +43,15 @@ pub fn run(args: &SurveyArgs) -> Result<Answer, Error> {
     } else {
         print(&survey, args.verbose);
         let (done, runs, reached, tasks) = (done as u64, runs as u64, reached as u64, tasks as u64);
-        let line = format!("{} playbooks, {} runs: {} done or waiting for a person; {} of {} tasks reached ({})", survey.rows.len(), number(runs), percent(done, runs), number(reached), number(tasks), percent(reached, tasks));
+        let line = format!(
+            "{} playbooks, {} runs: {} done or waiting for a person; {} of {} tasks reached ({})",
+            survey.rows.len(),
+            number(runs),
+            percent(done, runs),
+            number(reached),
+            number(tasks),
+            percent(reached, tasks)
+        );
         println!("{}", style(&line, if good { Style::Good } else { Style::Bad }));
     }
     Ok(if good { Answer::Yes } else { Answer::No })
@@ -54,7 +62,14 @@ fn print(survey: &Survey, verbose: bool) {
         let mut rows = table(&["playbook", "tasks", "reached", "done", "waiting", "failed", "other"], &[1, 2, 3, 4, 5, 6]);
         for row in &survey.rows {
             let count = |ways: &[&str]| row.ended.iter().filter(|(way, _)| ways.contains(way)).map(|(_, count)| count).sum::<usize>();
-            let counts = [row.tasks, row.reached.len(), count(&["completed"]), count(&["waiting"]), count(&["failed"]), count(&["endless", "stuck", "running", "new", "cancelled"])];
+            let counts = [
+                row.tasks,
+                row.reached.len(),
+                count(&["completed"]),
+                count(&["waiting"]),
+                count(&["failed"]),
+                count(&["endless", "stuck", "running", "new", "cancelled"]),
+            ];
             rows.add_row(std::iter::once(visible(&row.playbook).into_owned()).chain(counts.iter().map(ToString::to_string)));
         }
         println!("{rows}");

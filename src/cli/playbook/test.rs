@@ -85,7 +85,8 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     for path in paths {
         if path.is_dir() {
             let mut below: Vec<PathBuf> = std::fs::read_dir(path)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-            below.retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(".test.yaml") || name.ends_with(".test.yml")));
+            below
+                .retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(".test.yaml") || name.ends_with(".test.yml")));
             below.sort();
             found.extend(below);
         } else if path.is_file() {
@@ -104,7 +105,9 @@ fn read_file(path: &Path) -> Result<(String, Vec<Test>), Error> {
     let read = yaml::read(file, &mut out).and_then(|node| {
         let mut fields = Fields::open(&node, "a file of playbook tests", &mut out)?;
         let playbook = fields.need("playbook", "brute-force.yml", &mut out).and_then(|node| read::text(node, "`playbook`", &mut out));
-        let tests = fields.need("tests", "a list of `name`, `incident`, `answers` and `expect`", &mut out).map(|node| read::list(node, "`tests`", TESTS_MAX, &mut out).iter().filter_map(|node| test(node, &mut out)).collect::<Vec<_>>());
+        let tests = fields
+            .need("tests", "a list of `name`, `incident`, `answers` and `expect`", &mut out)
+            .map(|node| read::list(node, "`tests`", TESTS_MAX, &mut out).iter().filter_map(|node| test(node, &mut out)).collect::<Vec<_>>());
         fields.close(&[], &mut out);
         Some((playbook?.value, tests?))
     });
@@ -142,7 +145,9 @@ fn test(node: &crate::config::node::Node, out: &mut Diagnostics) -> Option<Test>
 /// What differs from what was expected.
 fn compare(run: &Run, trace: &Trace, expect: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
-    let texts = |key: &str| -> Vec<String> { expect.get(key).and_then(Value::as_array).map(|items| items.iter().map(crate::expr::xsoar::value::text_of).collect()).unwrap_or_default() };
+    let texts = |key: &str| -> Vec<String> {
+        expect.get(key).and_then(Value::as_array).map(|items| items.iter().map(crate::expr::xsoar::value::text_of).collect()).unwrap_or_default()
+    };
     let reached: Vec<&str> = trace.lines.iter().filter(|line| line.what == Happened::Started).map(|line| line.task.as_str()).collect();
     if let Some(state) = expect.get("state").and_then(Value::as_str)
         && state != run.state.name()

@@ -93,7 +93,8 @@ fn available(step: &mut Step<'_>, _: u32, _: u32, args: &Args) -> Result<Did, Fa
 }
 
 fn internal_address(_: &mut Step<'_>, _: u32, _: u32, args: &Args) -> Result<Did, Failure> {
-    let domains: Vec<String> = args.texts("domain").iter().chain(&args.texts("internalDomains")).map(|domain| domain.trim_start_matches('@').to_lowercase()).collect();
+    let domains: Vec<String> =
+        args.texts("domain").iter().chain(&args.texts("internalDomains")).map(|domain| domain.trim_start_matches('@').to_lowercase()).collect();
     let mut found = Vec::new();
     for email in args.texts("email") {
         let Some((user, domain)) = email.rsplit_once('@') else { continue };

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Args, Builtin, Did, generic, told, wrong};
-use crate::respond::run::{Answer, Effect, Edit, Failure, Output, Status, Step};
+use crate::respond::run::{Answer, Edit, Effect, Failure, Output, Status, Step};
 
 pub(super) const COMMANDS: &[Builtin] = &[
     Builtin { name: "Sleep", required: &["seconds"], run: sleep },
@@ -34,7 +34,8 @@ fn schedule_polling(step: &mut Step<'_>, _: u32, _: u32, args: &Args) -> Result<
 
 /// `!command a=b`, every so many minutes of a cron line, so many times.
 fn schedule_entry(step: &mut Step<'_>, _: u32, _: u32, args: &Args) -> Result<Did, Failure> {
-    generic::from_entry(&args.text("command"), &args.text("cron"), args.number("times").unwrap_or(1.0), step.now_us).map(|generic| Did::Generic(Box::new(generic)))
+    generic::from_entry(&args.text("command"), &args.text("cron"), args.number("times").unwrap_or(1.0), step.now_us)
+        .map(|generic| Did::Generic(Box::new(generic)))
 }
 
 fn stop_scheduled(step: &mut Step<'_>, frame: u32, _: u32, args: &Args) -> Result<Did, Failure> {
@@ -51,7 +52,13 @@ fn stop_scheduled(step: &mut Step<'_>, frame: u32, _: u32, args: &Args) -> Resul
 }
 
 fn task_complete(step: &mut Step<'_>, _: u32, _: u32, args: &Args) -> Result<Did, Failure> {
-    let answer = Answer { task: args.text("id"), actor: format!("playbook:{}", step.run.playbook), label: args.text("input"), comment: args.text("comment"), ..Answer::default() };
+    let answer = Answer {
+        task: args.text("id"),
+        actor: format!("playbook:{}", step.run.playbook),
+        label: args.text("input"),
+        comment: args.text("comment"),
+        ..Answer::default()
+    };
     step.answer_from_inside(answer);
     told(format!("task {} was completed", args.text("id")))
 }
@@ -65,8 +72,11 @@ fn set_playbook(step: &mut Step<'_>, _: u32, _: u32, args: &Args) -> Result<Did,
 fn get_users(step: &mut Step<'_>, _: u32, _: u32, args: &Args) -> Result<Did, Failure> {
     let roles = args.texts("roles");
     let (online, on_call) = (args.flag("online").unwrap_or(false), args.flag("onCall").unwrap_or(false));
-    let fits = |user: &&crate::respond::world::User| (roles.is_empty() || user.roles.iter().any(|role| roles.contains(role))) && (!online || user.online) && (!on_call || user.on_call);
-    let found: Vec<Value> = step.world.users.iter().filter(fits).map(|user| json!({ "username": user.name, "email": user.email, "roles": user.roles })).collect();
+    let fits = |user: &&crate::respond::world::User| {
+        (roles.is_empty() || user.roles.iter().any(|role| roles.contains(role))) && (!online || user.online) && (!on_call || user.on_call)
+    };
+    let found: Vec<Value> =
+        step.world.users.iter().filter(fits).map(|user| json!({ "username": user.name, "email": user.email, "roles": user.roles })).collect();
     let context = Map::from_iter([("Users".to_owned(), Value::Array(found.clone()))]);
     Ok(Did::Done(Output { context, readable: format!("{} users", found.len()), contents: Value::Array(found), poll: None }))
 }

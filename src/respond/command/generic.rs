@@ -26,9 +26,11 @@ pub fn from_arguments(given: &Map<String, Value>, now_us: i64) -> Result<Generic
     let either = |a: &str, b: &str| args.some(a).or_else(|| args.some(b));
     let needed = |a: &str, b: &str| either(a, b).ok_or_else(|| wrong(format!("polling needs `{a}`")));
     let minutes = |name: &str, default: f64| match args.value(name) {
-        Some(value) if !crate::expr::xsoar::value::is_empty(value) => {
-            args.number(name).filter(|minutes| *minutes >= 0.0).map(|minutes| minutes.min(MINUTES_MAX)).ok_or_else(|| wrong(format!("`{name}` is no number of minutes")))
-        }
+        Some(value) if !crate::expr::xsoar::value::is_empty(value) => args
+            .number(name)
+            .filter(|minutes| *minutes >= 0.0)
+            .map(|minutes| minutes.min(MINUTES_MAX))
+            .ok_or_else(|| wrong(format!("`{name}` is no number of minutes"))),
         _ => Ok(default),
     };
     let interval = minutes("Interval", 1.0)?.max(1.0 / 60.0);

@@ -57,7 +57,9 @@ fn converted(step: &Step<'_>, name: &str, value: &Value) -> Result<Value, Failur
         Some(FieldType::Number) => as_number(value).map_or(Value::Null, crate::expr::xsoar::value::number_value),
         Some(FieldType::Boolean) => crate::expr::xsoar::value::as_flag(value).map_or(value.clone(), Value::Bool),
         Some(FieldType::MultiSelect | FieldType::TagsSelect) => arg_texts(value).into(),
-        Some(FieldType::ShortText | FieldType::LongText | FieldType::SingleSelect | FieldType::Url | FieldType::Markdown | FieldType::Html) => Value::from(text_of(value)),
+        Some(FieldType::ShortText | FieldType::LongText | FieldType::SingleSelect | FieldType::Url | FieldType::Markdown | FieldType::Html) => {
+            Value::from(text_of(value))
+        }
         Some(FieldType::Grid) => match value {
             Value::String(text) => serde_json::from_str(text).unwrap_or_else(|_| value.clone()),
             other => other.clone(),
@@ -69,7 +71,8 @@ fn converted(step: &Step<'_>, name: &str, value: &Value) -> Result<Value, Failur
 fn fields(step: &Step<'_>, args: &Args) -> Result<Map<String, Value>, Failure> {
     let deletes = args.flag("deleteEmptyField").unwrap_or(false);
     let mut found = Map::new();
-    let mut given: Vec<(String, Value)> = args.all().iter().filter(|(name, _)| !NO_FIELDS.contains(&name.to_lowercase().as_str())).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut given: Vec<(String, Value)> =
+        args.all().iter().filter(|(name, _)| !NO_FIELDS.contains(&name.to_lowercase().as_str())).map(|(name, value)| (name.clone(), value.clone())).collect();
     match args.value("customFields") {
         Some(Value::Object(custom)) => given.extend(custom.clone()),
         Some(Value::String(text)) if !text.trim().is_empty() => match serde_json::from_str::<Value>(text) {
@@ -102,7 +105,11 @@ fn labels(step: &Step<'_>, args: &Args) -> Option<Value> {
     if all.is_none() && added.is_none() {
         return None;
     }
-    let mut found = if all.is_some() { Value::Object(Map::new()) } else { step.run.incident.get("labels").cloned().filter(Value::is_object).unwrap_or_else(|| Value::Object(Map::new())) };
+    let mut found = if all.is_some() {
+        Value::Object(Map::new())
+    } else {
+        step.run.incident.get("labels").cloned().filter(Value::is_object).unwrap_or_else(|| Value::Object(Map::new()))
+    };
     for label in all.into_iter().chain(added).flat_map(into_list) {
         if let (Some(name), Some(value), Value::Object(members)) = (label.get("type").and_then(Value::as_str), label.get("value"), &mut found) {
             let place = members.entry(name.to_owned()).or_insert(Value::Null);
@@ -142,7 +149,13 @@ fn set_incident(step: &mut Step<'_>, _: u32, _: u32, args: &Args) -> Result<Did,
 }
 
 fn replace_playbook(step: &mut Step<'_>, type_name: &str) {
-    let found = step.world.content.as_deref().and_then(|content| content.incident_type(type_name)).and_then(|(_, found)| found.playbook.as_ref()).map(|name| name.value.clone());
+    let found = step
+        .world
+        .content
+        .as_deref()
+        .and_then(|content| content.incident_type(type_name))
+        .and_then(|(_, found)| found.playbook.as_ref())
+        .map(|name| name.value.clone());
     if let Some(name) = found.filter(|name| !name.is_empty()) {
         step.effects.push(Effect::Edit(Edit::Playbook { name }));
     }
@@ -186,7 +199,8 @@ fn close(step: &mut Step<'_>, _: u32, _: u32, args: &Args) -> Result<Did, Failur
     let reason = args.some("closeReason").or_else(|| args.some("reason")).unwrap_or_default();
     let notes = args.some("closeNotes").or_else(|| args.some("notes")).unwrap_or_default();
     let known = ["id", "closereason", "closenotes", "reason", "notes"];
-    let others: Map<String, Value> = args.all().iter().filter(|(name, _)| !known.contains(&name.to_lowercase().as_str())).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let others: Map<String, Value> =
+        args.all().iter().filter(|(name, _)| !known.contains(&name.to_lowercase().as_str())).map(|(name, value)| (name.clone(), value.clone())).collect();
     // What else the close form has.
     let fields = fields(step, &Args::new(others))?;
     match other_incident(step, args, "id") {

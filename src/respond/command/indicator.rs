@@ -36,7 +36,10 @@ const PATTERNS: [(&str, &str); 8] = [
     ("URL", r#"(?i)\b(?:https?|ftp|hxxps?)://[^\s"'<>\\^`{|}]{2,2000}"#),
     ("Email", r"(?i)\b[a-z0-9._%+-]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,8}\b"),
     ("IP", r"\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.|\[\.\])){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b"),
-    ("Domain", r"(?i)\b(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,8}(?:com|net|org|info|biz|io|co|ru|cn|de|uk|fr|nl|eu|us|xyz|top|site|online|club|example|test)\b"),
+    (
+        "Domain",
+        r"(?i)\b(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,8}(?:com|net|org|info|biz|io|co|ru|cn|de|uk|fr|nl|eu|us|xyz|top|site|online|club|example|test)\b",
+    ),
     ("SHA256", r"(?i)\b[0-9a-f]{64}\b"),
     ("SHA1", r"(?i)\b[0-9a-f]{40}\b"),
     ("MD5", r"(?i)\b[0-9a-f]{32}\b"),

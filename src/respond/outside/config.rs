@@ -152,7 +152,11 @@ impl Settings {
             settings.brakes.mode = mode;
         }
         if let Some(node) = fields.get("protect", out) {
-            let entries: Vec<String> = read::list(node, "`protect`", crate::respond::world::brakes::PROTECT_MAX, out).iter().filter_map(|node| read::text(node, "an entry", out)).map(|text| text.value).collect();
+            let entries: Vec<String> = read::list(node, "`protect`", crate::respond::world::brakes::PROTECT_MAX, out)
+                .iter()
+                .filter_map(|node| read::text(node, "an entry", out))
+                .map(|text| text.value)
+                .collect();
             match Protect::new(entries.iter().map(String::as_str)) {
                 Ok(protect) => settings.brakes.protect = protect,
                 Err(why) => out.push(Diagnostic::error("protect", why).at(node.span)),
@@ -201,7 +205,10 @@ fn secret(node: &Node, out: &mut Diagnostics) -> Option<String> {
     fields.close(&[], out);
     let found = match (&variable, &file) {
         (Some(name), None) => std::env::var(&name.value).ok(),
-        (None, Some(path)) => std::fs::read_to_string(&path.value).ok().filter(|text| text.len() as u64 <= crate::config::limits::SECRET_BYTES_MAX).map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
+        (None, Some(path)) => std::fs::read_to_string(&path.value)
+            .ok()
+            .filter(|text| text.len() as u64 <= crate::config::limits::SECRET_BYTES_MAX)
+            .map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
         _ => {
             out.push(Diagnostic::error("secret", "a secret comes from `{ env: NAME }` or `{ file: path }`").at(node.span));
             return None;
@@ -219,8 +226,10 @@ fn text(fields: &mut Fields<'_>, key: &'static str, out: &mut Diagnostics) -> Op
 
 fn credential(name: &str, node: &Node, out: &mut Diagnostics) -> Option<Credential> {
     let mut fields = Fields::open(node, "a credential", out)?;
-    let hosts: Vec<String> =
-        fields.need("hosts", "[api.example.com]", out).map(|node| read::one_or_many(node).iter().filter_map(|node| read::text(node, "a host", out)).map(|host| host.value.to_lowercase()).collect()).unwrap_or_default();
+    let hosts: Vec<String> = fields
+        .need("hosts", "[api.example.com]", out)
+        .map(|node| read::one_or_many(node).iter().filter_map(|node| read::text(node, "a host", out)).map(|host| host.value.to_lowercase()).collect())
+        .unwrap_or_default();
     let bearer = fields.get("bearer", out).and_then(|node| secret(node, out));
     let user = text(&mut fields, "user", out);
     let password = fields.get("password", out).and_then(|node| secret(node, out));
@@ -247,7 +256,11 @@ fn mail(node: &Node, out: &mut Diagnostics) -> Option<MailServer> {
     let choices = [("implicit", MailTls::Implicit), ("starttls", MailTls::Starttls), ("none", MailTls::None)];
     let tls = fields.get("tls", out).and_then(|node| read::choice(node, "`tls`", &choices, out)).unwrap_or(MailTls::Starttls);
     let default = if tls == MailTls::Implicit { 465 } else { 587 };
-    let port = fields.get("port", out).and_then(|node| read::whole_number(node, "`port`", 1, 65_535, out)).and_then(|port| u16::try_from(port).ok()).unwrap_or(default);
+    let port = fields
+        .get("port", out)
+        .and_then(|node| read::whole_number(node, "`port`", 1, 65_535, out))
+        .and_then(|port| u16::try_from(port).ok())
+        .unwrap_or(default);
     let user = text(&mut fields, "user", out);
     let password = fields.get("password", out).and_then(|node| secret(node, out));
     fields.close(&[], out);
@@ -292,7 +305,10 @@ fn script(name: &str, node: &Node, dir: &Path, out: &mut Diagnostics) -> Option<
 fn user(name: &str, node: &Node, out: &mut Diagnostics) -> Option<User> {
     let mut fields = Fields::open(node, "a user", out)?;
     let email = text(&mut fields, "email", out).unwrap_or_default();
-    let roles = fields.get("roles", out).map(|node| read::one_or_many(node).iter().filter_map(|node| read::text(node, "a role", out)).map(|text| text.value).collect()).unwrap_or_default();
+    let roles = fields
+        .get("roles", out)
+        .map(|node| read::one_or_many(node).iter().filter_map(|node| read::text(node, "a role", out)).map(|text| text.value).collect())
+        .unwrap_or_default();
     let on_call = fields.get("on_call", out).and_then(|node| read::boolean(node, "`on_call`", out)).unwrap_or(false);
     fields.close(&[], out);
     Some(User { name: name.to_owned(), email, roles, online: true, on_call })

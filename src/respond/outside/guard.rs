@@ -27,7 +27,14 @@ fn ordinary_v4(v4: Ipv4Addr) -> bool {
     let [a, b, ..] = v4.octets();
     // 100.100.100.200 and 192.0.0.192 are metadata services.
     let metadata = v4 == Ipv4Addr::new(100, 100, 100, 200) || v4 == Ipv4Addr::new(192, 0, 0, 192);
-    !(v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast() || a == 0 || metadata || (a == 192 && b == 0 && v4.octets()[2] == 0))
+    !(v4.is_loopback()
+        || v4.is_link_local()
+        || v4.is_unspecified()
+        || v4.is_broadcast()
+        || v4.is_multicast()
+        || a == 0
+        || metadata
+        || (a == 192 && b == 0 && v4.octets()[2] == 0))
 }
 
 fn ordinary_v6(v6: Ipv6Addr) -> bool {

@@ -146,7 +146,12 @@ impl Client {
 
     async fn read(&self, mut answer: Response, method: &Method, url: &Url, args: &Args) -> Result<Output, Failure> {
         let status = answer.status();
-        let headers: Map<String, Value> = answer.headers().iter().take(HEADERS_MAX).map(|(name, value)| (name.as_str().to_owned(), Value::from(String::from_utf8_lossy(value.as_bytes())))).collect();
+        let headers: Map<String, Value> = answer
+            .headers()
+            .iter()
+            .take(HEADERS_MAX)
+            .map(|(name, value)| (name.as_str().to_owned(), Value::from(String::from_utf8_lossy(value.as_bytes()))))
+            .collect();
         let limit = usize::try_from(self.settings.response_bytes).unwrap_or(usize::MAX);
         let mut bytes = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(&error))? {
@@ -163,7 +168,8 @@ impl Client {
             return Err(Failure { message, retry: passing, kind: FailureKind::Said });
         }
         let key = args.some("save_as").unwrap_or_else(|| "HttpRequest.Response".to_owned());
-        let value = json!({ "StatusCode": status.as_u16(), "URL": shown_url(url), "Method": method.as_str(), "Headers": headers, "Body": text, "ParsedBody": parsed });
+        let value =
+            json!({ "StatusCode": status.as_u16(), "URL": shown_url(url), "Method": method.as_str(), "Headers": headers, "Body": text, "ParsedBody": parsed });
         let readable = format!("{method} {}: {status}\n{}", shown_url(url), crate::respond::limits::cut(&text, SHOWN_BYTES));
         let contents = if parsed.is_null() { Value::from(text) } else { parsed };
         // Without a key of one's own the newest answer counts, not all of them.

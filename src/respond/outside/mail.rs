@@ -127,6 +127,10 @@ mod tests {
         assert!(built(json!({ "to": "ann@corp.example\r\nRCPT TO:<evil@bad.example>", "subject": "x" })).is_err());
         assert!(built(json!({ "to": "no address", "subject": "x" })).is_err());
         assert!(built(json!({ "subject": "x" })).is_err());
-        assert!(built(json!({ "to": "a@b.example,c@d.example", "subject": "ümläut", "body": "x", "htmlBody": "<b>x</b>" })).unwrap().contains("multipart/alternative"));
+        assert!(
+            built(json!({ "to": "a@b.example,c@d.example", "subject": "ümläut", "body": "x", "htmlBody": "<b>x</b>" }))
+                .unwrap()
+                .contains("multipart/alternative")
+        );
     }
 }

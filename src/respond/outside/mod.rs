@@ -72,7 +72,9 @@ impl Outside {
             }
         };
         match limit {
-            Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Failure::passing(FailureKind::Timeout, format!("`{}` took longer than {} s", call.command, limit.as_secs())))),
+            Some(limit) => tokio::time::timeout(limit, work)
+                .await
+                .unwrap_or_else(|_| Err(Failure::passing(FailureKind::Timeout, format!("`{}` took longer than {} s", call.command, limit.as_secs())))),
             None => work.await,
         }
     }

@@ -81,14 +81,23 @@ fn output(name: &str, bytes: &[u8]) -> Result<Output, Failure> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Output::default());
     }
-    let value: Value = serde_json::from_slice(bytes).map_err(|_| Failure::new(FailureKind::Said, format!("the script `{name}` answered with something else than JSON")))?;
+    let value: Value =
+        serde_json::from_slice(bytes).map_err(|_| Failure::new(FailureKind::Said, format!("the script `{name}` answered with something else than JSON")))?;
     let Value::Object(mut members) = value else {
         return Ok(Output { contents: value, ..Output::default() });
     };
     if let Some(error) = members.get("error").and_then(Value::as_str) {
-        return Err(Failure { message: cut(error, 1_000).to_owned(), retry: members.get("retry").and_then(Value::as_bool).unwrap_or(false), kind: FailureKind::Said });
+        return Err(Failure {
+            message: cut(error, 1_000).to_owned(),
+            retry: members.get("retry").and_then(Value::as_bool).unwrap_or(false),
+            kind: FailureKind::Said,
+        });
     }
-    let poll = members.get("poll_after_seconds").and_then(Value::as_u64).map(|seconds| Poll { after_s: u32::try_from(seconds.clamp(1, 86_400)).unwrap_or(60), arguments: serde_json::Map::new(), timeout_s: 0 });
+    let poll = members.get("poll_after_seconds").and_then(Value::as_u64).map(|seconds| Poll {
+        after_s: u32::try_from(seconds.clamp(1, 86_400)).unwrap_or(60),
+        arguments: serde_json::Map::new(),
+        timeout_s: 0,
+    });
     let context = match members.remove("context") {
         Some(Value::Object(context)) => context,
         _ => serde_json::Map::new(),

@@ -17,7 +17,9 @@ use crate::respond::program::{Kind, Node, Program};
 impl Step<'_> {
     /// A call ended.
     pub(super) fn result(&mut self, key: Key, result: Result<Output, Failure>) {
-        let waited = self.run.task(key.frame, key.task).is_some_and(|task| task.status == Status::Running && task.attempt == key.attempt && matches!(task.wait.as_deref(), Some(Wait::Call(_) | Wait::Generic(_))));
+        let waited = self.run.task(key.frame, key.task).is_some_and(|task| {
+            task.status == Status::Running && task.attempt == key.attempt && matches!(task.wait.as_deref(), Some(Wait::Call(_) | Wait::Generic(_)))
+        });
         if !waited {
             return;
         }
@@ -30,15 +32,13 @@ impl Step<'_> {
         let waited = self.run.task_mut(frame, task).and_then(|task| task.wait.take());
         match (waited.map(|wait| *wait), result) {
             (Some(Wait::Generic(generic)), result) => self.generic_result(frame, task, &program, *generic, result),
-            (Some(Wait::Call(pending)), Ok(output)) => {
-                match &output.poll {
-                    Some(poll) => {
-                        let poll = poll.clone();
-                        self.poll_again(frame, task, &program, *pending, &poll, output);
-                    }
-                    None => self.succeeded(frame, task, &program, output),
+            (Some(Wait::Call(pending)), Ok(output)) => match &output.poll {
+                Some(poll) => {
+                    let poll = poll.clone();
+                    self.poll_again(frame, task, &program, *pending, &poll, output);
                 }
-            }
+                None => self.succeeded(frame, task, &program, output),
+            },
             (_, Ok(output)) => self.succeeded(frame, task, &program, output),
             (_, Err(failure)) => self.failed(frame, task, &program, failure),
         }
@@ -176,7 +176,9 @@ impl Step<'_> {
         overwrite(context, "lastCompletedTaskEntries", Value::Array(vec![Value::String(id)]));
         match node.on_error {
             // What a condition that failed would have said is not known: its default.
-            OnError::Continue => self.complete(frame, task, matches!(node.kind, Kind::Condition(_) | Kind::Automation { labels: true, .. }).then_some("#default#")),
+            OnError::Continue => {
+                self.complete(frame, task, matches!(node.kind, Kind::Condition(_) | Kind::Automation { labels: true, .. }).then_some("#default#"))
+            }
             OnError::ErrorPath => self.complete(frame, task, Some("#error#")),
             OnError::Stop => {
                 let (name, id) = (program.name.clone(), node.id.clone());

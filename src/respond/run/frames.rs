@@ -67,7 +67,9 @@ impl Step<'_> {
     pub(super) fn default_inputs(&mut self, program: &Program, context: u32, mut given: Map<String, Value>) -> Map<String, Value> {
         // A frame without tasks to evaluate in; it does not stay.
         let frame = u32::MAX;
-        self.run.frames.insert(frame, Frame { playbook: self.run.playbook.clone(), parent: None, turn: 0, context, inputs: Map::new(), tasks: Vec::new(), live: 0 });
+        self.run
+            .frames
+            .insert(frame, Frame { playbook: self.run.playbook.clone(), parent: None, turn: 0, context, inputs: Map::new(), tasks: Vec::new(), live: 0 });
         for input in &program.inputs {
             if input.key.is_empty() || given.contains_key(&input.key) {
                 continue;
@@ -119,7 +121,12 @@ impl Step<'_> {
             return;
         }
         if hand_over && let Some(context) = self.run.contexts.get(&frame.context) {
-            let paths: Vec<Vec<&str>> = program.outputs.iter().map(|(path, _)| path.split('(').next().unwrap_or_default().split('.').filter(|part| !part.is_empty() && !part.starts_with('[')).collect()).filter(|path: &Vec<&str>| !path.is_empty()).collect();
+            let paths: Vec<Vec<&str>> = program
+                .outputs
+                .iter()
+                .map(|(path, _)| path.split('(').next().unwrap_or_default().split('.').filter(|part| !part.is_empty() && !part.starts_with('[')).collect())
+                .filter(|path: &Vec<&str>| !path.is_empty())
+                .collect();
             let found = merge::project(context, &paths);
             merge::outputs(self.context_of(outer), found);
         }

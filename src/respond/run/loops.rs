@@ -23,7 +23,12 @@ impl Step<'_> {
         }
         let Some(sub) = self.pin(name) else {
             if self.world.stand_in {
-                return self.emit_call(frame, task, node, Pending { command: format!("playbook:{name}"), brand: None, arguments: given, timeout_s: 0, deadline_us: 0 });
+                return self.emit_call(
+                    frame,
+                    task,
+                    node,
+                    Pending { command: format!("playbook:{name}"), brand: None, arguments: given, timeout_s: 0, deadline_us: 0 },
+                );
             }
             return self.missing(frame, task, program, &format!("the playbook `{name}`"));
         };
@@ -103,7 +108,9 @@ impl Step<'_> {
             turns.asking = true;
         }
         match self.arguments(number, arguments, &|_| Escape::Plain) {
-            Ok(arguments) => self.invoke(outer, task, program, Pending { command: script.to_owned(), brand: None, arguments, timeout_s: 0, deadline_us: 0 }, true),
+            Ok(arguments) => {
+                self.invoke(outer, task, program, Pending { command: script.to_owned(), brand: None, arguments, timeout_s: 0, deadline_us: 0 }, true)
+            }
             Err(failure) => self.turn_failed(outer, task, program, failure),
         }
     }

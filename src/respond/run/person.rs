@@ -166,7 +166,12 @@ impl Step<'_> {
         let Some(wait) = self.run.task_mut(frame, task).and_then(|task| task.wait.take()) else { return };
         let Wait::Call(pending) = *wait else { return };
         let no = answer.refuse || answer.label.eq_ignore_ascii_case("no");
-        let text = format!("`{}` was {}{}", pending.command, if no { "refused" } else { "approved" }, if answer.comment.is_empty() { String::new() } else { format!(": {}", cut(&answer.comment, 1_000)) });
+        let text = format!(
+            "`{}` was {}{}",
+            pending.command,
+            if no { "refused" } else { "approved" },
+            if answer.comment.is_empty() { String::new() } else { format!(": {}", cut(&answer.comment, 1_000)) }
+        );
         self.entry_by(&answer.actor, &node.id, &pending.command, "note", &text);
         if no {
             return self.failed(frame, task, program, Failure::new(FailureKind::Refused, format!("`{}` was refused by a person", pending.command)));

@@ -64,11 +64,29 @@ impl Step<'_> {
             OnUnknown::Fail => doubtful.push(key),
             OnUnknown::Ask => {
                 let subject = format!("was `{command}` done? whoever did it stopped in between");
-                let ask = Ask { key, task: id.clone(), name: subject.clone(), kind: "approval".to_owned(), to: String::new(), subject, body: "yes: do it (again). no: it counts as failed.".to_owned(), replies: vec!["yes".to_owned(), "no".to_owned()], questions: Vec::new(), due_us: 0, remind_us: 0 };
+                let ask = Ask {
+                    key,
+                    task: id.clone(),
+                    name: subject.clone(),
+                    kind: "approval".to_owned(),
+                    to: String::new(),
+                    subject,
+                    body: "yes: do it (again). no: it counts as failed.".to_owned(),
+                    replies: vec!["yes".to_owned(), "no".to_owned()],
+                    questions: Vec::new(),
+                    due_us: 0,
+                    remind_us: 0,
+                };
                 if let Some(task) = self.run.task_mut(frame, task) {
                     task.status = Status::Approval;
                     if let Some(Wait::Generic(_)) = task.wait.as_deref() {
-                        task.wait = Some(Box::new(Wait::Call(Box::new(super::state::Pending { command: command.clone(), brand, arguments, timeout_s, deadline_us: 0 }))));
+                        task.wait = Some(Box::new(Wait::Call(Box::new(super::state::Pending {
+                            command: command.clone(),
+                            brand,
+                            arguments,
+                            timeout_s,
+                            deadline_us: 0,
+                        }))));
                     }
                 }
                 self.entry(&id, &command, "warning", "it is not known whether this was done");

@@ -93,7 +93,12 @@ impl Step<'_> {
             self.start(frame, task);
         }
         if matches!(self.run.state, RunState::Running | RunState::Waiting) {
-            let busy = self.run.frames.values().flat_map(|frame| &frame.tasks).any(|task| task.status == Status::Running && matches!(task.wait.as_deref(), Some(Wait::Call(_) | Wait::Generic(_))));
+            let busy = self
+                .run
+                .frames
+                .values()
+                .flat_map(|frame| &frame.tasks)
+                .any(|task| task.status == Status::Running && matches!(task.wait.as_deref(), Some(Wait::Call(_) | Wait::Generic(_))));
             self.run.state = if busy { RunState::Running } else { RunState::Waiting };
         }
     }

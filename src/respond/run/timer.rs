@@ -67,7 +67,11 @@ impl Timer {
 
     /// When it is breached; 0: never.
     pub fn due_us(&self) -> i64 {
-        if self.sla_minutes < 0 || self.started_us == 0 { 0 } else { self.started_us.saturating_add(self.sla_minutes.saturating_mul(MINUTE_US)).saturating_add(self.pauses_us) }
+        if self.sla_minutes < 0 || self.started_us == 0 {
+            0
+        } else {
+            self.started_us.saturating_add(self.sla_minutes.saturating_mul(MINUTE_US)).saturating_add(self.pauses_us)
+        }
     }
 
     /// Does `start`, `pause`, `stop` or `reset`; what it is called as a fact, `None` if it changes nothing.

@@ -57,7 +57,12 @@ pub fn inbox() -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
 ///
 /// # Errors
 /// A lost lease: what is in memory no longer counts.
-pub async fn drive<J: Journal>(mut coordinator: Coordinator<J>, caller: Arc<dyn Caller>, tell: mpsc::Sender<Message>, mut inbox: mpsc::Receiver<Message>) -> (Coordinator<J>, Result<(), JournalError>) {
+pub async fn drive<J: Journal>(
+    mut coordinator: Coordinator<J>,
+    caller: Arc<dyn Caller>,
+    tell: mpsc::Sender<Message>,
+    mut inbox: mpsc::Receiver<Message>,
+) -> (Coordinator<J>, Result<(), JournalError>) {
     let mut draining = false;
     let mut under_way = 0_usize;
     loop {

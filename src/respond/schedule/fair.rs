@@ -129,7 +129,10 @@ impl<K: Hash + Eq + Clone, T> Fair<K, T> {
     /// The next item of those classes that may be served, and its class.
     pub fn pop(&mut self, may: impl Fn(Class) -> bool) -> Option<(Class, K, T)> {
         let classes = [Class::Critical, Class::High, Class::Medium, Class::Low];
-        let class = classes.into_iter().filter(|class| may(*class) && self.lanes.get(class.index()).is_some_and(|lane| lane.length > 0)).min_by_key(|class| (self.lanes.get(class.index()).map_or(u64::MAX, |lane| lane.pass), class.index()))?;
+        let class = classes
+            .into_iter()
+            .filter(|class| may(*class) && self.lanes.get(class.index()).is_some_and(|lane| lane.length > 0))
+            .min_by_key(|class| (self.lanes.get(class.index()).map_or(u64::MAX, |lane| lane.pass), class.index()))?;
         let share = SHARES.get(class.index()).copied().unwrap_or(1);
         let lane = self.lanes.get_mut(class.index())?;
         lane.pass += STRIDE / share;
@@ -149,7 +152,10 @@ impl<K: Hash + Eq + Clone, T> Fair<K, T> {
     /// How many wait, by class and type.
     pub fn waiting(&self) -> impl Iterator<Item = (Class, &K, usize)> {
         let classes = [Class::Critical, Class::High, Class::Medium, Class::Low];
-        self.lanes.iter().zip(classes).flat_map(|(lane, class)| lane.types.iter().filter(|(_, known)| !known.items.is_empty()).map(move |(name, known)| (class, name, known.items.len())))
+        self.lanes
+            .iter()
+            .zip(classes)
+            .flat_map(|(lane, class)| lane.types.iter().filter(|(_, known)| !known.items.is_empty()).map(move |(name, known)| (class, name, known.items.len())))
     }
 }
 

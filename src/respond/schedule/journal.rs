@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::respond::run::{Edit, Entry, Run};
 use crate::respond::run::timer::TimerFact;
+use crate::respond::run::{Edit, Entry, Run};
 
 /// What is written of one step.
 #[derive(Debug, Clone, Default)]

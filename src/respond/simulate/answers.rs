@@ -103,7 +103,12 @@ fn person(node: &Node, out: &mut Diagnostics) -> Option<Answer> {
     }
     let mut fields = Fields::open(node, "an answer of a person", out)?;
     let mut text = |key: &'static str, out: &mut Diagnostics| fields.get(key, out).and_then(|node| read::text(node, "an answer", out)).map(|text| text.value);
-    let mut answer = Answer { actor: text("actor", out).unwrap_or_else(|| "answers".to_owned()), label: text("label", out).unwrap_or_default(), comment: text("comment", out).unwrap_or_default(), ..Answer::default() };
+    let mut answer = Answer {
+        actor: text("actor", out).unwrap_or_else(|| "answers".to_owned()),
+        label: text("label", out).unwrap_or_default(),
+        comment: text("comment", out).unwrap_or_default(),
+        ..Answer::default()
+    };
     if let Some(node) = fields.get("answers", out) {
         match node.to_json() {
             Value::Object(members) => answer.answers = members,

@@ -82,7 +82,13 @@ impl<'w> Generator<'w> {
             let compared = self.hints.constants.contains_key(&path);
             let said = matches!(&input.value, Prepared::Constant(value) if !crate::expr::xsoar::value::is_empty(value));
             // Most runs get values: an empty input ends most playbooks at once. What the playbook says itself fits best.
-            if !self.rng.chance(if compared { 0.8 } else if said { 0.0 } else { 0.7 }) {
+            if !self.rng.chance(if compared {
+                0.8
+            } else if said {
+                0.0
+            } else {
+                0.7
+            }) {
                 continue;
             }
             // What is read below it makes it an object.
@@ -123,7 +129,10 @@ impl<'w> Generator<'w> {
     pub fn lists(&mut self) -> BTreeMap<String, String> {
         let names: BTreeSet<String> = self.hints.reads.iter().filter_map(|path| Some(path.strip_prefix("lists.")?.split('.').next()?.to_owned())).collect();
         let addresses = |name: &str| ["ip", "range", "net"].iter().any(|part| name.to_lowercase().contains(part));
-        names.into_iter().map(|name| (name.clone(), if addresses(&name) { "10.0.0.0/8,198.51.100.0/25".to_owned() } else { "host1.example,alpha,yes".to_owned() })).collect()
+        names
+            .into_iter()
+            .map(|name| (name.clone(), if addresses(&name) { "10.0.0.0/8,198.51.100.0/25".to_owned() } else { "host1.example,alpha,yes".to_owned() }))
+            .collect()
     }
 
     /// A value for a path; `None`: there is none this time.
@@ -197,7 +206,10 @@ fn by_name(word: &str, rng: &mut StoryRng) -> Value {
     if has(&["domain", "host", "name"]) {
         return Value::from(format!("host{}.example", rng.below(20)));
     }
-    if has(&["score", "count", "size", "severity", "number", "total", "port", "level", "num", "interval", "timeout", "minutes", "hours", "days", "seconds", "limit", "max", "retries"]) {
+    if has(&[
+        "score", "count", "size", "severity", "number", "total", "port", "level", "num", "interval", "timeout", "minutes", "hours", "days", "seconds", "limit",
+        "max", "retries",
+    ]) {
         return Value::from(rng.below(5));
     }
     if has(&["date", "time", "created", "occurred"]) {
@@ -223,7 +235,12 @@ impl Responder for Generator<'_> {
         self.calls += 1;
         let name = call.command.to_lowercase();
         // Where the playbook says what an error means, one comes now and then.
-        let handled = run.pinned.get(run.frames.get(&call.key.frame).map_or("", |frame| frame.playbook.as_str())).and_then(|version| self.world.library.version(version)).and_then(|program| program.tasks.get(call.key.task as usize)).is_some_and(|node| node.on_error != crate::content::playbook::task::OnError::Stop);
+        let handled = run
+            .pinned
+            .get(run.frames.get(&call.key.frame).map_or("", |frame| frame.playbook.as_str()))
+            .and_then(|version| self.world.library.version(version))
+            .and_then(|program| program.tasks.get(call.key.task as usize))
+            .is_some_and(|node| node.on_error != crate::content::playbook::task::OnError::Stop);
         if handled && self.rng.chance(self.errors) {
             return Err(Failure::new(FailureKind::Said, "generated error"));
         }
@@ -252,7 +269,11 @@ impl Responder for Generator<'_> {
             answer.label = ask.replies.get(self.rng.below(ask.replies.len() as u64) as usize).cloned().unwrap_or_default();
         }
         for (id, _, _, options) in &ask.questions {
-            let value = if options.is_empty() { Value::from("answered") } else { Value::from(options.get(self.rng.below(options.len() as u64) as usize).cloned().unwrap_or_default()) };
+            let value = if options.is_empty() {
+                Value::from("answered")
+            } else {
+                Value::from(options.get(self.rng.below(options.len() as u64) as usize).cloned().unwrap_or_default())
+            };
             answer.answers.insert(id.clone(), value);
         }
         Some(answer)

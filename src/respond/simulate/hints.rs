@@ -99,7 +99,8 @@ impl Hints {
                     let known = self.constants.entry(path).or_default();
                     // In a list each of its items is one.
                     let text = value.as_str().unwrap_or_default();
-                    let parts: Vec<Value> = if text.contains(',') { text.split(',').map(|part| Value::from(part.trim())).collect() } else { vec![value.clone()] };
+                    let parts: Vec<Value> =
+                        if text.contains(',') { text.split(',').map(|part| Value::from(part.trim())).collect() } else { vec![value.clone()] };
                     for part in parts.into_iter().chain([value.clone()]) {
                         if known.len() < 50 && !known.contains(&part) {
                             known.push(part);

@@ -109,7 +109,13 @@ fn simulate_into(mut trace: Trace, run: &mut Run, world: &World, responder: &mut
                 Effect::Edit(edit) => trace.edits.push(edit),
                 Effect::Task(traced) if trace.lines.len() < LINES_MAX => {
                     if let Some(node) = traced.program.tasks.get(traced.task as usize) {
-                        let line = Line { playbook: traced.program.name.clone(), frame: traced.frame, task: node.id.clone(), name: node.name.clone(), what: traced.what };
+                        let line = Line {
+                            playbook: traced.program.name.clone(),
+                            frame: traced.frame,
+                            task: node.id.clone(),
+                            name: node.name.clone(),
+                            what: traced.what,
+                        };
                         trace.lines.push(line);
                     }
                 }

@@ -84,7 +84,11 @@ impl Survey {
     /// For programs.
     pub fn to_json(&self) -> serde_json::Value {
         let (reached, tasks) = self.reached();
-        let rows: Vec<_> = self.rows.iter().map(|row| json!({ "playbook": row.playbook, "tasks": row.tasks, "reached": row.reached.len(), "ended": row.ended, "reasons": row.reasons })).collect();
+        let rows: Vec<_> = self
+            .rows
+            .iter()
+            .map(|row| json!({ "playbook": row.playbook, "tasks": row.tasks, "reached": row.reached.len(), "ended": row.ended, "reasons": row.reasons }))
+            .collect();
         json!({ "playbooks": rows, "runs": self.runs(), "done_or_waiting": self.count(&["completed", "waiting"]), "tasks": tasks, "reached": reached, "reasons": self.reasons().into_iter().map(|(reason, count)| json!({ "reason": reason, "count": count })).collect::<Vec<_>>() })
     }
 }

@@ -25,9 +25,12 @@ impl World {
         for item in content.items.iter().filter(|item| content.in_window(item)) {
             match &item.body {
                 Some(Body::Integration(integration)) => {
-                    self.modules.push(json!({ "name": format!("{}_instance_1", item.head.id), "brand": item.head.id, "state": "active", "category": integration.category }));
+                    self.modules.push(
+                        json!({ "name": format!("{}_instance_1", item.head.id), "brand": item.head.id, "state": "active", "category": integration.category }),
+                    );
                     for command in &integration.commands {
-                        let external = self.externals.entry(command.name.to_lowercase()).or_insert_with(|| External { name: command.name.clone(), ..External::default() });
+                        let external =
+                            self.externals.entry(command.name.to_lowercase()).or_insert_with(|| External { name: command.name.clone(), ..External::default() });
                         external.brands.push(item.head.id.clone());
                         // Simulations change nothing in the world, so nothing has to be asked.
                         external.on_unknown = OnUnknown::Retry;
