@@ -310,6 +310,7 @@ fn blocks(keys: u64) {
         has_where: false,
         within_ms: WITHIN_MS,
         link_to: LinkTo::Oldest,
+        open_only: false,
         shadow: false,
     };
     let mut spec = spec(vec![rule]);
@@ -431,6 +432,7 @@ fn decisions(criterion: &mut Criterion, keys: u64) {
         has_where: false,
         within_ms: WITHIN_MS,
         link_to: LinkTo::Newest,
+        open_only: false,
         shadow: false,
     };
     let mut group = criterion.benchmark_group("decide");

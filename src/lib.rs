@@ -16,7 +16,8 @@
 //! Beside the way: [`config`] reads what the user wrote, [`content`] XSOAR content packs, [`expr`] is the language of expressions
 //! and its compiler to DataFusion, [`ingest::plan`] joins both into what workers run, [`load`]
 //! makes events whose answers are known, [`respond`] runs playbooks, [`run`] wires rooms into a running member, [`serve`]
-//! shows metrics, [`cli`] is what a person types.
+//! shows metrics and answers SQL, [`archive`] keeps every version of every incident, [`cli`] is what a
+//! person types.
 //! `docs/architecture.md` tells the same at length, `docs/pipeline.md` what a pipeline may say.
 //!
 //! # Invariants
@@ -32,7 +33,7 @@
 //!   is allocated is allocated per batch (but for the values that `where` reads, and functions
 //!   without a column form). No stage between reading and writing does IO.
 //! - Only [`kafka`] names rdkafka. simd-json is an oracle of tests and benches, no dependency.
-//!   Only [`expr`], `ingest::phase`, `ingest::conditions` and the plan's builder name DataFusion's
+//!   Only [`archive`], [`serve`], [`expr`], `ingest::phase`, `ingest::conditions` and the plan's builder name DataFusion's
 //!   planner and expressions; other rooms use its Arrow arrays.
 //! - No value of an event appears in a log line or in the message of an error. (Entries of a war
 //!   room are no logs: they hold what commands said.) No secret appears anywhere.
@@ -40,6 +41,7 @@
 //!   [`config::limits`], or as a constant beside the code that keeps it.
 //! - No `unwrap` or `expect` on anything that input, network or disk can influence.
 
+pub mod archive;
 pub mod cli;
 pub mod config;
 pub mod content;

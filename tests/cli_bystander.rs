@@ -126,6 +126,20 @@ fn bystander_explain_says_what_a_filter_drops_and_what_was_unreadable() {
 }
 
 #[test]
+fn bystander_explain_takes_a_line_of_many_and_a_log_filter_is_checked() {
+    let dir = set_up(HEAD, "{\"n\":1}\n\n{\"n\":2}\n{\"n\":3}\n");
+    let (code, out, err) = catchment(dir.path(), &["explain", ".", "events.ndjson", "--json"]);
+    let explained: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, explained.as_array().map(Vec::len)), (0, Some(3)), "{out}{err}");
+    // What is no JSON in any way stays one message, which is a dead letter.
+    std::fs::write(dir.path().join("events.ndjson"), "{\"n\":1\n{\"n\":2}").unwrap();
+    let (_, out, _) = catchment(dir.path(), &["explain", ".", "events.ndjson", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap().as_array().map(Vec::len), Some(1), "{out}");
+    let (code, _, err) = catchment(dir.path(), &["check", ".", "--log", "catchment=loud"]);
+    assert!(code == 2 && err.contains("--log") && err.contains("catchment::kafka=debug"), "{code} {err}");
+}
+
+#[test]
 fn bystander_tests_name_elements_and_compare_digits() {
     let tests = "tests:\n- { name: linked, events: [ {k: a}, {k: a} ], expect: { \"linked[0].rule\": pair } }\n\
                  - { name: digits, event: { k: b, big: 9007199254740993 }, expect: { big: 9007199254740992 } }\n";

@@ -93,7 +93,7 @@ partitions: 4
         "4:59: error[unknown-key]: unknown key `memroy` (did you mean `memory`?)",
         "5:20: error[bad-value]: `9464` is not an address to listen on (did you mean 127.0.0.1:9464?)",
         "5:31: warning[open-port]: whoever reaches this port can reload the pipeline: it knows no users yet (listen on 127.0.0.1, or let a firewall or proxy guard the port)",
-        "5:43: error[not-built-yet]: `web` is not built yet (web pages and SQL come with a later step)",
+        "5:43: error[not-built-yet]: `web` is not built yet (web pages come with a later step)",
         "6:10: error[unknown-key]: `bootstrap.servers` cannot be set under `kafka` (write it as `brokers`)",
         "6:36: error[wrong-type]: `a` must be text, a number, true or false, not a list",
         "6:79: error[secret]: the environment variable CATCHMENT_TEST_UNSET is not set",
@@ -156,6 +156,36 @@ fn a_missing_file_says_what_it_is_for() {
     assert!(environment.is_none());
     assert_eq!(
         out.plain(),
-        "error[missing-file]: /nonexistent/catchment.yaml does not exist (this is the environment file: brokers, security, instance, topics, delivery, transaction, state_dir, limits, listen, kafka)\n"
+        "error[missing-file]: /nonexistent/catchment.yaml does not exist (this is the environment file: brokers, security, instance, topics, delivery, transaction, state_dir, limits, listen, archive, sql, kafka)\n"
     );
+}
+
+#[test]
+fn the_archive_and_sql() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("password"), "hunter2\n").unwrap();
+    let text = "
+archive: { path: lake, commit: 30s, retention: 400d, older: 90d }
+sql: { user: soc, password: { file: password }, certificate: c.pem, key: k.pem, memory: 1GiB, timeout: 5s, connections: 3, threads: 2 }
+listen: { sql: 0.0.0.0:5433 }
+";
+    let (environment, out) = read(text, dir.path());
+    assert!(out.is_empty(), "{}", out.plain());
+    let archive = environment.archive.unwrap();
+    assert_eq!((archive.path.as_str(), archive.commit_ms, archive.retention_days, archive.older_days), ("lake", 30_000, Some(400), Some(90)));
+    let sql = environment.sql;
+    assert_eq!((sql.memory, sql.timeout_ms, sql.connections, sql.threads), (1 << 30, 5_000, 3, Some(2)));
+    assert!(sql.login.is_some_and(|(user, password)| user == "soc" && password.expose() == "hunter2"));
+    assert_eq!(sql.tls, Some((dir.path().join("c.pem"), dir.path().join("k.pem"))));
+
+    let mistakes = |text: &str| load_text("catchment.yaml", text, dir.path()).1.plain();
+    assert!(mistakes("listen: { sql: 0.0.0.0:5433 }\n").contains("needs a user and encryption"));
+    assert!(mistakes("sql: { user: soc }\n").contains("belong together"));
+    assert!(mistakes("sql: { user: soc, password: hunter2 }\n").contains("error") && !mistakes("sql: { user: soc, password: hunter2 }\n").contains("hunter2"));
+    assert!(mistakes("sql: { memory: 1MiB }\n").contains("from 16"));
+    assert!(mistakes("archive: { commit: 10s }\n").contains("path"));
+    assert!(mistakes("archive: { path: x, retention: 1h }\n").contains("at least a day"));
+    assert!(mistakes("listen: { sql: 127.0.0.1:5433, api: 127.0.0.1:5433 }\n").contains("both want"));
+    // A path alone will do.
+    assert_eq!(read("archive: s3://bucket/soc\n", dir.path()).0.archive.unwrap().path, "s3://bucket/soc");
 }

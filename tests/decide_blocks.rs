@@ -11,7 +11,7 @@ use super::decide_reference::{self as reference, Row};
 
 fn rule(key: u64) -> RuleSpec {
     let (action, link_to) = (Action::DropAndUpdate, LinkTo::Oldest);
-    RuleSpec { name: "rule".into(), rule_key: key, action, matches: true, has_where: true, within_ms: 1_000, link_to, shadow: false }
+    RuleSpec { name: "rule".into(), rule_key: key, action, matches: true, has_where: true, within_ms: 1_000, link_to, open_only: false, shadow: false }
 }
 
 fn spec(keys: &[u64], scope: Scope) -> DecideSpec {

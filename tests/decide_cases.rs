@@ -10,7 +10,17 @@ use catchment::ingest::decide::{
 const CREATED: Verdict = Verdict::Create { close: None, linked: false };
 
 fn rule(action: Action, within_ms: i64) -> RuleSpec {
-    RuleSpec { name: "rule".into(), rule_key: 0, action, matches: within_ms >= 0, has_where: false, within_ms, link_to: LinkTo::Oldest, shadow: false }
+    RuleSpec {
+        name: "rule".into(),
+        rule_key: 0,
+        action,
+        matches: within_ms >= 0,
+        has_where: false,
+        within_ms,
+        link_to: LinkTo::Oldest,
+        open_only: false,
+        shadow: false,
+    }
 }
 
 fn spec(mode: Mode, rules: Vec<RuleSpec>) -> DecideSpec {

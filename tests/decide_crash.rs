@@ -253,6 +253,7 @@ fn life_of(step: i64) -> (Life, Vec<Row>) {
         has_where,
         within_ms: 20_000,
         link_to,
+        open_only: false,
         shadow: false,
     };
     let rules = vec![rule(0, Action::Link, true, LinkTo::Newest), rule(1, Action::Link, false, LinkTo::Newest), rule(2, Action::Link, false, LinkTo::Oldest)];
@@ -330,8 +331,17 @@ fn a_shard_of_which_nothing_was_committed_is_gone_after_undoing() {
 #[test]
 fn growth_hot_keys_and_rollover_are_undone_in_place() {
     use catchment::ingest::decide::{Action, BatchInput, Fingerprinter, LinkTo, Mode, NoWhere, Origin, RuleInput, RuleSpec};
-    let rule =
-        |action, within_ms, link_to| RuleSpec { name: "rule".into(), rule_key: 0, action, matches: true, has_where: false, within_ms, link_to, shadow: false };
+    let rule = |action, within_ms, link_to| RuleSpec {
+        name: "rule".into(),
+        rule_key: 0,
+        action,
+        matches: true,
+        has_where: false,
+        within_ms,
+        link_to,
+        open_only: false,
+        shadow: false,
+    };
     let spec = DecideSpec {
         mode: Mode::All,
         rules: vec![

@@ -11,8 +11,8 @@ use super::decide_reference::{self as reference, Row};
 fn rule_spec() -> impl Strategy<Value = RuleSpec> {
     let action = prop::sample::select(vec![Action::Drop, Action::DropAndUpdate, Action::Link, Action::LinkAndClose, Action::Close]);
     let within = prop::sample::select(vec![0i64, 1, 40, 100, 1_000, 10_000]);
-    (action, prop::bool::weighted(0.85), prop::bool::weighted(0.3), within, any::<bool>(), prop::bool::weighted(0.2)).prop_map(
-        |(action, matches, has_where, within_ms, newest, shadow)| RuleSpec {
+    (action, prop::bool::weighted(0.85), prop::bool::weighted(0.3), within, any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.3)).prop_map(
+        |(action, matches, has_where, within_ms, newest, shadow, open_only)| RuleSpec {
             name: "rule".into(),
             rule_key: 0,
             action,
@@ -20,6 +20,7 @@ fn rule_spec() -> impl Strategy<Value = RuleSpec> {
             has_where: has_where && matches,
             within_ms,
             link_to: if newest { LinkTo::Newest } else { LinkTo::Oldest },
+            open_only,
             shadow,
         },
     )

@@ -22,6 +22,7 @@ pub struct Row {
 
 struct Created {
     row: Row,
+    closed: bool,
 }
 
 /// One shard's memory: everything that was ever created.
@@ -43,8 +44,8 @@ pub fn decide(spec: &DecideSpec, rows: &[Row]) -> Decided {
         let memory = &mut shards[at];
         memory.clock = Some(memory.clock.map_or(row.time, |clock| clock.max(row.time)));
         let verdict = decide_row(spec, memory, number as u32, row, &mut out);
-        if let Verdict::Create { .. } = verdict {
-            memory.created.push(Created { row: row.clone() });
+        if let Verdict::Create { close, .. } = verdict {
+            memory.created.push(Created { row: row.clone(), closed: close.is_some() });
         }
         out.verdicts.push(verdict);
     }
@@ -78,7 +79,7 @@ fn decide_row(spec: &DecideSpec, memory: &Memory, number: u32, row: &Row, out: &
                 late = true;
                 continue;
             }
-            let mut found = memory.created.iter().filter(|c| matches(spec, at, clock, row, &c.row));
+            let mut found = memory.created.iter().filter(|c| matches(spec, at, clock, row, &c.row) && !(rule.open_only && c.closed));
             let found = match rule.link_to {
                 LinkTo::Oldest => found.next(),
                 LinkTo::Newest => found.next_back(),

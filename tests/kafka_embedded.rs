@@ -100,7 +100,7 @@ impl Stage {
                 let mut output = OutputBatch { seq: batch.seq, offsets: batch.offsets, ..Default::default() };
                 for message in &batch.messages {
                     let key = &batch.arena[message.key.0 as usize..(message.key.0 + message.key.1) as usize];
-                    assert!(output.push(0, key, &batch.arena[message.range()], 0, message.timestamp_us));
+                    assert!(output.push(0, key, &batch.arena[message.range()], message.timestamp_us));
                     output.push_header("source", &batch.source.to_le_bytes());
                 }
                 out.send(output).unwrap();

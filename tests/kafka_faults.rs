@@ -117,7 +117,7 @@ fn life(stage: &Stage, count: u64) -> (i64, Result<(), Error>) {
         for batch in batches_out {
             let mut output = OutputBatch { seq: batch.seq, offsets: batch.offsets, ..Default::default() };
             for message in &batch.messages {
-                assert!(output.push(0, b"", &batch.arena[message.range()], 0, 0));
+                assert!(output.push(0, b"", &batch.arena[message.range()], 0));
             }
             // A producer that has ended takes no batches.
             if outputs_in.send(output).is_err() {

@@ -104,7 +104,7 @@ fn chunk(plan: &Plan, n: i64, seq: u64, generation: u32) -> Chunk {
     let mut batch = OutputBatch { seq, ..Default::default() };
     for row in n * ROWS..(n + 1) * ROWS {
         batch.offsets.add(0, row);
-        assert!(batch.push(INCIDENTS, row.to_string().as_bytes(), format!("incident {row}").as_bytes(), 0, 0));
+        assert!(batch.push(INCIDENTS, row.to_string().as_bytes(), format!("incident {row}").as_bytes(), 0));
     }
     let counts = Counts { messages: ROWS as u64, events: ROWS as u64, ..Counts::new(plan) };
     Chunk { batch, generation, counts, source: 0, barrier: None }
@@ -153,6 +153,8 @@ fn write(mock: &Mock, delivery: Delivery, fail: impl FnOnce()) -> Ran {
         gate: gate.clone(),
         cut: TxnCut { linger: Duration::from_millis(5), bytes: 1 << 20, rows: 3 * ROWS as u64 },
         positions: [std::sync::atomic::AtomicI64::new(-1)].into(),
+        progress: Default::default(),
+        spare: Default::default(),
         stop: stop.clone(),
         health: role,
         changed: changed.clone(),

@@ -64,6 +64,7 @@ fn run(fault: Fault) -> (Verdict, u64) {
         clock,
         live: live.clone(),
         metrics: false,
+        keep: None,
     })
     .unwrap();
     let spec = GeneratorSpec { rate: 1000, ..GeneratorSpec::plain(&profiles::BENCH, 4, 3_000) };

@@ -1,12 +1,20 @@
 //! All integration tests, in one binary: linking DataFusion takes longer than most of them run.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod archive_clients;
+mod archive_lake;
+mod archive_newest;
+mod archive_s3;
+mod archive_sql;
+mod archive_table;
+mod archive_wire;
 mod cli_bystander;
 mod cli_planning;
 mod config_environment;
 mod config_mistakes;
 mod config_mutations;
 mod config_read;
+mod content_fuzz;
 mod content_mistakes;
 mod content_packs;
 mod content_pipeline;
@@ -63,5 +71,8 @@ mod xsoar_cases;
 mod xsoar_columns;
 mod xsoar_dt;
 mod xsoar_hostile;
+mod xsoar_kernels;
 mod xsoar_packs;
 mod xsoar_pipeline;
+mod xsoar_recorded;
+mod xsoar_scripts;

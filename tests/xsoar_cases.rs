@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::decode_oracle::shared;
 
-fn cases(file: &str) -> Vec<Value> {
+pub fn cases(file: &str) -> Vec<Value> {
     let Some(path) = shared(&format!("xsoar/{file}")) else { return Vec::new() };
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }

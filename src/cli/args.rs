@@ -52,8 +52,16 @@ pub enum Command {
     Diff(super::diff::DiffArgs),
     /// Look at dead letters, or feed them to a mended pipeline
     DeadLetters(super::dead_letters::DeadLettersArgs),
+    /// Run events of a time that has passed through the pipeline as it is now
+    Backfill(super::backfill::BackfillArgs),
     /// Look at an incident, and edit it
     Incident(super::incident::IncidentArgs),
+    /// Ask the archive, or a running instance, in SQL
+    Sql(super::sql::SqlArgs),
+    /// Show incidents as they are committed
+    Tap(super::tap::TapArgs),
+    /// Watch a member: rates, lag, rules
+    Top(super::top::TopArgs),
     /// XSOAR content packs: do they load, what is in them
     Content(super::content::ContentArgs),
     /// Playbooks: run, show, check and test them
@@ -84,6 +92,9 @@ pub struct Check {
     /// Treat warnings as errors
     #[arg(long)]
     pub strict: bool,
+    /// The environment file, whose archive the declared fields must fit [default: ./catchment.yaml, else catchment.yaml beside the pipeline]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// `replay`

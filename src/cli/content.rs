@@ -1,7 +1,7 @@
 //! `catchment content`: XSOAR content packs as they are: whether they load, what is in them,
 //! what an item says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
@@ -9,6 +9,7 @@ use super::Answer;
 use crate::config::Diagnostics;
 use crate::content::{Content, Version, check as spanning, load};
 use crate::error::Error;
+use crate::expr::xsoar::external::Limits;
 
 mod check;
 mod list;
@@ -45,6 +46,9 @@ pub struct Meant {
     /// The version of XSOAR that packs are read for: of two items of one id the one for it counts [default: the newest]
     #[arg(long, value_name = "VERSION", value_parser = version)]
     pub xsoar_version: Option<Version>,
+    /// A directory of executables that are operators, each named like its own
+    #[arg(long, value_name = "DIR")]
+    pub scripts: Option<PathBuf>,
 }
 
 fn version(text: &str) -> Result<Version, String> {
@@ -60,13 +64,21 @@ pub fn run(args: &ContentArgs) -> Result<Answer, Error> {
     }
 }
 
+/// Takes the executables of a directory for operators.
+pub fn with_scripts(content: &mut Content, dir: &Path) -> Result<(), Error> {
+    content.with_scripts(dir, Limits::default()).map_err(|error| Error::user(format!("cannot read {}: {error}", dir.display())))
+}
+
 /// Loads and checks; a path that is not there is the user's mistake.
 fn read(paths: &[PathBuf], meant: &Meant) -> Result<(Content, Diagnostics), Error> {
     if let Some(path) = paths.iter().find(|path| !path.exists()) {
         return Err(Error::user(format!("{} does not exist", path.display())).hint("name a pack, a directory of packs, or a file of one"));
     }
     let mut out = Diagnostics::with_room(KEPT_MAX);
-    let content = load(paths, meant.xsoar_version, &mut out);
+    let mut content = load(paths, meant.xsoar_version, &mut out);
+    if let Some(dir) = &meant.scripts {
+        with_scripts(&mut content, dir)?;
+    }
     spanning::check(&content, &mut out);
     Ok((content, out))
 }

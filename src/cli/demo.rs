@@ -14,6 +14,9 @@ use std::io::IsTerminal;
 use super::load::require;
 use super::output::{Style, number, style};
 use super::{Answer, output, summary};
+use crate::archive::Location;
+use crate::archive::once::{self, Notes};
+use crate::archive::rows::Origin;
 use crate::config::model::{Pipeline, Topic};
 use crate::error::Error;
 use crate::ingest::ledger::Counts;
@@ -22,8 +25,13 @@ use crate::ingest::plan::build::Options;
 use crate::load::GeneratorSpec;
 use crate::load::drive::{DriveReport, DriveSpec, Live, drive};
 use crate::load::latency::Percentiles;
+use crate::load::tail::Keep;
 use crate::run::Names;
 use crate::serve::metrics::MetricsPort;
+use crate::serve::sql::catalog::Catalog;
+use crate::serve::sql::client::Client;
+use crate::serve::sql::output::Format;
+use crate::serve::sql::session::Engine;
 
 /// The pipeline that is built in, for those who run the binary without the sources.
 const SOC: [(&str, &str); 6] = [
@@ -56,6 +64,12 @@ pub struct DemoArgs {
     /// Show metrics at http://ADDRESS/metrics while it runs (loopback only)
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<SocketAddr>,
+    /// Where the incidents are left, for `catchment sql`; what is there is replaced
+    #[arg(long, value_name = "DIR", default_value = super::sql::DEMO_ARCHIVE)]
+    pub archive: PathBuf,
+    /// Leave nothing
+    #[arg(long)]
+    pub no_archive: bool,
     /// Not available: the embedded broker lives in this process
     #[arg(long, hide = true, value_name = "ROLES")]
     pub role: Option<String>,
@@ -96,7 +110,7 @@ pub fn run(args: &DemoArgs) -> Result<Answer, Error> {
     if let Some(port) = &_port {
         println!("metrics: http://{}/metrics", port.address());
     }
-    println!("{}\n", style("(the embedded broker keeps its data in memory: everything is gone when the demo ends)", Style::Dim));
+    println!("{}\n", style("(the embedded broker keeps its data in memory; what the demo leaves is an archive of its incidents)", Style::Dim));
 
     let mut plan = plan;
     share_index(&mut plan, topics.len());
@@ -108,9 +122,10 @@ pub fn run(args: &DemoArgs) -> Result<Answer, Error> {
     *live.engine.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Counts::new(&plan);
     let stop = Arc::new(AtomicBool::new(false));
     let started = Instant::now();
+    let notes = if args.no_archive { None } else { Some(Arc::new(std::sync::Mutex::new(Notes::new()?))) };
     let running = {
-        let (live, stop) = (live.clone(), stop.clone());
-        std::thread::Builder::new().name("drive".into()).spawn(move || drive(&spec, &live, stop))?
+        let (live, stop, keep) = (live.clone(), stop.clone(), notes.clone().map(keep));
+        std::thread::Builder::new().name("drive".into()).spawn(move || drive(&spec, &live, keep, stop))?
     };
     let bar = bar();
     let mut last_line = Instant::now();
@@ -130,6 +145,10 @@ pub fn run(args: &DemoArgs) -> Result<Answer, Error> {
     bar.finish_and_clear();
     let report = running.join().map_err(|_| Error::bug("the demo failed"))??;
     tell(&report, &plan, workers);
+    if let Some(notes) = notes {
+        leave(&args.archive, &pipeline, &notes)?;
+    }
+    next();
     let good = report.differences.is_empty() && report.audit.is_empty();
     Ok(if good { Answer::Yes } else { Answer::No })
 }
@@ -237,7 +256,67 @@ fn tell(report: &DriveReport, plan: &Plan, workers: usize) {
     for wrong in &report.audit {
         println!("  {}: {wrong}", style("wrong", Style::Bad));
     }
+}
+
+/// Takes down the facts that the audit reads. A disk that refuses costs the archive, not the run.
+fn keep(notes: Arc<std::sync::Mutex<Notes>>) -> Keep {
+    let mut failed = false;
+    Box::new(move |record| {
+        let origin = Origin { partition: record.partition, offset: record.offset, timestamp_ms: record.timestamp_ms };
+        let mut notes = notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !failed && let Err(error) = notes.note(record.key(), record.payload(), &origin) {
+            tracing::error!(%error, "facts are not taken down any more");
+            failed = true;
+        }
+    })
+}
+
+/// What a SOC asks first.
+const QUESTIONS: [(&str, &str); 3] = [
+    (
+        "What there is most of",
+        "SELECT type, count(*) AS incidents, sum(attached_count) AS repeats_saved, max(severity) AS severity FROM incidents GROUP BY type ORDER BY incidents DESC LIMIT 5",
+    ),
+    (
+        "Who is hit in most ways",
+        "SELECT host, count(*) AS incidents, count(DISTINCT type) AS types, max(severity) AS severity FROM incidents WHERE host IS NOT NULL GROUP BY host ORDER BY types DESC, incidents DESC, host LIMIT 5",
+    ),
+    (
+        "What repeated most",
+        "SELECT type, host, attached_count AS repeats, attached_last - attached_first AS over FROM incidents WHERE attached_count > 0 ORDER BY attached_count DESC, id LIMIT 5",
+    ),
+];
+
+/// Writes the archive, and asks it.
+fn leave(dir: &Path, pipeline: &Pipeline, notes: &std::sync::Mutex<Notes>) -> Result<(), Error> {
+    let began = Instant::now();
+    let written = once::write(dir, &pipeline.schema, &mut notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner))?;
+    println!("\n{}", style("Asked in SQL", Style::Head));
+    println!(
+        "  {} incidents ({} versions) in a Delta table in {}, written in {:.1} s",
+        number(written.incidents as u64),
+        number(written.rows as u64),
+        dir.display(),
+        began.elapsed().as_secs_f64()
+    );
+    let catalog = Catalog::new(&Location::Directory(dir.to_owned()), None, &pipeline.schema);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let engine = Engine::new(catalog, None, super::sql::bounds(&crate::config::environment::Sql::default(), threads))?;
+    let mut client = Client::here(&engine)?;
+    for (title, sql) in QUESTIONS {
+        println!("\n  {title}: {}", style(sql, Style::Dim));
+        let mut shown = String::new();
+        let began = Instant::now();
+        client.run(sql, Format::Table, &mut std::io::sink(), &mut |answer| shown = answer.cells.as_ref().map(super::sql::shown).unwrap_or_default())?;
+        shown.lines().for_each(|line| println!("  {line}"));
+        println!("  {}", style(&format!("({:.0?})", began.elapsed()), Style::Dim));
+    }
+    Ok(())
+}
+
+fn next() {
     println!("\n{}", style("What to try next", Style::Head));
+    println!("  catchment sql \"SELECT * FROM incidents LIMIT 5\"  the incidents of this demo, in SQL; without a query: a prompt");
     println!("  catchment check pipelines/soc                     what a pipeline looks like when it is right (break it!)");
     println!("  catchment generate --split soc-events             such events as files, one per topic");
     println!("  catchment replay pipelines/soc soc-events -o incidents.ndjson");

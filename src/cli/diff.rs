@@ -129,6 +129,7 @@ fn settings(old: &Plan, new: &Plan) -> Vec<String> {
     if old.labels != new.labels {
         let word = |labels: Labels| match labels {
             Labels::Unmapped => "unmapped",
+            Labels::Mapper => "mapper",
             Labels::All => "all",
             Labels::None => "none",
         };

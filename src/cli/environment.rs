@@ -32,7 +32,7 @@ impl EnvironmentArgs {
     /// # Errors
     /// A file that cannot be used; a broker that is none.
     pub fn load(&self, pipeline: Option<&Path>) -> Result<Environment, Error> {
-        let mut environment = match self.config.clone().or_else(|| find(pipeline)) {
+        let mut environment = match self.file(pipeline) {
             None => Environment::default(),
             Some(file) => {
                 let (environment, diagnostics) = load(&file);
@@ -50,6 +50,11 @@ impl EnvironmentArgs {
             environment.brokers = self.brokers.iter().map(|broker| broker.trim().to_owned()).collect();
         }
         Ok(environment)
+    }
+
+    /// The file that [`EnvironmentArgs::load`] reads; `None`: there is none.
+    pub fn file(&self, pipeline: Option<&Path>) -> Option<PathBuf> {
+        self.config.clone().or_else(|| find(pipeline))
     }
 
     /// As [`EnvironmentArgs::load`], for a command that cannot do without brokers.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::Answer;
+use super::explain_rows;
 use super::explain_sql::query;
 use super::load::require;
 use super::output::{Style, style};
@@ -17,6 +18,7 @@ use crate::expr::reference::{Row, evaluate};
 use crate::expr::typed::{Source, Typed};
 use crate::expr::value::{Type, Value};
 use crate::ingest::batch::{Message, Partitions};
+use crate::ingest::clock::{self, Decoded};
 use crate::ingest::columns::Arena;
 use crate::ingest::computed::Runner;
 use crate::ingest::decide::Action;
@@ -27,10 +29,13 @@ use crate::ingest::plan::{Layout, Plan, SourcePlan};
 use crate::ingest::scene::{NO_TIME, Scene, SceneRow};
 use crate::ingest::trial::{End, Trial};
 
+/// How often the columns of packs are computed.
+const ROUNDS: usize = 5;
+
 /// `explain`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The event file holds one JSON event (or a message with several); - reads it from standard input.\n\nExamples:\n  catchment explain pipelines/soc event.json\n  tail -1 events.ndjson | catchment explain pipelines/soc - --json | jq .fields\n  catchment explain pipelines/soc --sql\n\nExit codes: 0 explained; 2 could not be done."
+    after_help = "The event file holds one JSON event, a message with several, or one event a line; - reads it from standard input.\n\nExamples:\n  catchment explain pipelines/soc event.json\n  tail -1 events.ndjson | catchment explain pipelines/soc - --json | jq .fields\n  catchment explain pipelines/soc --sql\n\nExit codes: 0 explained; 2 could not be done."
 )]
 pub struct ExplainArgs {
     /// The pipeline: a directory with a pipeline.yaml, or the file
@@ -74,7 +79,7 @@ pub fn run(args: &ExplainArgs) -> Result<Answer, Error> {
             std::io::stdin().lock().take(64 << 20).read_to_end(&mut message)?;
         }
     }
-    let explained = explain(&plan, number as u16, &message)?;
+    let explained = explain_all(&plan, number as u16, &message)?;
     if args.json {
         let text = serde_json::to_string_pretty(&explained).map_err(|error| Error::bug(error.to_string()))?;
         println!("{text}");
@@ -82,8 +87,29 @@ pub fn run(args: &ExplainArgs) -> Result<Answer, Error> {
         for event in &explained {
             print(event);
         }
+        explain_rows::print(source, &explain_rows::fallbacks(source));
     }
     Ok(Answer::Yes)
+}
+
+/// Messages of an NDJSON file that are explained; whoever wants to know of more asks for a line.
+const LINES_MAX: usize = 100;
+
+/// Explains a message; or, where a file is no JSON as a whole but its lines are, each of the first lines.
+fn explain_all(plan: &Arc<Plan>, number: u16, message: &[u8]) -> Result<Vec<Json>, Error> {
+    let is_json = |text: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+    let lines: Vec<&[u8]> = message.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
+    if lines.len() < 2 || is_json(message) || !lines.iter().take(2).all(|line| is_json(line)) {
+        return explain(plan, number, message);
+    }
+    if lines.len() > LINES_MAX {
+        eprintln!("the first {LINES_MAX} of {} lines", lines.len());
+    }
+    let mut explained = Vec::new();
+    for line in lines.iter().take(LINES_MAX) {
+        explained.extend(explain(plan, number, line)?);
+    }
+    Ok(explained)
 }
 
 /// Explains every event of a message, as JSON objects.
@@ -100,12 +126,18 @@ pub fn explain(plan: &Arc<Plan>, number: u16, message: &[u8]) -> Result<Vec<Json
         let outcome = ends.first().map_or("no event in this message", |end| end.outcome());
         return Ok(vec![json!({ "outcome": outcome, "by": letter["reason"], "detail": letter["detail"] })]);
     }
-    Runner::default().fill(&source.computed, &mut bytes, &mut rows);
-    let arena = Arena::new(bytes);
     let messages =
         [Message { start: 0, len: message.len() as u32, partition: 0, offset: 0, timestamp_us: NO_TIME, key: (0, 0), headers: (0, 0), element: None }];
     let mut partitions = Partitions::default();
     partitions.append("explain");
+    // More than once, so that costs are not those of a first time.
+    let mut runner = Runner::default();
+    for _ in 0..ROUNDS {
+        let batch = Decoded { arena: &mut bytes, messages: &messages, headers: &[], partitions: &partitions, rows: &mut rows };
+        clock::fill(&mut runner, source, Some(&Arrival::Occurred), batch);
+    }
+    let fallbacks = explain_rows::fallbacks(source);
+    let arena = Arena::new(bytes);
     let mut explained = Vec::new();
     for (row, end) in ends.iter().enumerate().take(rows.len()) {
         let mut scene = Scene::new(source, &arena, &messages, &[], &partitions, &rows);
@@ -116,7 +148,11 @@ pub fn explain(plan: &Arc<Plan>, number: u16, message: &[u8]) -> Result<Vec<Json
         {
             scene.arrivals[row] = time;
         }
-        explained.push(one(plan, source, &scene, row as u32, end));
+        let mut event = one(plan, source, &scene, row as u32, end);
+        if let Some(members) = event.as_object_mut().filter(|_| !source.computed.is_empty()) {
+            members.insert("row_by_row".to_owned(), json!(fallbacks));
+        }
+        explained.push(event);
     }
     Ok(explained)
 }

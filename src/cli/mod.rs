@@ -4,6 +4,7 @@
 //! that do not add up); 2 could not be done.
 
 pub mod args;
+pub mod backfill;
 pub mod check;
 pub mod completions;
 pub mod content;
@@ -13,6 +14,7 @@ pub mod demo;
 pub mod diff;
 pub mod environment;
 pub mod explain;
+mod explain_rows;
 pub mod explain_sql;
 pub mod generate;
 pub mod incident;
@@ -24,11 +26,14 @@ pub mod playbook;
 pub mod replay;
 pub mod run;
 pub mod samples;
+pub mod sql;
 pub mod status;
 pub mod summary;
+pub mod tap;
 pub mod test;
 pub mod test_content;
 pub mod text;
+pub mod top;
 pub mod topics;
 
 use std::process::ExitCode;
@@ -76,8 +81,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }
     };
-    output::init(&args);
-    match run(&args) {
+    match output::init(&args).and_then(|()| run(&args)) {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
         Err(error) => {
@@ -95,6 +99,7 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Replay(replay) => replay::run(replay),
         args::Command::Coverage(coverage) => coverage::run(coverage),
         args::Command::Diff(diff) => diff::run(diff),
+        args::Command::Backfill(backfill) => backfill::run(backfill),
         args::Command::DeadLetters(dead_letters) => dead_letters::run(dead_letters),
         args::Command::Load(load) => load_run::run(load),
         args::Command::Demo(demo) => demo::run(demo),
@@ -103,6 +108,9 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Playbook(playbook) => playbook::run(playbook),
         args::Command::Explain(explain) => explain::run(explain),
         args::Command::Generate(generate) => generate::run(generate),
+        args::Command::Sql(sql) => sql::run(sql),
+        args::Command::Tap(tap) => tap::run(tap),
+        args::Command::Top(top) => top::run(top),
         args::Command::Status(status) => status::run(status),
         args::Command::Topics(topics) => topics::run(topics),
         args::Command::Completions(completions) => completions::run(completions),

@@ -14,19 +14,34 @@ use crate::ingest::lines_file::LinesFile;
 
 static COLOUR: OnceLock<(bool, bool)> = OnceLock::new();
 
+/// Libraries that are told of at `debug` only, unless somebody names them.
+const QUIET: &str = "buoyant_kernel=warn,buoyant_kernel_engine=warn,deltalake_core=warn";
+
 /// Settles colours and logging.
-pub fn init(args: &Args) {
+///
+/// # Errors
+/// A `--log` that is no filter. `RUST_LOG` is not ours alone: what it says wrongly is left out.
+pub fn init(args: &Args) -> Result<(), Error> {
     let allowed = |terminal: bool| match args.color.as_str() {
         "always" => true,
         "never" => false,
         _ => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
     };
     let _ = COLOUR.set((allowed(std::io::stdout().is_terminal()), allowed(std::io::stderr().is_terminal())));
-    let filter = args.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| "warn".to_owned());
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let said = args.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| "warn".to_owned());
+    // The archive's libraries tell of every look at a table, which happens every second.
+    let filter = if said.split(',').any(|part| part.trim() == "info") { format!("{QUIET},{said}") } else { said.clone() };
+    let filter = match tracing_subscriber::EnvFilter::try_new(filter) {
+        Err(error) if args.log.is_some() => {
+            let hint = "off, error, warn, info, debug, trace; or by part: info,catchment::kafka=debug";
+            return Err(Error::user(format!("--log: `{said}` is no filter: {error}")).hint(hint));
+        }
+        read => read.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+    };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour_err());
     // A second initialisation (tests) keeps the first.
     let _ = log.try_init();
+    Ok(())
 }
 
 /// Colours on standard output.

@@ -13,6 +13,8 @@ use super::environment::EnvironmentArgs;
 use super::load::{compile, require};
 use super::output::{Style, colour_err, err_style};
 use super::test::run_one;
+use crate::archive::upkeep::Keep;
+use crate::archive::work::{ArchiveSpec, Rings};
 use crate::config::environment::{self, Environment};
 use crate::config::model::Pipeline;
 use crate::error::Error;
@@ -29,6 +31,9 @@ use crate::run::supervise::{Ended, supervise};
 use crate::run::{Names, lock};
 use crate::serve::api::ApiPort;
 use crate::serve::metrics::MetricsPort;
+use crate::serve::sql::catalog::Catalog;
+use crate::serve::sql::session::Engine;
+use crate::serve::sql::wire::{SqlPort, WireSpec};
 
 /// How long a batch waits for more events.
 const BATCH_LINGER: Duration = Duration::from_millis(5);
@@ -46,8 +51,9 @@ pub struct RunArgs {
     /// Where the brokers are
     #[command(flatten)]
     pub environment: EnvironmentArgs,
-    /// What this process does: ingest, keeper; several with commas
-    #[arg(long, value_delimiter = ',', default_value = "ingest,keeper", value_name = "ROLES")]
+    /// What this process does: ingest, keeper, archive; several with commas [default: ingest,keeper, and archive if the
+    /// environment file has `archive`]
+    #[arg(long, value_delimiter = ',', value_name = "ROLES")]
     pub role: Vec<Role>,
     /// Worker threads [default: limits.workers, else one per core]
     #[arg(short, long, value_name = "N")]
@@ -61,6 +67,8 @@ pub enum Role {
     Ingest,
     /// Facts in, states of incidents out.
     Keeper,
+    /// Facts and states in, a Delta table out.
+    Archive,
 }
 
 /// A pipeline that passed its checks.
@@ -81,7 +89,13 @@ pub fn run(args: &RunArgs) -> Result<Answer, Error> {
     let health = Arc::new(Health::default());
     let _metrics = environment.listen.metrics.map(MetricsPort::open).transpose()?;
     let api = environment.listen.api.map(|address| ApiPort::open(address, health.clone(), signals.reload.clone())).transpose()?;
-    let roles: Vec<&str> = args.role.iter().map(|role| role.name()).collect();
+    let wanted = match (&args.role[..], &environment.archive) {
+        ([], None) => vec![Role::Ingest, Role::Keeper],
+        ([], Some(_)) => vec![Role::Ingest, Role::Keeper, Role::Archive],
+        (roles, _) => roles.to_vec(),
+    };
+    let live = serve_sql(&environment, &loaded.pipeline, wanted.contains(&Role::Archive))?;
+    let roles: Vec<&str> = wanted.iter().map(|role| role.name()).collect();
     eprintln!(
         "{} {} (version {}) as {}: {}; brokers {bootstrap}",
         err_style("running", Style::Head),
@@ -94,15 +108,20 @@ pub fn run(args: &RunArgs) -> Result<Answer, Error> {
         eprintln!("health: http://{}/readyz", api.address());
     }
 
+    if let Some(port) = &live.port {
+        eprintln!("SQL: postgres://{}/{}", port.address(), crate::serve::sql::session::DATABASE);
+    }
+
     let member = Member { args, environment, bootstrap, names, health, stop: signals.stop.clone() };
     let current = Arc::new(std::sync::Mutex::new(loaded));
     let mut running = Vec::new();
     // Raised to have the ingest role begin anew with what is current.
     let swap = Arc::new(AtomicBool::new(false));
-    for role in &args.role {
+    for role in &wanted {
         running.push(match role {
             Role::Ingest => member.ingest(&current, &swap)?,
             Role::Keeper => member.keeper()?,
+            Role::Archive => member.archive(&current, &live.rings)?,
         });
     }
     while !running.iter().any(JoinHandle::is_finished) {
@@ -129,6 +148,7 @@ impl Role {
         match self {
             Role::Ingest => "ingest",
             Role::Keeper => "keeper",
+            Role::Archive => "archive",
         }
     }
 }
@@ -172,6 +192,7 @@ impl Member<'_> {
             shares: limits.shares(),
             decode: DecodeLimits { message_bytes: usize::try_from(limits.message_bytes).unwrap_or(usize::MAX), ..DecodeLimits::default() },
             fencing: Arc::default(),
+            seen: Arc::default(),
         };
         let health = self.health.role(Role::Ingest.name());
         let (stop, current, swap) = (self.stop.clone(), current.clone(), swap.clone());
@@ -216,6 +237,55 @@ impl Member<'_> {
         let role = move || supervise("keeper", &stop, &health, || keeper::run(&spec, &stop).map(|_| Ended::Stopped));
         Ok(std::thread::Builder::new().name("keeper".into()).spawn(role)?)
     }
+
+    fn archive(&self, current: &Arc<std::sync::Mutex<Loaded>>, rings: &Arc<Rings>) -> Result<Running, Error> {
+        let Some(archive) = &self.environment.archive else {
+            return Err(Error::user("the role `archive` needs to know where to").hint("write archive: { path: … } into the environment file"));
+        };
+        let properties = self.environment.client_properties();
+        let (names, instance, bootstrap) = (&self.names, &self.environment.instance, self.bootstrap.as_str());
+        let health = self.health.role(Role::Archive.name());
+        let spec = ArchiveSpec {
+            names: names.clone(),
+            member: Settings::member(bootstrap, &names.archive_group, instance).prefetch(self.environment.limits.shares().fetch / 4).with_user(&properties)?,
+            admin: Settings::admin(bootstrap).with_user(&properties)?,
+            location: super::sql::location(archive)?,
+            schema: lock_of(current).pipeline.schema.clone(),
+            commit_every: Duration::from_millis(archive.commit_ms),
+            keep: Keep { incidents_days: archive.retention_days, older_days: archive.older_days },
+            rings: rings.clone(),
+            reading: health.reading.clone(),
+        };
+        let stop = self.stop.clone();
+        let role = move || supervise("archive", &stop, &health, || crate::archive::work::run(&spec, &stop).map(|()| Ended::Stopped));
+        Ok(std::thread::Builder::new().name("archive".into()).spawn(role)?)
+    }
+}
+
+/// What live queries need of a process.
+struct LiveSql {
+    rings: Arc<Rings>,
+    port: Option<SqlPort>,
+}
+
+fn serve_sql(environment: &Environment, pipeline: &Pipeline, archives: bool) -> Result<LiveSql, Error> {
+    let rings = Arc::new(Rings::default());
+    let Some(address) = environment.listen.sql else { return Ok(LiveSql { rings, port: None }) };
+    let Some(archive) = &environment.archive else {
+        return Err(Error::user("`listen.sql` has nothing to show without `archive`").hint("write archive: { path: … } into the environment file"));
+    };
+    let catalog = Catalog::new(&super::sql::location(archive)?, archives.then_some(&*rings), &pipeline.schema);
+    let sql = &environment.sql;
+    let threads = sql.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)));
+    let engine = Arc::new(Engine::new(catalog, Some(pipeline), super::sql::bounds(sql, threads))?);
+    let spec = WireSpec {
+        address,
+        login: sql.login.as_ref().map(|(user, password)| (user.clone(), password.expose().to_owned())),
+        tls: sql.tls.clone(),
+        connections: usize::try_from(sql.connections).unwrap_or(usize::MAX),
+        threads,
+    };
+    Ok(LiveSql { rings, port: Some(SqlPort::open(&spec, engine)?) })
 }
 
 fn lock_of(current: &std::sync::Mutex<Loaded>) -> std::sync::MutexGuard<'_, Loaded> {

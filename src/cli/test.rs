@@ -27,6 +27,9 @@ pub struct TestArgs {
     /// Only tests whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
+    /// With a content pack: a directory of executables that are operators, each named like its own
+    #[arg(long, value_name = "DIR")]
+    pub scripts: Option<PathBuf>,
     /// Only failures and the last line
     #[arg(short, long)]
     pub quiet: bool,
@@ -35,7 +38,7 @@ pub struct TestArgs {
 /// Runs the command.
 pub fn run(args: &TestArgs) -> Result<Answer, Error> {
     if test_content::is_pack(&args.pipeline) {
-        let counts = test_content::run_dir(&args.pipeline, args.filter.as_deref(), args.quiet)?;
+        let counts = test_content::run_dir(&args.pipeline, args.scripts.as_deref(), args.filter.as_deref(), args.quiet)?;
         println!("{} passed, {} failed", counts.passed, counts.failed);
         return Ok(if counts.failed == 0 { Answer::Yes } else { Answer::No });
     }

@@ -43,9 +43,12 @@ fn packs_below(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Loads a directory of packs and runs what stands beside them.
-pub fn run_dir(path: &Path, filter: Option<&str>, quiet: bool) -> Result<Counts, Error> {
+pub fn run_dir(path: &Path, scripts: Option<&Path>, filter: Option<&str>, quiet: bool) -> Result<Counts, Error> {
     let mut out = Diagnostics::new();
-    let content = load(&[path.to_owned()], None, &mut out);
+    let mut content = load(&[path.to_owned()], None, &mut out);
+    if let Some(dir) = scripts {
+        super::content::with_scripts(&mut content, dir)?;
+    }
     run(&content, &packs_below(path), filter, quiet)
 }
 
@@ -91,6 +94,7 @@ struct Bench<'c> {
     maker: Maker<'c>,
     rules: Vec<(&'c str, &'c PreprocessRule)>,
     fallback: Option<&'c str>,
+    now_us: Option<i64>,
 }
 
 impl<'c> Bench<'c> {
@@ -124,7 +128,7 @@ impl<'c> Bench<'c> {
                 }
             }
         }
-        Ok(Bench { maker: Maker::new(content, classifier, mapper, 0), rules, fallback: file.fallback.as_deref() })
+        Ok(Bench { maker: Maker::new(content, classifier, mapper), rules, fallback: file.fallback.as_deref(), now_us: file.now_us })
     }
 
     /// What differs from the expectation, one line each.
@@ -133,7 +137,7 @@ impl<'c> Bench<'c> {
         let mut last: Option<(Made, Ruling)> = None;
         let mut clock = 0;
         for event in &test.events {
-            let made = self.maker.make(event, self.fallback);
+            let made = self.make(event);
             // An event without a time comes a second after the one before.
             clock = occurred(&made).unwrap_or(clock + 1_000);
             let ruling = rules.decide(&made, clock);
@@ -142,6 +146,17 @@ impl<'c> Bench<'c> {
         match last {
             Some((made, ruling)) => differences(test, &made, &ruling),
             None => vec!["the test has no event".to_owned()],
+        }
+    }
+}
+
+impl Bench<'_> {
+    /// Where the file does not say what `now` is, it is the time at which the event occurred.
+    fn make(&self, event: &Value) -> Made {
+        let made = self.maker.make(event, self.fallback, self.now_us);
+        match (self.now_us, occurred(&made)) {
+            (None, Some(occurred)) => self.maker.make(event, self.fallback, Some(occurred.saturating_mul(1000))),
+            _ => made,
         }
     }
 }

@@ -2,11 +2,36 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::OnceLock;
 
 use super::output::{Style, style};
 
-/// Columns that reports are made for: fits a split screen, and a mail.
+/// Columns that reports are made for where no terminal says otherwise: fits a split screen, and a mail.
 pub const REPORT_COLUMNS: usize = 100;
+
+/// Columns of a terminal that reports are squeezed into, and stretched to, at most.
+const TERMINAL_COLUMNS: std::ops::RangeInclusive<usize> = 60..=240;
+
+/// Columns of reports: what `COLUMNS` says, else those of the terminal, else [`REPORT_COLUMNS`].
+pub fn report_columns() -> usize {
+    static COLUMNS: OnceLock<usize> = OnceLock::new();
+    *COLUMNS.get_or_init(|| {
+        // Unit tests compare whole lines, wherever they run.
+        let said = std::env::var("COLUMNS").ok().filter(|_| !cfg!(test)).and_then(|text| text.trim().parse::<usize>().ok()).filter(|columns| *columns > 0);
+        let found = said.or_else(|| terminal_columns().filter(|_| !cfg!(test)));
+        found.map_or(REPORT_COLUMNS, |columns| columns.clamp(*TERMINAL_COLUMNS.start(), *TERMINAL_COLUMNS.end()))
+    })
+}
+
+/// Columns of the terminal that standard output goes to; `None` if it goes elsewhere.
+fn terminal_columns() -> Option<usize> {
+    // SAFETY: a plain structure of numbers, written by the call, which takes a file that is no terminal too.
+    let size = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        (libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size) == 0).then_some(size)
+    };
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
 
 /// A value of an event as it may stand on a terminal: control characters, and those that
 /// hide or reorder text, are written as escapes.
@@ -96,7 +121,7 @@ pub fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", super::output::number(n), if n == 1 { one } else { many })
 }
 
-/// Lines of words joined by `separator`, each line within [`REPORT_COLUMNS`] and indented.
+/// Lines of words joined by `separator`, each line within [`report_columns`] and indented.
 pub fn wrap<S: AsRef<str>>(words: impl IntoIterator<Item = S>, separator: &str, indent: usize) -> String {
     let mut text = String::new();
     let mut line = 0;
@@ -105,7 +130,7 @@ pub fn wrap<S: AsRef<str>>(words: impl IntoIterator<Item = S>, separator: &str, 
         if line == 0 {
             text.push_str(&" ".repeat(indent));
             line = indent;
-        } else if line + separator.len() + width(word) + 1 > REPORT_COLUMNS {
+        } else if line + separator.len() + width(word) + 1 > report_columns() {
             text.push_str(separator.trim_end());
             text.push('\n');
             text.push_str(&" ".repeat(indent));
@@ -135,7 +160,7 @@ struct Column {
 /// A cell: its text, and how it looks.
 type Cell = (String, Option<Style>);
 
-/// A table without a frame, of at most [`REPORT_COLUMNS`].
+/// A table without a frame, of at most [`report_columns`].
 #[derive(Debug, Clone, Default)]
 pub struct Grid {
     columns: Vec<Column>,
@@ -211,7 +236,7 @@ impl fmt::Display for Grid {
         let longest = |number: usize| self.rows.iter().filter_map(|row| row.get(number)).map(|(cell, _)| width(cell)).max().unwrap_or_default();
         let mut widths: Vec<usize> = self.columns.iter().enumerate().map(|(number, column)| longest(number).max(width(column.title)).min(column.max)).collect();
         // Too wide: the widest text columns give way.
-        let room = REPORT_COLUMNS.saturating_sub(self.indent + 2 * widths.len().saturating_sub(1));
+        let room = report_columns().saturating_sub(self.indent + 2 * widths.len().saturating_sub(1));
         while widths.iter().sum::<usize>() > room {
             let texts = widths.iter_mut().zip(&self.columns).filter(|(width, column)| !column.right && **width > COLUMN_MIN);
             match texts.max_by_key(|(width, _)| **width) {

@@ -15,7 +15,9 @@
 //! transaction: { linger: 20ms, bytes: 4MiB, rows: 20000, timeout: 10s }
 //! state_dir: /var/lib/catchment
 //! limits: { memory: 1GiB, workers: 4, message_bytes: 64MiB }
-//! listen: { metrics: 127.0.0.1:9464, api: 127.0.0.1:9465 }
+//! listen: { metrics: 127.0.0.1:9464, api: 127.0.0.1:9465, sql: 127.0.0.1:5433 }
+//! archive: { path: /var/lib/catchment/archive, commit: 10s, retention: 400d }   # or s3://bucket/prefix
+//! sql: { user: soc, password: { env: SQL_PASSWORD }, memory: 512MiB, timeout: 60s }
 //! kafka: { fetch.min.bytes: 65536 }     # any librdkafka property
 //! ```
 
@@ -32,10 +34,12 @@ use super::source_map::{SourceMap, Spanned};
 use super::units;
 use super::yaml;
 
+mod archive;
 mod delivery;
 mod fleet;
 mod listen;
 pub mod security;
+pub use archive::{Archive, Sql};
 pub use delivery::{Delivery, Transaction};
 pub use fleet::Topics;
 pub use listen::Listen;
@@ -64,6 +68,10 @@ pub struct Environment {
     pub limits: Limits,
     /// Where to listen.
     pub listen: Listen,
+    /// Where incidents are archived; `None`: nowhere.
+    pub archive: Option<Archive>,
+    /// How the archive may be queried.
+    pub sql: Sql,
     /// Further librdkafka properties, in the order of the file.
     pub kafka: Vec<(Spanned<String>, Secret)>,
 }
@@ -99,6 +107,8 @@ impl Default for Environment {
             state_dir: PathBuf::from("state"),
             limits: Limits { memory: MEMORY_DEFAULT, workers: None, message_bytes: MESSAGE_BYTES_DEFAULT },
             listen: Listen::default(),
+            archive: None,
+            sql: Sql::default(),
             kafka: Vec::new(),
         }
     }
@@ -139,8 +149,9 @@ pub fn load(path: &Path) -> (Option<Environment>, Diagnostics) {
     let mut out = Diagnostics::new();
     if !path.is_file() {
         out.push(
-            Diagnostic::error("missing-file", format!("{} does not exist", path.display()))
-                .hint("this is the environment file: brokers, security, instance, topics, delivery, transaction, state_dir, limits, listen, kafka"),
+            Diagnostic::error("missing-file", format!("{} does not exist", path.display())).hint(
+                "this is the environment file: brokers, security, instance, topics, delivery, transaction, state_dir, limits, listen, archive, sql, kafka",
+            ),
         );
         return (None, out);
     }
@@ -186,8 +197,15 @@ fn read_environment(node: &Node, dir: &Path, out: &mut Diagnostics) -> Option<En
     if let Some(node) = top.get("limits", out) {
         read_limits(node, &mut environment.limits, out);
     }
+    if let Some(node) = top.get("sql", out) {
+        environment.sql = archive::read_sql(node, dir, out);
+    }
     if let Some(node) = top.get("listen", out) {
         environment.listen = listen::read_listen(node, out);
+        archive::check_open(&environment.listen, &environment.sql, node.span, out);
+    }
+    if let Some(node) = top.get("archive", out) {
+        environment.archive = archive::read_archive(node, dir, out);
     }
     if let Some(node) = top.get("kafka", out) {
         environment.kafka = read_kafka(node, dir, out);

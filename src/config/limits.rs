@@ -113,6 +113,27 @@ pub const TRANSACTION_TIMEOUT_MS_MIN: u64 = 2_000;
 /// The most, in milliseconds: brokers refuse more (`transaction.max.timeout.ms`, 15 minutes).
 pub const TRANSACTION_TIMEOUT_MS_MAX: u64 = 900_000;
 
+/// Milliseconds between two commits of the archive, by default: what waits is visible to live queries,
+/// and each commit makes a file.
+pub const ARCHIVE_COMMIT_MS_DEFAULT: u64 = 10_000;
+/// The most, in milliseconds: all of it waits in memory, and is read again after a crash.
+pub const ARCHIVE_COMMIT_MS_MAX: u64 = 600_000;
+/// Days that may be asked for as retention: a hundred years.
+pub const ARCHIVE_DAYS_MAX: u32 = 36_500;
+/// Memory of one SQL query by default, in bytes.
+pub const SQL_MEMORY_DEFAULT: u64 = 512 << 20;
+/// The least, in bytes: one batch of wide rows and its sort.
+pub const SQL_MEMORY_MIN: u64 = 16 << 20;
+/// The most, in bytes.
+pub const SQL_MEMORY_MAX: u64 = 1 << 40;
+/// Time of one SQL query by default, in milliseconds.
+pub const SQL_TIMEOUT_MS_DEFAULT: u64 = 60_000;
+/// The most, in milliseconds: a day.
+pub const SQL_TIMEOUT_MS_MAX: u64 = 86_400_000;
+/// SQL connections at a time by default (count): each may use the memory of a query.
+pub const SQL_CONNECTIONS_DEFAULT: u64 = 16;
+/// The most (count).
+pub const SQL_CONNECTIONS_MAX: u64 = 10_000;
 /// The most that is fetched ahead, in bytes. A third of a second of a fast stream is enough to never
 /// wait for a broker; more would only make lag cost memory.
 pub const FETCH_BYTES_MAX: u64 = 32 << 20;

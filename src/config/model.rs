@@ -250,10 +250,13 @@ pub struct Sink {
 }
 
 /// Which top-level attributes of the event become labels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Labels {
     /// Those that no expression reads.
+    #[default]
     Unmapped,
+    /// As the mapper of a content pack says, for each type: all as texts, or none.
+    Mapper,
     /// All.
     All,
     /// None.

@@ -85,6 +85,38 @@ const BUILTIN_COMMANDS: [&str; 41] = [
     "investigate",
 ];
 
+/// Automations that every server has.
+const STANDARD_SCRIPTS: [&str; 28] = [
+    "Set",
+    "Exists",
+    "SetAndHandleEmpty",
+    "Print",
+    "AreValuesEqual",
+    "SendEmail",
+    "IncidentSet",
+    "AssignAnalystToIncident",
+    "CloseInvestigation",
+    "GenerateInvestigationSummaryReport",
+    "Sleep",
+    "StringContains",
+    "IsIPInRanges",
+    "commentsToContext",
+    "PrintErrorEntry",
+    "FileReputation",
+    "SetGridField",
+    "StopScheduledTask",
+    "DeleteContext",
+    "FilterByList",
+    "IsGreaterThan",
+    "FindSimilarIncidents",
+    "IsEmailAddressInternal",
+    "AddEvidence",
+    "CloseInvestigationAsDuplicate",
+    "isError",
+    "IsIntegrationAvailable",
+    "ScheduleGenericPolling",
+];
+
 /// Reports what leads nowhere, item by item.
 pub fn check(content: &Content, out: &mut Diagnostics) {
     for item in &content.items {
@@ -110,14 +142,9 @@ impl Missing {
         }
     }
 
-    /// One warning for each kind of thing.
+    /// A warning for each name, at its first place.
     fn report(self, content: &Content, item: &Item, out: &mut Diagnostics) {
-        const SHOWN_MAX: usize = 5;
         for (what, names) in self.found {
-            let shown: Vec<String> = names.iter().take(SHOWN_MAX).map(|(name, _)| format!("`{}`", shortened(name))).collect();
-            let more = if names.len() > SHOWN_MAX { format!(" and {} more", names.len() - SHOWN_MAX) } else { String::new() };
-            let (plural, are) = if names.len() == 1 { ("", "is") } else { ("s", "are") };
-            let span = names.first().map(|(_, span)| *span).filter(|span| *span != Span::default()).unwrap_or_else(|| content.place(item));
             let code = match what {
                 "field" => "unknown-field",
                 "incident type" => "unknown-type",
@@ -125,7 +152,10 @@ impl Missing {
                 "command" => "unknown-command",
                 _ => "dangling",
             };
-            out.push(Diagnostic::warning(code, format!("the {what}{plural} {}{more} {are} not in these packs", shown.join(", "))).at(span));
+            for (name, span) in names {
+                let span = if span == Span::default() { content.place(item) } else { span };
+                out.push(Diagnostic::warning(code, format!("the {what} `{}` is not in these packs", shortened(&name))).at(span));
+            }
         }
     }
 }
@@ -220,7 +250,10 @@ fn is_field(content: &Content, name: &str) -> bool {
 }
 
 fn is_script(content: &Content, name: &str) -> bool {
-    content.find(&[Kind::Script], name).is_some() || expressions::is_operator(name)
+    content.find(&[Kind::Script], name).is_some()
+        || expressions::is_operator(name)
+        || STANDARD_SCRIPTS.contains(&name)
+        || content.scripts.list.contains_key(name)
 }
 
 fn mapper_fields(content: &Content, mapper: &super::mapper::Mapper, missing: &mut Missing, out: &mut Diagnostics) {

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::source_map::Span;
-use crate::expr::xsoar::model::Place;
+use crate::expr::xsoar::model::{Argument, Place};
 use crate::expr::xsoar::prepare::{Mode, Options, Prepared, Problem, Severity, prepare, prepare_tests};
 use crate::expr::xsoar::{columnar, filter, transform};
 
@@ -22,11 +22,16 @@ pub fn is_operator(name: &str) -> bool {
     filter::find(name).is_some() || transform::find(name).is_some()
 }
 
+/// An expression, ready to evaluate; operators of users are known.
+pub fn prepared(content: &Content, argument: &Argument, place: Place) -> (Prepared, Vec<Problem>) {
+    prepare(argument, place, &Options { scripts: Some(&content.scripts), in_packs: None })
+}
+
 /// Reports operators that are not known, and expressions that cannot be evaluated. They cost
 /// the field or the task, not the item.
 pub fn check(content: &Content, item: &Item, body: &Body, out: &mut Diagnostics) {
-    let script = |name: &str| content.find(&[Kind::Script], name).is_some();
-    let options = Options { scripts: Some(&script) };
+    let in_packs = |name: &str| content.find(&[Kind::Script], name).is_some();
+    let options = Options { scripts: Some(&content.scripts), in_packs: Some(&in_packs) };
     let mut checker = Checker { options, out };
     let event = !matches!(body, Body::Playbook(_)) && item.kind != Kind::OutgoingMapper;
     for (_, expression) in super::check::expressions_of(body) {
@@ -130,7 +135,7 @@ pub fn tally(content: &Content) -> Tally {
             if expression.argument.is_blank() {
                 continue;
             }
-            let (prepared, problems) = prepare(&expression.argument, Place::Event, &Options::default());
+            let (prepared, problems) = prepared(content, &expression.argument, Place::Event);
             tally.all += 1;
             tally.composed += usize::from(!is_plain(&prepared));
             tally.broken += usize::from(problems.iter().any(|problem| problem.severity == Severity::Error));

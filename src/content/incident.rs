@@ -7,11 +7,13 @@ use serde_json::{Map, Value};
 
 use crate::expr::xsoar::env::Env;
 use crate::expr::xsoar::evaluate::passes;
+use crate::expr::xsoar::external::Processes;
 use crate::expr::xsoar::model::Place;
 use crate::expr::xsoar::prepare::{Mode, Options, Prepared, PreparedTests, prepare, prepare_tests};
 use crate::expr::xsoar::value::text_of;
 
 use super::classifier::Classifier;
+use super::expressions::prepared;
 use super::field::FieldType;
 use super::mapper::{Mapper, Section};
 use super::preprocess::{Action, LinkTo, PreprocessRule};
@@ -39,7 +41,7 @@ pub struct Maker<'c> {
     content: &'c Content,
     classify: Option<(&'c Classifier, Prepared)>,
     sections: Vec<(&'c Section, Vec<Field>)>,
-    now_us: i64,
+    scripts: Processes,
 }
 
 struct Field {
@@ -49,27 +51,27 @@ struct Field {
 }
 
 impl<'c> Maker<'c> {
-    /// Prepares; `now_us` is the time that `now` means in expressions.
-    pub fn new(content: &'c Content, classifier: Option<&'c Classifier>, mapper: Option<&'c Mapper>, now_us: i64) -> Maker<'c> {
-        let classify = classifier.map(|classifier| (classifier, prepare(&classifier.key.argument, Place::Event, &Options::default()).0));
+    /// Prepares.
+    pub fn new(content: &'c Content, classifier: Option<&'c Classifier>, mapper: Option<&'c Mapper>) -> Maker<'c> {
+        let classify = classifier.map(|classifier| (classifier, prepared(content, &classifier.key.argument, Place::Event).0));
         let sections = mapper.iter().flat_map(|mapper| &mapper.sections).map(|section| (section, fields(content, section))).collect();
-        Maker { content, classify, sections, now_us }
+        Maker { content, classify, sections, scripts: Processes::new(content.scripts.clone()) }
     }
 
-    fn env<'e>(&'e self, context: &'e Value, lists: &'e dyn Fn(&str) -> Option<Value>) -> Env<'e> {
-        Env { lists: Some(lists), now_us: self.now_us, ..Env::new(context) }
-    }
-
-    /// What becomes of an event; `fallback` is its type where the classifier knows none.
-    pub fn make(&self, event: &Value, fallback: Option<&str>) -> Made {
+    /// What becomes of an event; `fallback` is its type where the classifier knows none. `now_us` is the
+    /// time that `now` means in expressions.
+    pub fn make(&self, event: &Value, fallback: Option<&str>, now_us: Option<i64>) -> Made {
         let lists = |name: &str| list(self.content, name);
-        let mut made = Made { type_name: self.type_of(event, fallback, &lists), ..Made::default() };
-        let own = self.sections.iter().find(|(section, _)| section.target.as_ref().is_some_and(|target| target.value == made.type_name));
+        let env = Env { lists: Some(&lists), now_us, scripts: Some(&self.scripts), ..Env::new(event) };
+        let mut made = Made { type_name: self.type_of(&env, fallback), ..Made::default() };
+        let own =
+            self.sections.iter().find(|(section, _)| section.target.as_ref().is_some_and(|target| self.content.type_name(&target.value) == made.type_name));
         let common = self.sections.iter().find(|(section, _)| section.target.is_none());
         let own_names: Vec<&str> = own.iter().flat_map(|(_, fields)| fields).map(|field| field.name.as_str()).collect();
         let inherited = common.iter().flat_map(|(_, fields)| fields).filter(|field| !own_names.contains(&field.name.as_str()));
         for field in inherited.chain(own.iter().flat_map(|(_, fields)| fields)) {
-            let value = field.value.evaluate(&self.env(event, &lists));
+            env.budget.renew();
+            let value = field.value.evaluate(&env);
             match value.ok().map(|value| if field.name == "severity" { severity(value) } else { convert(field.kind, value) }) {
                 Some(Ok(Some(value))) => {
                     made.fields.insert(field.name.clone(), value);
@@ -78,22 +80,23 @@ impl<'c> Maker<'c> {
                 Some(Err(_)) | None => made.errors.push(field.name.clone()),
             }
         }
-        if own.or(common).is_some_and(|(section, _)| section.labels) {
+        let mapped = !self.sections.is_empty();
+        if own.or(common).map_or(mapped, |(section, _)| section.labels) {
             made.labels = labels(event);
         }
         made
     }
 
-    fn type_of(&self, event: &Value, fallback: Option<&str>, lists: &dyn Fn(&str) -> Option<Value>) -> String {
+    fn type_of(&self, env: &Env<'_>, fallback: Option<&str>) -> String {
         let found = self.classify.as_ref().and_then(|(classifier, key)| {
-            let key = key.evaluate(&self.env(event, lists)).unwrap_or(Value::Null);
+            let key = key.evaluate(env).unwrap_or(Value::Null);
             let key = match key {
                 Value::Array(items) => items.into_iter().next().unwrap_or(Value::Null),
                 other => other,
             };
             let text = (!key.is_null()).then(|| text_of(&key));
             let hit = text.and_then(|text| classifier.types.iter().find(|(value, _)| value.value == text).map(|(_, name)| name));
-            hit.or(classifier.default_type.as_ref()).map(|name| name.value.clone())
+            hit.or(classifier.default_type.as_ref()).map(|name| self.content.type_name(&name.value).to_owned())
         });
         found.or_else(|| fallback.map(str::to_owned)).unwrap_or_else(|| default_type(self.content))
     }
@@ -122,7 +125,7 @@ fn fields(content: &Content, section: &Section) -> Vec<Field> {
             Target::Custom(field) => (field.cli_name.clone(), field.kind),
             Target::Unknown(name) => (name, FieldType::Internal),
         };
-        let (value, _) = prepare(&entry.value.argument, Place::Event, &Options::default());
+        let (value, _) = prepared(content, &entry.value.argument, Place::Event);
         // Two spellings of one field: the later entry counts.
         found.retain(|known| known.name != name);
         found.push(Field { name, kind, value });

@@ -10,6 +10,7 @@ pub mod argument;
 pub mod check;
 pub mod classifier;
 pub mod expressions;
+pub mod external;
 pub mod field;
 pub mod files;
 pub mod incident;
@@ -36,11 +37,13 @@ pub mod version;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use item::{Body, Head, Item, Kind};
 pub use load::load;
 pub use version::Version;
 
+use crate::expr::xsoar::external::Programs;
 use classifier::Classifier;
 use field::Field;
 use incident_type::IncidentType;
@@ -62,6 +65,8 @@ pub struct Content {
     pub items: Vec<Item>,
     /// Files that were looked at and have no part in incidents.
     pub others: usize,
+    /// A user's own operators.
+    pub scripts: Arc<Programs>,
     /// Id, and name → items.
     by_id: HashMap<String, Vec<usize>>,
     by_name: HashMap<String, Vec<usize>>,
@@ -156,6 +161,15 @@ impl Content {
             Body::Type(incident_type) => Some((item, incident_type)),
             _ => None,
         }
+    }
+
+    /// The name of a type as its own file has it: content names types with other capitals, too.
+    pub fn type_name<'n>(&'n self, name: &'n str) -> &'n str {
+        if self.incident_type(name).is_some() {
+            return name;
+        }
+        let alike = self.of_kind(Kind::IncidentType).map(|item| item.head.name.as_str()).find(|known| known.eq_ignore_ascii_case(name));
+        alike.unwrap_or(name)
     }
 
     /// A playbook.

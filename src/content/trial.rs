@@ -28,6 +28,8 @@ pub struct TestFile {
     pub fallback: Option<String>,
     /// The rules, by id; `None`: all that are enabled.
     pub rules: Option<Vec<Spanned<String>>>,
+    /// The time that `now` means in expressions; `None`: the event's own `occurred`.
+    pub now_us: Option<i64>,
     /// The tests.
     pub tests: Vec<Test>,
 }
@@ -61,10 +63,15 @@ fn read(path: &Path, node: &Node, out: &mut Diagnostics) -> Option<TestFile> {
     let mapper = fields.get("mapper", out).and_then(|node| read::name(node, "`mapper`", out));
     let fallback = fields.get("type", out).and_then(|node| read::name(node, "`type`", out)).map(|name| name.value);
     let rules = fields.get("rules", out).map(|node| read::one_or_many(node).iter().filter_map(|node| read::name(node, "a rule", out)).collect());
+    let now = fields.get("now", out).and_then(|node| read::name(node, "`now`", out));
+    let now_us = now.as_ref().and_then(|now| chrono::DateTime::parse_from_rfc3339(&now.value).ok()).map(|time| time.timestamp_micros());
+    if let (Some(now), None) = (&now, now_us) {
+        out.push(Diagnostic::error("bad-time", "`now` is a time like 2026-03-01T07:00:00Z").at(now.span));
+    }
     let tests = fields.need("tests", "a list of `name`, `event` and `expect`", out).map(|node| read_tests(node, out)).unwrap_or_default();
     if classifier.is_none() && mapper.is_none() {
         out.push(Diagnostic::error("missing-key", "a file of content tests names `classifier`, `mapper` or both").at(fields.head()));
     }
     fields.close(&[Note::Elsewhere("default", "the key is `type`: the type of events that the classifier does not know")], out);
-    Some(TestFile { path: path.to_owned(), classifier, mapper, fallback, rules, tests })
+    Some(TestFile { path: path.to_owned(), classifier, mapper, fallback, rules, now_us, tests })
 }

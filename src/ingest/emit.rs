@@ -133,8 +133,9 @@ impl<'a> Emitter<'a> {
                 field.push(out, key, arena, row, place, self.mapped, &mut self.times);
             }
         }
-        if self.plan.labels != Labels::None {
-            self.push_labels(out, row);
+        let labels = self.scene.plan.layouts[code].labels;
+        if self.plan.labels != Labels::None && labels != Labels::None {
+            self.push_labels(out, row, labels);
         }
         if raw && self.plan.raw {
             out.extend_from_slice(b",\"raw\":");
@@ -188,7 +189,7 @@ impl<'a> Emitter<'a> {
         writer.unwrap_or(FieldWriter::Nothing)
     }
 
-    fn push_labels(&self, out: &mut Vec<u8>, row: usize) {
+    fn push_labels(&self, out: &mut Vec<u8>, row: usize, labels: Labels) {
         let arena = self.scene.arena.bytes();
         let members = self.scene.rows.top_of(row);
         let start = out.len();
@@ -198,7 +199,7 @@ impl<'a> Emitter<'a> {
         for (number, (key, value)) in members.iter().enumerate() {
             // The decoder knows which keys some expression reads.
             let read = self.scene.rows.top_keys.get(first + number).is_some_and(|known| *known != NO_TOP_KEY);
-            if self.plan.labels == Labels::Unmapped && read {
+            if labels == Labels::Unmapped && read || labels == Labels::Mapper && value.kind() == Kind::Null {
                 continue;
             }
             // Duplicate keys: the last wins, here too.
@@ -211,7 +212,11 @@ impl<'a> Emitter<'a> {
             }
             out.extend_from_slice(key.token(arena));
             out.push(b':');
-            push_token(out, arena, *value);
+            if labels == Labels::Mapper {
+                push_text(out, arena, *value);
+            } else {
+                push_token(out, arena, *value);
+            }
         }
         if out.len() == empty {
             out.truncate(start);
@@ -273,6 +278,16 @@ fn push_token(out: &mut Vec<u8>, arena: &[u8], slot: Slot) {
     }
 }
 
+/// The value as a JSON string: what is none, in the text of its token.
+fn push_text(out: &mut Vec<u8>, arena: &[u8], slot: Slot) {
+    if slot.kind().is_string() {
+        return push_token(out, arena, slot);
+    }
+    out.push(b'"');
+    push_escaped(out, slot.raw(arena));
+    out.push(b'"');
+}
+
 impl Index {
     #[inline(always)]
     fn of(self, place: usize, mapped: &Mapped) -> usize {
@@ -300,19 +315,11 @@ impl FieldWriter<'_> {
             }
             FieldWriter::Text(slots) => {
                 let slot = slot(slots);
-                match slot.kind() {
-                    Kind::Missing | Kind::Null => return false,
-                    Kind::String | Kind::StringEscaped => {
-                        key.push(out);
-                        push_token(out, arena, slot);
-                    }
-                    _ => {
-                        key.push(out);
-                        out.push(b'"');
-                        push_escaped(out, slot.raw(arena));
-                        out.push(b'"');
-                    }
+                if matches!(slot.kind(), Kind::Missing | Kind::Null) {
+                    return false;
                 }
+                key.push(out);
+                push_text(out, arena, slot);
             }
             FieldWriter::Number(slots) => {
                 let slot = slot(slots);

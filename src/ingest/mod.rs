@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod classify;
+pub mod clock;
 pub mod columns;
 pub mod computed;
 pub mod conditions;

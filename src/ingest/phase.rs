@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use datafusion::arrow::compute::concat;
@@ -18,6 +20,7 @@ use datafusion::prelude::SessionContext;
 
 use crate::expr::compile::{column_name, physical};
 use crate::expr::library::arrow_type;
+use crate::expr::sql::sql;
 use crate::expr::typed::{Op, Source, Typed};
 use crate::expr::value::Type;
 
@@ -49,6 +52,30 @@ impl Inputs {
     }
 }
 
+/// What an expression has cost so far, in all workers.
+#[derive(Debug)]
+pub struct Cost {
+    /// The expression, as SQL.
+    pub text: String,
+    nanos: AtomicU64,
+}
+
+impl Cost {
+    /// Longest text that is kept (characters): it is for people.
+    const TEXT_MAX: usize = 120;
+
+    fn of(typed: &Typed) -> Cost {
+        let text = sql(typed, &|field| field.to_owned());
+        let text = if text.chars().count() > Cost::TEXT_MAX { text.chars().take(Cost::TEXT_MAX - 1).chain(['…']).collect() } else { text };
+        Cost { text, nanos: AtomicU64::new(0) }
+    }
+
+    /// Nanoseconds of processor time, about.
+    pub fn nanos(&self) -> u64 {
+        self.nanos.load(Ordering::Relaxed)
+    }
+}
+
 /// Planned expressions.
 #[derive(Debug, Clone)]
 pub struct Phase {
@@ -63,12 +90,16 @@ pub struct Phase {
     types: Vec<Type>,
     /// For each output that is just an input: its number (no evaluation at all).
     direct: Vec<Option<usize>>,
+    /// Per step.
+    costs: Arc<[Cost]>,
 }
 
 impl Phase {
     /// Plans `outputs`; each becomes one column of the result.
     pub fn new(outputs: &[Typed], session: &SessionContext) -> Result<Phase, DataFusionError> {
+        let whole = outputs;
         let (shared, outputs) = share(outputs);
+        let costs = shared.iter().chain(whole).map(Cost::of).collect();
         let mut inputs: Vec<Input> = Vec::new();
         for typed in shared.iter().chain(&outputs) {
             for input in typed.inputs() {
@@ -94,7 +125,12 @@ impl Phase {
             })
             .collect();
         let types = shared.iter().chain(&outputs).map(|typed| typed.ty).collect();
-        Ok(Phase { inputs, numbers: Vec::new(), schemas, steps, shared: shared.len(), types, direct })
+        Ok(Phase { inputs, numbers: Vec::new(), schemas, steps, shared: shared.len(), types, direct, costs })
+    }
+
+    /// What its expressions have cost so far.
+    pub fn costs(&self) -> &[Cost] {
+        &self.costs
     }
 
     /// How many columns it yields.
@@ -137,7 +173,12 @@ impl Phase {
             return null();
         };
         let mut parts = Vec::new();
+        let began = Instant::now();
         bisect(&self.steps[number], batch, 0, ty, poison, &mut parts);
+        if let Some(cost) = self.costs.get(number) {
+            // Two looks at the clock a batch: a fraction of what any expression takes.
+            cost.nanos.fetch_add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
         match parts.len() {
             1 => parts.pop().unwrap_or_else(null),
             _ => {

@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 
 use super::batch::{Header, Message, Partitions, RawBatch};
 use super::classify::classify;
+use super::clock::{self, Decoded};
 use super::columns::Arena;
 use super::computed::Runner;
 use super::dead_letter::{Letter, Sender, push_letter};
@@ -84,12 +85,13 @@ impl Default for Spare {
 impl Spare {
     /// Gives a buffer back; dropped where there are enough.
     pub fn give(&self, buffer: Vec<u8>) {
-        if buffer.capacity() > 0 {
+        if (1..=SPARE_BYTES_MAX).contains(&buffer.capacity()) {
             let _ = self.0.try_send(buffer);
         }
     }
 
-    fn take(&self) -> Vec<u8> {
+    /// An empty buffer, with room if somebody gave one back.
+    pub fn take(&self) -> Vec<u8> {
         let mut buffer = self.1.try_recv().unwrap_or_default();
         buffer.clear();
         buffer
@@ -97,7 +99,9 @@ impl Spare {
 }
 
 /// Buffers kept for reuse (count): as many as batches can be under way with a few workers.
-const SPARE_MAX: usize = 16;
+const SPARE_MAX: usize = 8;
+/// Larger buffers are given back to the system, in bytes: one message of an attacker made them so.
+const SPARE_BYTES_MAX: usize = 16 << 20;
 
 /// A worker's own memory, reused from batch to batch.
 pub struct Worker {
@@ -163,9 +167,8 @@ impl Worker {
         }
         let mut arena = arena;
         self.decode(number as usize, &arena, &messages, &headers, &mut rows, &mut output);
-        if !source.computed.is_empty() {
-            self.runner.fill(&source.computed, &mut arena, &mut rows);
-        }
+        let decoded = Decoded { arena: &mut arena, messages: &messages, headers: &headers, partitions: &shared.partitions, rows: &mut rows };
+        clock::fill(&mut self.runner, source, shared.arrival.as_ref(), decoded);
         let arena = Arena::new(arena);
         {
             let mut scene = Scene::new(source, &arena, &messages, &headers, &shared.partitions, &rows);

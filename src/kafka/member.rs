@@ -132,6 +132,24 @@ impl Member {
         unassign(self.queue.consumer(), parts)
     }
 
+    /// Fetches no more of these partitions for now. What was fetched and not read yet is fetched again later.
+    ///
+    /// # Errors
+    /// A partition that is not read.
+    pub fn pause(&mut self, parts: &[(&str, i32)]) -> Result<(), Error> {
+        let wrong = |error| Error::from_kafka("pausing partitions", error);
+        self.queue.consumer().pause(&listed(parts)).map_err(wrong)
+    }
+
+    /// Fetches these partitions again.
+    ///
+    /// # Errors
+    /// A partition that is not read.
+    pub fn resume(&mut self, parts: &[(&str, i32)]) -> Result<(), Error> {
+        let wrong = |error| Error::from_kafka("resuming partitions", error);
+        self.queue.consumer().resume(&listed(parts)).map_err(wrong)
+    }
+
     /// The committed offset of each partition, `None` where there is none. Waits while a
     /// transaction that would move it is open.
     ///
@@ -151,17 +169,21 @@ pub(super) fn assign(consumer: &BaseConsumer<Logging>, parts: &[(&str, i32, Star
     consumer.incremental_assign(&list).map_err(wrong)
 }
 
+fn listed(parts: &[(&str, i32)]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(parts.len());
+    for (topic, partition) in parts {
+        list.add_partition(topic, *partition);
+    }
+    list
+}
+
 pub(super) fn rejoin(consumer: &BaseConsumer<Logging>, topics: &[&str]) -> Result<(), Error> {
     consumer.unsubscribe();
     consumer.subscribe(topics).map_err(|error| Error::from_kafka("joining the group again", error))
 }
 
 pub(super) fn unassign(consumer: &BaseConsumer<Logging>, parts: &[(&str, i32)]) -> Result<(), Error> {
-    let mut list = TopicPartitionList::with_capacity(parts.len());
-    for (topic, partition) in parts {
-        list.add_partition(topic, *partition);
-    }
-    consumer.incremental_unassign(&list).map_err(|error| Error::from_kafka("giving partitions back", error))
+    consumer.incremental_unassign(&listed(parts)).map_err(|error| Error::from_kafka("giving partitions back", error))
 }
 
 /// Longest single question for committed offsets; they are asked again until the time is up.

@@ -14,6 +14,7 @@
 //! | `output` | the encoded records of one batch, as they travel to the producer thread |
 //! | `producer` | the producer thread: produce, all acks, then commit, in batch order |
 //! | `transact` | the transactional producer: outputs and positions become visible together |
+//! | `bulk` | the records of a batch into librdkafka's queues, a call a partition |
 //! | `reports` | librdkafka's delivery reports as plain Rust values |
 //! | `acks` | counting the acks of the batches in flight |
 //! | `credit` | keeps a writer from outrunning its readers on the embedded broker |
@@ -35,6 +36,7 @@
 
 mod acks;
 mod admin;
+mod bulk;
 mod commit;
 mod consumer;
 mod credit;

@@ -17,8 +17,6 @@ pub struct OutRecord {
     pub value: Range<u32>,
     /// Index range in [`OutputBatch::headers`].
     pub headers: Range<u32>,
-    /// The record's Kafka time, milliseconds since the epoch; 0 = when it is produced.
-    pub timestamp_ms: i64,
     /// Kafka time of the event behind the record, microseconds since the epoch, or
     /// `i64::MIN`. Not sent: it comes back in `Delivered`, to measure latency with.
     pub origin_us: i64,
@@ -62,14 +60,27 @@ impl OutputBatch {
     /// Copies a record in. False, and nothing is copied, when the batch would
     /// outgrow its 32-bit addresses. An encoder that writes in place fills
     /// [`OutputBatch::bytes`] and [`OutputBatch::records`] itself.
-    pub fn push(&mut self, topic: u16, key: &[u8], value: &[u8], timestamp_ms: i64, origin_us: i64) -> bool {
+    pub fn push(&mut self, topic: u16, key: &[u8], value: &[u8], origin_us: i64) -> bool {
         if self.bytes.len() + key.len() + value.len() > u32::MAX as usize {
             return false;
         }
         let key = self.append(key);
         let value = self.append(value);
         let headers = self.headers.len() as u32;
-        self.records.push(OutRecord { topic, key, partition: None, value, headers: headers..headers, timestamp_ms, origin_us });
+        self.records.push(OutRecord { topic, key, partition: None, value, headers: headers..headers, origin_us });
+        true
+    }
+
+    /// Adds a record whose value was written to [`OutputBatch::bytes`] already. False, and nothing
+    /// is added, when the batch outgrew its 32-bit addresses.
+    pub fn push_written(&mut self, topic: u16, key: &[u8], value: Range<usize>, origin_us: i64) -> bool {
+        if self.bytes.len() + key.len() > u32::MAX as usize {
+            return false;
+        }
+        let value = value.start as u32..value.end as u32;
+        let key = self.append(key);
+        let headers = self.headers.len() as u32;
+        self.records.push(OutRecord { topic, key, partition: None, value, headers: headers..headers, origin_us });
         true
     }
 
@@ -117,9 +128,9 @@ mod tests {
     #[test]
     fn records_and_headers_are_found_again() {
         let mut batch = OutputBatch::default();
-        assert!(batch.push(0, b"k", b"value", 5, 6));
+        assert!(batch.push(0, b"k", b"value", 6));
         batch.push_header("id", b"42");
-        assert!(batch.push(1, b"", b"x", 0, i64::MIN));
+        assert!(batch.push(1, b"", b"x", i64::MIN));
         assert_eq!(batch.slice(&batch.records[0].value), Some(&b"value"[..]));
         assert_eq!(batch.headers_of(&batch.records[0]).unwrap(), [("id", &b"42"[..])]);
         assert!(batch.headers_of(&batch.records[1]).unwrap().is_empty());

@@ -277,7 +277,6 @@ impl Worker {
         }
         let mut to_send = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&target.topic.name, slot).partition(partition).payload(value);
         to_send.key = (!key.is_empty()).then_some(key);
-        to_send.timestamp = (record.timestamp_ms > 0).then_some(record.timestamp_ms);
         to_send.headers = (!headers.is_empty()).then(|| {
             let empty = OwnedHeaders::new_with_capacity(headers.len());
             headers.iter().fold(empty, |all, (key, value)| all.insert(Header { key, value: Some(*value) }))

@@ -19,7 +19,16 @@ pub struct Progress {
     sent_batches: AtomicU64,
     stalls: AtomicU64,
     pauses: AtomicU64,
+    /// How often the end of a partition was reached.
+    ends_seen: AtomicU64,
     assigned: AtomicBool,
+}
+
+impl Default for Progress {
+    /// Of a consumer without partitions.
+    fn default() -> Progress {
+        Progress::new(0)
+    }
 }
 
 impl Progress {
@@ -33,6 +42,7 @@ impl Progress {
             sent_batches: AtomicU64::new(0),
             stalls: AtomicU64::new(0),
             pauses: AtomicU64::new(0),
+            ends_seen: AtomicU64::new(0),
             assigned: AtomicBool::new(false),
         }
     }
@@ -60,6 +70,12 @@ impl Progress {
     /// How often the partitions were paused because of that.
     pub fn pauses(&self) -> u64 {
         self.pauses.load(Ordering::Relaxed)
+    }
+
+    /// How often the end of a partition was reached: a number that stands still while messages
+    /// come is a lag.
+    pub fn ends_seen(&self) -> u64 {
+        self.ends_seen.load(Ordering::Relaxed)
     }
 
     /// True once the group has given us partitions.
@@ -116,6 +132,7 @@ impl Progress {
     }
 
     pub(super) fn ended(&self, partition: u16, offset: i64) {
+        add(&self.ends_seen, 1);
         if let Some(end) = self.ends.get(partition as usize) {
             end.store(offset, Ordering::Release);
         }

@@ -162,6 +162,7 @@ impl Settings {
         let group = format!("catchment-reader-{}", std::process::id());
         let mut settings = Settings::consumer(bootstrap, &group);
         settings.set("auto.offset.reset", "error", "reading from the start must not skip anything silently");
+        settings.set("socket.timeout.ms", "15000", "how long after a broker that hung is asked anew");
         settings
     }
 

@@ -17,6 +17,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::acks::AckContext;
+use super::bulk::{Bulk, Place, Sent};
 use super::error::{Error, is_passing};
 use super::log::Logging;
 use super::output::OutputBatch;
@@ -111,6 +112,9 @@ fn refuses(code: Code) -> bool {
 
 /// One transactional producer; one thread uses it.
 pub struct Transactor {
+    /// Dropped before the client behind `reports`.
+    bulk: Bulk,
+    places: Vec<Place>,
     reports: ReportQueue,
     topics: Vec<Target>,
     delivery: Delivery,
@@ -172,8 +176,9 @@ impl Transactor {
         let producer: BaseProducer<AckContext> =
             settings.client_config().create_with_context(AckContext).map_err(|error| TxnError::Refused(Error::from_kafka(action, error)))?;
         let reports = ReportQueue::new(Arc::new(producer)).map_err(TxnError::Fatal)?;
+        let bulk = Bulk::new(reports.producer(), topics.iter().map(|topic| topic.name.as_str())).map_err(TxnError::Refused)?;
         let topics = topics.into_iter().map(|topic| Target { name: topic.name.into(), partitions: topic.partitions, turn: 0 }).collect();
-        let mut transactor = Transactor { reports, topics, delivery, open: false, since_served: 0, failed: None, later: None };
+        let mut transactor = Transactor { bulk, places: Vec::new(), reports, topics, delivery, open: false, since_served: 0, failed: None, later: None };
         if delivery == Delivery::ExactlyOnce {
             let native = transactor.native();
             // SAFETY: the client is alive.
@@ -216,18 +221,8 @@ impl Transactor {
         headers: &[(&str, &[u8])],
         timestamp_ms: i64,
     ) -> Result<(), TxnError> {
-        let unknown = || Error::TopicTable { topic: format!("number {topic}"), problem: "not declared for the producer" };
-        let target = self.topics.get_mut(topic as usize).ok_or_else(|| TxnError::Abort(unknown()))?;
-        let name = Arc::clone(&target.name);
-        let partitions = target.partitions.max(1);
-        let partition = match partition {
-            Some(partition) => partition,
-            None if key.is_empty() => {
-                target.turn = (target.turn + 1) % partitions;
-                target.turn
-            }
-            None => partition_of(key, partitions),
-        };
+        let partition = self.partition(topic, partition, key)?;
+        let name = self.topics.get(topic as usize).map(|target| Arc::clone(&target.name)).unwrap_or_default();
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&name, 0).partition(partition).payload(value);
         record.key = (!key.is_empty()).then_some(key);
         record.timestamp = (timestamp_ms > 0).then_some(timestamp_ms);
@@ -240,34 +235,91 @@ impl Transactor {
             match self.reports.producer().send(record) {
                 Ok(()) => break,
                 Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
-                    if since.elapsed() > PATIENCE {
-                        return Err(TxnError::Abort(Error::TimedOut { action: "waiting for room in the producer's queue", waited: PATIENCE }));
-                    }
-                    self.serve(ROOM_WAIT)?;
+                    self.room(since)?;
                     record = back;
                 }
                 Err((KafkaError::MessageProduction(code), _)) => return Err(self.refused(code)),
                 Err((error, _)) => return Err(TxnError::Abort(Error::from_kafka("producing a record", error))),
             }
         }
-        self.since_served += 1;
+        self.served_after(1)
+    }
+
+    /// Adds the records of a batch, in their order by partition.
+    ///
+    /// # Errors
+    /// As [`Transactor::produce`]; a range outside the batch's bytes.
+    pub fn produce_batch(&mut self, batch: &OutputBatch) -> Result<(), TxnError> {
+        let bad = |record: usize| TxnError::Abort(Error::BadRange { seq: batch.seq, record });
+        if !batch.headers.is_empty() {
+            // librdkafka takes many at once only without headers.
+            return (0..batch.records.len()).try_for_each(|number| self.produce_from(batch, number).ok_or_else(|| bad(number))?);
+        }
+        let mut places = std::mem::take(&mut self.places);
+        places.clear();
+        for (number, record) in batch.records.iter().enumerate() {
+            let key = batch.slice(&record.key).ok_or_else(|| bad(number))?;
+            places.push((record.topic, self.partition(record.topic, record.partition, key)?, number as u32));
+        }
+        // The number decides last, so that the records of a partition keep their order.
+        places.sort_unstable();
+        for group in places.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let mut left = group;
+            let since = Instant::now();
+            while let Some((_, _, number)) = left.first() {
+                match self.bulk.send(batch, left).ok_or_else(|| bad(*number as usize))? {
+                    Sent::All => break,
+                    Sent::Full(taken) => {
+                        left = left.get(taken..).unwrap_or_default();
+                        self.room(since)?;
+                    }
+                    Sent::Refused(code) => return Err(self.refused(code)),
+                }
+            }
+            self.served_after(u32::try_from(group.len()).unwrap_or(u32::MAX))?;
+        }
+        self.places = places;
+        Ok(())
+    }
+
+    /// Adds one record of a batch. `None`: a range outside the batch's bytes.
+    fn produce_from(&mut self, batch: &OutputBatch, number: usize) -> Option<Result<(), TxnError>> {
+        let record = batch.records.get(number)?;
+        let (key, value, headers) = (batch.slice(&record.key)?, batch.slice(&record.value)?, batch.headers_of(record)?);
+        Some(self.produce(record.topic, record.partition, key, value, &headers, 0))
+    }
+
+    /// The partition of a record: its own, that of its key, or the next in turn.
+    fn partition(&mut self, topic: u16, partition: Option<i32>, key: &[u8]) -> Result<i32, TxnError> {
+        let unknown = || Error::TopicTable { topic: format!("number {topic}"), problem: "not declared for the producer" };
+        let target = self.topics.get_mut(topic as usize).ok_or_else(|| TxnError::Abort(unknown()))?;
+        let partitions = target.partitions.max(1);
+        Ok(match partition {
+            Some(partition) => partition,
+            None if key.is_empty() => {
+                target.turn = (target.turn + 1) % partitions;
+                target.turn
+            }
+            None => partition_of(key, partitions),
+        })
+    }
+
+    /// Waits for room in the producer's queue, which has been full `since`.
+    fn room(&mut self, since: Instant) -> Result<(), TxnError> {
+        if since.elapsed() > PATIENCE {
+            return Err(TxnError::Abort(Error::TimedOut { action: "waiting for room in the producer's queue", waited: PATIENCE }));
+        }
+        self.serve(ROOM_WAIT)
+    }
+
+    /// Looks at delivery errors once in a while: after so many records more.
+    fn served_after(&mut self, records: u32) -> Result<(), TxnError> {
+        self.since_served = self.since_served.saturating_add(records);
         if self.since_served >= SERVE_EVERY {
             self.since_served = 0;
             self.serve(Duration::ZERO)?;
         }
         Ok(())
-    }
-
-    /// Adds a record of a batch, by its number.
-    ///
-    /// # Errors
-    /// As [`Transactor::produce`]; a range outside the batch's bytes.
-    pub fn produce_from(&mut self, batch: &OutputBatch, number: usize) -> Result<(), TxnError> {
-        let bad = || TxnError::Abort(Error::BadRange { seq: batch.seq, record: number });
-        let record = batch.records.get(number).ok_or_else(bad)?;
-        let (key, value) = (batch.slice(&record.key).ok_or_else(bad)?, batch.slice(&record.value).ok_or_else(bad)?);
-        let headers = batch.headers_of(record).ok_or_else(bad)?;
-        self.produce(record.topic, record.partition, key, value, &headers, record.timestamp_ms)
     }
 
     /// Adds the positions of the input: topic, partition, next offset to read. Checked by the

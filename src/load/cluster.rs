@@ -153,6 +153,7 @@ impl Run {
             clock: self.clock,
             live: self.live.clone(),
             metrics: false,
+            keep: None,
         })?);
         self.lag = Some(Lag::spawn(self.admin.clone(), self.spec.names.ingest_group.clone(), self.book.clone(), self.live.clone(), self.clock)?);
         Ok(())

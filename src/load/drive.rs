@@ -14,7 +14,7 @@ use super::latency::{Percentiles, percentiles};
 use super::live::Live as Sending;
 use super::pace::{Clock, Pace};
 use super::send::{Outlet, Sender, SenderSpec};
-use super::tail::{Ends, Tail, TailSpec};
+use super::tail::{Ends, Keep, Tail, TailSpec};
 use super::{Generator, GeneratorSpec};
 use crate::error::Error;
 use crate::ingest::ledger;
@@ -100,11 +100,11 @@ struct Sent {
     latency_flood: Option<Percentiles>,
 }
 
-/// Runs to the end. `live` shows the progress; `stop` ends it early.
+/// Runs to the end. `live` shows the progress; `keep` takes down facts; `stop` ends it early.
 ///
 /// # Errors
 /// What could not be started, or failed on the way.
-pub fn drive(spec: &DriveSpec, live: &Live, stop: Arc<AtomicBool>) -> Result<DriveReport, Error> {
+pub fn drive(spec: &DriveSpec, live: &Live, keep: Option<Keep>, stop: Arc<AtomicBool>) -> Result<DriveReport, Error> {
     let clock = Clock::start();
     let engine_spec = EngineSpec {
         plan: spec.plan.clone(),
@@ -127,6 +127,7 @@ pub fn drive(spec: &DriveSpec, live: &Live, stop: Arc<AtomicBool>) -> Result<Dri
         clock,
         live: live.sending.clone(),
         metrics: true,
+        keep,
     })?;
     let of_metrics = (live.sending.clone(), live.engine.clone());
     let engine = Engine::start(stage, &engine_spec, live.engine.clone(), move || lag(&of_metrics.0, &of_metrics.1))?;

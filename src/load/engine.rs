@@ -187,6 +187,7 @@ impl Engine {
                     looked = Instant::now();
                     plan.tables.reload_changed();
                     metrics::record_index(&pool.index_stats(), &plan);
+                    metrics::record_costs(&plan);
                     metrics::record_lag(lag());
                 }
             }
@@ -241,13 +242,12 @@ fn to_batch(output: &Output, plan: &Plan, shared: &Shared, times: &mut TimeText)
     push_facts(output, plan, &shared.partitions, times, &mut facts, &mut |id, end| ends.push((id, end)));
     let mut from = 0;
     let mut fits = true;
-    for (number, (id, end)) in ends.into_iter().enumerate() {
-        let timestamp_ms = output.lines.get(number).map_or(0, |line| line.created.div_euclid(1000));
-        fits &= batch.push(0, &id.hex(), &facts[from..end], timestamp_ms, 0);
+    for (id, end) in ends {
+        fits &= batch.push(0, &id.hex(), &facts[from..end], 0);
         from = end;
     }
     for letter in output.dead.split(|byte| *byte == b'\n').filter(|letter| !letter.is_empty()) {
-        fits &= batch.push(1, &[], letter, 0, 0);
+        fits &= batch.push(1, &[], letter, 0);
     }
     if fits { Ok(batch) } else { Err(Error::bug("an output batch outgrew 4 GiB")) }
 }

@@ -43,7 +43,12 @@ pub struct TailSpec {
     pub live: Arc<Live>,
     /// Report latencies as metrics of this process, too.
     pub metrics: bool,
+    /// Takes down facts: key, value, partition, offset and time of the record.
+    pub keep: Option<Keep>,
 }
+
+/// Takes down a record of the topic of facts.
+pub type Keep = Box<dyn FnMut(&crate::kafka::Record<'_>) + Send>;
 
 /// Ends of partitions: `(topic, partition, end)`.
 pub type Ends = Vec<(String, i32, i64)>;
@@ -160,7 +165,7 @@ fn read(mut spec: TailSpec, shared: &Shared, found: &mut Found) -> Result<(), Er
     let mut measured: Vec<(u64, u64)> = Vec::new();
     loop {
         for _ in 0..LOOK_EVERY {
-            let TailSpec { reader, incidents, dead_letters, book, ids, clock, live, .. } = &mut spec;
+            let TailSpec { reader, incidents, dead_letters, book, ids, clock, live, keep, .. } = &mut spec;
             let read = reader.poll(POLL, |record| {
                 let at = || format!("{}[{}]@{}", record.topic, record.partition, record.offset);
                 if record.topic == incidents.as_str() {
@@ -170,6 +175,9 @@ fn read(mut spec: TailSpec, shared: &Shared, found: &mut Found) -> Result<(), Er
                         measured.push((intended, now.saturating_sub(intended)));
                     }
                     live.incidents.fetch_add(found.facts.0 - before, Ordering::Relaxed);
+                    if let Some(keep) = keep {
+                        keep(record);
+                    }
                 } else if record.topic != dead_letters.as_str() {
                     found.ledger.read(record.key(), record.payload());
                 } else {

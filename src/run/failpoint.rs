@@ -10,9 +10,22 @@ pub const VARIABLE: &str = "CATCHMENT_FAILPOINT";
 
 /// All names: after records were handed to the producer; after offsets joined the transaction;
 /// after the commit, before this process acts on it; while a partition is restored; while
-/// partitions are given back; the same first two in the keeper.
-pub const NAMES: [&str; 7] =
-    ["after_produce", "after_send_offsets", "after_end_txn", "during_restore", "in_revoke", "keeper_after_produce", "keeper_after_commit"];
+/// partitions are given back; the same first two in the keeper; in the archive after data files were
+/// written, after the commit that names them, and before the commit of a compaction; in a backfill
+/// before a commit.
+pub const NAMES: [&str; 11] = [
+    "after_produce",
+    "after_send_offsets",
+    "after_end_txn",
+    "during_restore",
+    "in_revoke",
+    "keeper_after_produce",
+    "keeper_after_commit",
+    "archive_after_put",
+    "archive_after_commit",
+    "archive_before_replace",
+    "backfill_before_commit",
+];
 
 struct Armed {
     name: String,

@@ -1,5 +1,6 @@
 //! Wires rooms into a running member of a pipeline's fleet.
 
+pub mod backfill;
 pub mod failpoint;
 pub mod fencing;
 pub mod health;

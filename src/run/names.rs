@@ -21,6 +21,8 @@ pub struct Names {
     pub ingest_group: String,
     /// The group of the members that keep incidents: `<pipeline>.keeper`.
     pub keeper_group: String,
+    /// The group of the members that archive incidents: `<pipeline>.archive`.
+    pub archive_group: String,
 }
 
 impl Names {
@@ -41,6 +43,7 @@ impl Names {
             dead_letters: with("dead-letters"),
             ingest_group: with("ingest"),
             keeper_group: with("keeper"),
+            archive_group: with("archive"),
         }
     }
 

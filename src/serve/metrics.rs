@@ -16,6 +16,9 @@ use crate::ingest::plan::Plan;
 /// Upper bounds of the latency histogram, in seconds.
 const LATENCY_BUCKETS: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0];
 
+/// Expressions that are shown, those first that cost most (count).
+const EXPRESSIONS_SHOWN: usize = 16;
+
 /// A port that shows metrics; it closes when this is dropped.
 pub struct MetricsPort {
     address: SocketAddr,
@@ -106,6 +109,24 @@ pub fn record_index(stats: &[(u16, Stats)], plan: &Plan) {
         if let Some(shortest) = shortest {
             gauge!("catchment_index_horizon_seconds", "rule" => rule.name.to_string()).set(*shortest as f64 / 1000.0);
         }
+    }
+}
+
+/// Sets what the expressions that cost most have cost so far.
+pub fn record_costs(plan: &Plan) {
+    let mut costs: std::collections::BTreeMap<&str, u64> = std::collections::BTreeMap::new();
+    for source in &plan.sources {
+        for cost in source.phases().flat_map(|phase| phase.costs()) {
+            *costs.entry(&cost.text).or_default() += cost.nanos();
+        }
+        for output in source.computed.fallbacks() {
+            *costs.entry(&output.name).or_default() += output.counters.fallback_ns.load(std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let mut costs: Vec<(&str, u64)> = costs.into_iter().filter(|(_, nanos)| *nanos > 0).collect();
+    costs.sort_by_key(|(_, nanos)| std::cmp::Reverse(*nanos));
+    for (text, nanos) in costs.into_iter().take(EXPRESSIONS_SHOWN) {
+        counter!("catchment_expression_nanoseconds_total", "expression" => text.to_owned()).absolute(nanos);
     }
 }
 

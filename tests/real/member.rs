@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::exactly_once::Scene;
-use super::{require_kafka, until};
+use super::{Input, require_kafka, until};
 
 const WAIT: Duration = Duration::from_secs(120);
 
@@ -89,4 +89,32 @@ fn real_a_pipeline_is_exchanged_only_for_one_that_passes() {
     assert_eq!(versions.len(), 2, "every incident carries the version that made it: {versions:?}");
     assert!(versions.values().any(|count| *count == again) && again > 0);
     until("the reload is in the log", WAIT, || member.stderr().contains("begins with an empty index"));
+}
+
+#[test]
+fn real_a_topic_that_appears_is_read_from_its_beginning() {
+    let Some(kafka) = require_kafka() else { return };
+    let scene = Scene::new(kafka, "appears");
+    let [old, new] = ["a", "b"].map(|name| format!("{}.in.{name}", scene.name));
+    let event = |n: u64| Input { partition: Some(0), ..Scene::event(n) };
+    kafka.create(&old, 1, &[]);
+    kafka.produce(&old, (0..100).map(event));
+    let home = scene.home("a");
+    let pipeline = scene.pipeline().replace(&format!("topics: [{}]", scene.source), &format!("topics: ['^{}[.]in[.]']", scene.name));
+    home.write("pipeline.yaml", &pipeline.replace("start: earliest", "start: latest"));
+    let mut member = scene.start(&home, None);
+    member.until_said("reading", WAIT);
+    kafka.create(&new, 1, &[]);
+    kafka.produce(&new, (1_000..1_200).map(event));
+    kafka.until_read(&scene.group(), &[&old, &new], WAIT);
+    member.stop(WAIT);
+    let mut of = BTreeMap::<String, u64>::new();
+    for row in kafka.read_settled(&scene.topic("incidents")) {
+        let fact: Value = serde_json::from_slice(row.value.as_deref().unwrap()).unwrap();
+        if fact["fact"] == "created" {
+            *of.entry(fact["incident"]["source"]["topic"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+    let expected = (1_000..1_200).filter(|n| n % 97 != 0).count() as u64;
+    assert_eq!(of.into_iter().collect::<Vec<_>>(), [(new, expected)], "what is new is read as a whole, the past of the other is not");
 }

@@ -13,6 +13,8 @@
 #![allow(dead_code)] // a harness has more helpers than today's tests use
 
 mod admin;
+mod archive;
+mod backfill;
 mod dead_letters;
 mod dead_letters_again;
 mod exactly_once;
@@ -24,6 +26,7 @@ mod faults_modes;
 mod faults_sizes;
 mod faults_topics;
 mod full_disk;
+mod hostile;
 mod incident_cli;
 mod keeper;
 mod keeper_kill;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use catchment::kafka::{Delivery, Member, MemberEvent, OutputTopic, Settings, Start, Transactor, TxnError};
+use catchment::kafka::{Delivery, Member, MemberEvent, OutputBatch, OutputTopic, Settings, Start, Transactor, TxnError};
 
 use super::{Broker, Input, Isolation, Row, WAIT, require_kafka, unique, until};
 
@@ -85,6 +85,9 @@ fn real_a_commit_shows_all_of_it_and_an_abort_nothing() {
     let other = rows.iter().find(|row| row.key == b"1001").unwrap();
     assert_eq!(other.partition, catchment::kafka::partition_of(b"1001", PARTITIONS));
 
+    // A batch at once: topics and partitions mixed, the order within each kept.
+    batch_of_many(kafka);
+
     // Many in a row, with aborted ones and empty ones between.
     for n in 0..100 {
         transactor.begin().unwrap();
@@ -95,6 +98,40 @@ fn real_a_commit_shows_all_of_it_and_an_abort_nothing() {
     let seen = keys(&kafka.read(&topic));
     let expected = [1000, 1001].into_iter().chain((0..1000).filter(|n| n / 10 % 10 != 9).map(|n| 2000 + n));
     assert_eq!(seen, expected.collect::<Vec<_>>());
+}
+
+fn batch_of_many(kafka: &Broker) {
+    let names = [kafka.topic("bulk", PARTITIONS, &[]), kafka.topic("bulk", 2, &[])];
+    let topics = [PARTITIONS, 2].iter().zip(&names).map(|(partitions, name)| OutputTopic { name: name.clone(), partitions: *partitions }).collect();
+    // Room for less than the batch, so that it is handed over in pieces.
+    let few = BTreeMap::from([("queue.buffering.max.messages".to_owned(), "1000".to_owned())]);
+    let settings = Settings::transactional(kafka.bootstrap(), &unique("bulk"), Duration::from_secs(10)).with_user(&few).unwrap();
+    let mut transactor = Transactor::start(&settings, Delivery::ExactlyOnce, topics).unwrap();
+    let mut batch = OutputBatch::default();
+    let mut expected: BTreeMap<(usize, i32), Vec<String>> = BTreeMap::new();
+    for n in 0..5_000u32 {
+        let (topic, key) = ((n % 3 == 0) as usize, (n % 700).to_string());
+        let value = if n == 17 { String::new() } else { n.to_string() };
+        assert!(batch.push(topic as u16, key.as_bytes(), value.as_bytes(), 0));
+        let mut partition = catchment::kafka::partition_of(key.as_bytes(), [PARTITIONS, 2][topic]);
+        if n % 100 == 1 {
+            partition = 1;
+            batch.set_partition(partition);
+        }
+        expected.entry((topic, partition)).or_default().push(value);
+    }
+    transactor.begin().unwrap();
+    transactor.produce_batch(&batch).unwrap();
+    transactor.commit().unwrap();
+    for (topic, name) in names.iter().enumerate() {
+        let mut found: BTreeMap<(usize, i32), Vec<String>> = BTreeMap::new();
+        for row in kafka.read(name) {
+            assert!(row.value.is_some(), "an empty value is no tombstone");
+            found.entry((topic, row.partition)).or_default().push(row.text().to_owned());
+        }
+        assert!(found.iter().all(|(place, values)| expected[place] == *values), "records are in their order");
+        assert_eq!(found.len(), expected.keys().filter(|place| place.0 == topic).count());
+    }
 }
 
 #[test]

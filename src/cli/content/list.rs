@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::super::Answer;
-use super::super::text::{Cut, Grid, visible};
+use super::super::output::table;
+use super::super::text::visible;
 use super::Meant;
 use crate::content::{Body, Content, Item};
 use crate::error::Error;
@@ -49,14 +50,10 @@ pub fn run(args: &ListArgs) -> Result<Answer, Error> {
             println!("{}", row_json(&content, item));
         }
     } else {
-        let mut grid = Grid::new(0).text("kind", 20, Cut::End).text("id", 60, Cut::End).text("what", 60, Cut::End).text("versions", 20, Cut::End).text(
-            "pack",
-            40,
-            Cut::End,
-        );
+        let mut rows = table(&["kind", "id", "what", "versions", "pack"], &[]);
         for item in &chosen {
             let pack = pack(&content, item);
-            grid.row([
+            rows.add_row([
                 item.kind.as_str().to_owned(),
                 visible(&item.head.id).into_owned(),
                 what(item),
@@ -64,7 +61,9 @@ pub fn run(args: &ListArgs) -> Result<Answer, Error> {
                 visible(pack).into_owned(),
             ]);
         }
-        print!("{grid}");
+        if rows.row_count() > 0 {
+            println!("{rows}");
+        }
     }
     Ok(if chosen.is_empty() { Answer::No } else { Answer::Yes })
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::super::Answer;
-use super::super::output::{Style, style};
-use super::super::text::{Cut, Grid, visible};
+use super::super::output::{Style, style, table};
+use super::super::text::visible;
 use super::Meant;
 use crate::content::classifier::Classifier;
 use crate::content::item::Kind;
@@ -151,15 +151,15 @@ fn minutes(minutes: i64) -> String {
 
 fn show_classifier(classifier: &Classifier) {
     println!("  key          {}", text::argument(&classifier.key.argument, Place::Event));
-    let mut grid = Grid::new(2).text("value", 60, Cut::End).text("type", 60, Cut::End);
+    let mut rows = table(&["  value", "type"], &[]);
     for (key, name) in &classifier.types {
-        grid.row([visible(&key.value).into_owned(), visible(&name.value).into_owned()]);
+        rows.add_row([format!("  {}", visible(&key.value)), visible(&name.value).into_owned()]);
     }
     if let Some(default) = &classifier.default_type {
-        grid.row(["(any other)".to_owned(), visible(&default.value).into_owned()]);
+        rows.add_row(["  (any other)".to_owned(), visible(&default.value).into_owned()]);
     }
-    if !grid.is_empty() {
-        print!("{grid}");
+    if rows.row_count() > 0 {
+        println!("{rows}");
     }
 }
 
@@ -174,13 +174,13 @@ fn show_mapper(content: &Content, mapper: &Mapper) {
             " (no labels)"
         };
         println!("\n  {}{labels}", style(&visible(target), Style::Head));
-        let mut grid = Grid::new(4).text("field", 40, Cut::End).text("←", 120, Cut::End).text("in incidents", 40, Cut::End);
+        let mut rows = table(&["    field", "←", "in incidents"], &[]);
         for entry in section.entries.iter().filter(|entry| !entry.value.argument.is_blank()) {
             let name = if mapper.outgoing { String::new() } else { in_incidents(content, &entry.field.value) };
-            grid.row([visible(&entry.field.value).into_owned(), visible(&text::argument(&entry.value.argument, Place::Event)).into_owned(), name]);
+            rows.add_row([format!("    {}", visible(&entry.field.value)), visible(&text::argument(&entry.value.argument, Place::Event)).into_owned(), name]);
         }
-        if !grid.is_empty() {
-            print!("{grid}");
+        if rows.row_count() > 0 {
+            println!("{rows}");
         }
     }
 }

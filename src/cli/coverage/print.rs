@@ -3,7 +3,7 @@
 
 use super::report::{GroupReport, PathReport, Report};
 use crate::cli::output::{Style, number, style};
-use crate::cli::text::{Cut, Grid, REPORT_COLUMNS, clip, count, visible, width, wrap};
+use crate::cli::text::{Cut, Grid, clip, count, report_columns, visible, width, wrap};
 
 /// Keys of unclassified events whose paths are shown (count), unless `--top 0` asks for all.
 const KEYS_DETAILED: usize = 3;
@@ -96,7 +96,7 @@ fn more(what: &str, how: &str) -> String {
 fn one(group: &GroupReport, top: usize) -> String {
     let from = format!("{} from {}", count(group.events, "event", "events"), group.source);
     let title = group.title();
-    let title = clip(&title, REPORT_COLUMNS.saturating_sub(width(&from) + 2), Cut::Middle);
+    let title = clip(&title, report_columns().saturating_sub(width(&from) + 2), Cut::Middle);
     let mut text = format!("\n{}  {}\n", style(&title, Style::Head), style(&from, Style::Dim));
     if group.incidents > 0 {
         text.push_str(&fields(group));

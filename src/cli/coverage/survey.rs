@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::expr::reference::array_value;
 use crate::expr::value::Type;
 use crate::ingest::batch::{Partitions, RawBatch};
+use crate::ingest::clock::{self, Decoded};
 use crate::ingest::columns::Arena;
 use crate::ingest::computed::Runner;
 use crate::ingest::decode::{DecodeLimits, Decoder, Rows};
@@ -88,7 +89,8 @@ impl Survey {
             // What is no event has been counted by the trial.
             let _ = decoder.decode(&arena, at.range(), message as u32, rows);
         }
-        Runner::default().fill(&source.computed, &mut arena, rows);
+        let batch = Decoded { arena: &mut arena, messages: &messages, headers: &headers, partitions: &self.partitions, rows };
+        clock::fill(&mut Runner::default(), source, Some(&Arrival::Occurred), batch);
         let arena = Arena::new(arena);
         let rows = std::mem::take(rows);
         let ends = ends_of(&rows, &ends);

@@ -6,7 +6,7 @@ use super::ShowArgs;
 use super::place::Place;
 use crate::cli::Answer;
 use crate::cli::output::{Style, style};
-use crate::cli::text::{Cut, REPORT_COLUMNS, clip, count, visible, width};
+use crate::cli::text::{Cut, clip, count, report_columns, visible, width};
 use crate::error::Error;
 use crate::incident::split::{elements, find, members, text};
 
@@ -53,7 +53,7 @@ fn readable(value: &str) -> Option<String> {
         };
         rows.push((visible(&name).into_owned(), shown));
     }
-    let wide = rows.iter().map(|(name, _)| width(name)).max().unwrap_or(0).min(REPORT_COLUMNS / 3);
+    let wide = rows.iter().map(|(name, _)| width(name)).max().unwrap_or(0).min(report_columns() / 3);
     for (name, shown) in rows {
         let pad = " ".repeat(wide.saturating_sub(width(&name)));
         for (number, line) in shown.lines().enumerate() {
@@ -67,7 +67,7 @@ fn readable(value: &str) -> Option<String> {
 /// A value on one line: texts without quotes, everything made harmless for a terminal.
 fn plain(token: &str) -> String {
     let text = text(token).unwrap_or(token.into());
-    clip(&visible(&text), REPORT_COLUMNS, Cut::End).into_owned()
+    clip(&visible(&text), report_columns(), Cut::End).into_owned()
 }
 
 /// `key value` of an object's members, joined.

@@ -52,7 +52,13 @@ pub fn table(report: &Report<'_>, args: &TopicsArgs) -> String {
         text.push_str(&format!("\n{}: patterns that no topic matches yet\n{}\n", style("note", Style::Warn), wrap(patterns, ", ", 2)));
     }
     let ids = |role: &str| report.names.transactional_id(role, &report.environment.instance);
-    text.push_str(&format!("\n{}   {}, {}\n", style("consumer groups", Style::Head), report.names.ingest_group, report.names.keeper_group));
+    text.push_str(&format!(
+        "\n{}   {}, {}, {}\n",
+        style("consumer groups", Style::Head),
+        report.names.ingest_group,
+        report.names.keeper_group,
+        report.names.archive_group
+    ));
     text.push_str(&format!(
         "{} {}, {} {}\n",
         style("transactional ids", Style::Head),
@@ -234,7 +240,7 @@ pub fn json(report: &Report<'_>) -> Value {
         "ready": report.cluster.is_some() && report.needed() == 0,
         "topics": rows,
         "idle_patterns": report.idle.iter().map(|(pattern, source)| json!({ "pattern": pattern, "source": source })).collect::<Vec<_>>(),
-        "groups": [report.names.ingest_group, report.names.keeper_group],
+        "groups": [report.names.ingest_group, report.names.keeper_group, report.names.archive_group],
         "instance": instance,
         "transactional_ids": [report.names.transactional_id("ingest", instance), report.names.transactional_id("keeper", instance)],
         "acls": acl::needed(report).iter().map(|acl| json!({

@@ -53,6 +53,8 @@ pub struct Rule {
     pub within_ms: Option<i64>,
     /// Which of several earlier incidents.
     pub link_to: LinkTo,
+    /// Incidents that were created closed are no earlier incidents for it.
+    pub open_only: bool,
     /// What happens.
     pub action: Action,
     /// Enforce, or only count.

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::model::{XsoarClassify, XsoarEntry, XsoarMap, XsoarSection};
@@ -10,11 +11,11 @@ use crate::config::node::{Node, Value};
 use crate::config::read::{self, Fields, shortened};
 use crate::config::schema::FieldKind;
 use crate::config::source_map::Spanned;
-use crate::content::classifier::Classifier;
 use crate::content::field::FieldType;
 use crate::content::item::{Item, Kind};
 use crate::content::mapper::{Mapper, Section};
 use crate::content::{Content, Target, Version, check, load};
+use crate::expr::xsoar::external::Limits;
 
 use super::map::RESERVED_FIELDS;
 
@@ -22,6 +23,8 @@ use super::map::RESERVED_FIELDS;
 const PACKS_MAX: usize = 1_000;
 /// Mistakes in packs that are kept until it is known which items the pipeline uses.
 const KEPT_MAX: usize = 100_000;
+/// How long a batch of calls of a user's operator may be allowed to take: a worker waits for it.
+const SCRIPT_MS_MAX: i64 = 60_000;
 
 /// What a pipeline imports, and what is wrong with it.
 pub struct Imported {
@@ -30,14 +33,23 @@ pub struct Imported {
     said: Diagnostics,
 }
 
-/// `content: [packs/…]`, or `content: { packs: […], xsoar_version: 6.5.0 }`.
+/// `content: [packs/…]`, or `content: { packs: […], xsoar_version: 6.5.0, scripts: operators/ }`.
 pub fn read_content(node: Option<&Node>, dir: &Path, out: &mut Diagnostics) -> Option<Imported> {
     let node = node?;
+    let mut scripts = None;
+    let mut limits = Limits::default();
     let (packs, version) = match &node.value {
         Value::Mapping(_) => {
             let mut fields = Fields::open(node, "`content`", out)?;
             let packs = fields.need("packs", "[packs/Acme]", out);
             let version = fields.get("xsoar_version", out).and_then(|node| read_version(node, out));
+            scripts = fields.get("scripts", out).and_then(|node| read::text(node, "`scripts`", out));
+            if let Some(ms) = fields.get("script_timeout", out).and_then(|node| read::duration_ms(node, "`script_timeout`", SCRIPT_MS_MAX, out)) {
+                limits.timeout = Duration::from_millis(ms.unsigned_abs());
+            }
+            if let Some(bytes) = fields.get("script_memory", out).and_then(|node| read::bytes(node, "`script_memory`", out)) {
+                limits.memory = bytes;
+            }
             fields.close(&[], out);
             (packs?, version)
         }
@@ -55,7 +67,13 @@ pub fn read_content(node: Option<&Node>, dir: &Path, out: &mut Diagnostics) -> O
         }
     }
     let mut said = out.beside(KEPT_MAX);
-    let content = load(&paths, version, &mut said);
+    let mut content = load(&paths, version, &mut said);
+    if let Some(scripts) = scripts
+        && content.with_scripts(&dir.join(&scripts.value), limits).is_err()
+    {
+        let hint = "a directory of executables, each named like its operator; the path starts from the directory of the pipeline";
+        out.push(Diagnostic::error("missing-file", format!("{} cannot be read", shortened(&scripts.value))).at(scripts.span).hint(hint));
+    }
     check::check(&content, &mut said);
     out.take_files(&said);
     if content.items.is_empty() && !paths.is_empty() {
@@ -137,14 +155,14 @@ pub fn classifier(node: &Node, imported: &Imported, out: &mut Diagnostics) -> Op
     Some(XsoarClassify {
         key: classifier.key.argument.clone(),
         at: classifier.key.span,
-        types: types(classifier),
-        default: classifier.default_type.clone(),
+        types: classifier.types.iter().map(|(value, name)| (value.value.clone(), as_its_file(&imported.content, name))).collect(),
+        default: classifier.default_type.as_ref().map(|name| as_its_file(&imported.content, name)),
         id,
     })
 }
 
-fn types(classifier: &Classifier) -> Vec<(String, Spanned<String>)> {
-    classifier.types.iter().map(|(value, name)| (value.value.clone(), name.clone())).collect()
+fn as_its_file(content: &Content, name: &Spanned<String>) -> Spanned<String> {
+    Spanned::new(content.type_name(&name.value).to_owned(), name.span)
 }
 
 /// `map: { xsoar: <id> }`
@@ -163,7 +181,7 @@ fn sections(content: &Content, mapper: &Mapper) -> Vec<XsoarSection> {
         .sections
         .iter()
         .map(|section| XsoarSection {
-            target: section.target.as_ref().map_or_else(|| "*".to_owned(), |target| target.value.clone()),
+            target: section.target.as_ref().map_or_else(|| "*".to_owned(), |target| content.type_name(&target.value).to_owned()),
             labels: section.labels,
             fields: entries(content, section),
         })

@@ -72,7 +72,7 @@ pub fn read_pipeline(node: &Node, dir: &Path, out: &mut Diagnostics) -> Option<P
     let (map, xsoar_map) = top.get("map", out).map(|node| read_map(node, imported, out)).unwrap_or_default();
     let mapped = mapped(&map, xsoar_map.as_ref(), &sources);
     let preprocess = read_preprocess(top.get("preprocess", out), imported, &mapped, out);
-    let sink = read_sink(top.get("sink", out), out);
+    let sink = read_sink(top.get("sink", out), xsoar_map.is_some() || sources.iter().any(|source| source.xsoar_map.is_some()), out);
     let playbooks = top.get("playbooks", out).map(|node| read_playbooks(node, dir, out)).unwrap_or_default();
     let tests = top.get("tests", out).map(|node| read_tests(node, out)).unwrap_or_default();
     top.close(&NOTES, out);

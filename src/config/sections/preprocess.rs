@@ -152,6 +152,7 @@ fn read_rule(node: &Node, out: &mut Diagnostics) -> Option<Rule> {
         where_,
         within_ms: within,
         link_to: link_to.unwrap_or(LinkTo::Oldest),
+        open_only: false,
         // A mistyped action is reported; the rule stays, so that its name is known.
         action: action.unwrap_or(Action::Drop),
         mode,

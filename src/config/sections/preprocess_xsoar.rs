@@ -21,7 +21,7 @@ use crate::expr::parse::parse;
 use crate::expr::xsoar::model::{Argument, Operand, Test, Tests};
 
 use super::content::Imported;
-use super::xsoar_condition::{Fields, Side, condition};
+use super::xsoar_condition::{Fields, Side, condition, modern};
 
 /// How far back earlier incidents count where a rule does not say: 30 days, as the product's
 /// editor offers.
@@ -111,16 +111,16 @@ fn translate(
     let mut fields = Fields::new(content, mapped);
     let new = condition(&rule.new.tests, &mut fields, Side::Rule)?;
     let when = before.iter().fold(new.clone(), |when, earlier| format!("({when}) AND NOT coalesce({earlier}, FALSE)"));
-    let (mut matches, rest) = if rule.action.needs_existing() { split(&rule.existing.tests, content) } else { (Vec::new(), Tests::new()) };
-    matches.retain(|field| mapped.contains(field));
+    let (mut matches, rest) = if rule.action.needs_existing() { split(rule, content) } else { (Vec::new(), Tests::new()) };
+    // A field that nothing maps is empty in both, which is no equality.
+    let never = matches.iter().any(|field| !mapped.contains(field) && field != "type");
     matches.truncate(MATCH_FIELDS_MAX);
     let where_ = if rest.is_empty() { None } else { Some(condition(&rest, &mut fields, Side::Where)?) };
     if rule.action.needs_existing() && matches.is_empty() {
-        // Every incident is a candidate; all of them have a type.
-        let mut why = Untranslatable::new("it names no field that the new incident and the earlier one have in common");
-        why.hint = Some("add `field = ${field}` to its conditions on existing incidents: that is how earlier incidents are found".to_owned());
-        return Err(why);
+        // Every incident is a candidate; those of one tenant meet.
+        matches.push("tenant".to_owned());
     }
+    let when = if never { "FALSE".to_owned() } else { when };
     for name in fields.unmapped() {
         let message = format!("no section maps `{}`, which the rule `{}` reads: it is always empty there", shortened(name), shortened(&id.value));
         out.push(Diagnostic::warning("unknown-field", message).at(rule.new.span));
@@ -138,32 +138,48 @@ fn translate(
             preprocess::LinkTo::Oldest => LinkTo::Oldest,
             preprocess::LinkTo::Newest => LinkTo::Newest,
         },
+        open_only: rule.action.needs_existing() && !rule.search_closed,
         action,
         mode: RuleMode::Enforce,
     };
     Ok((made, new))
 }
 
-/// Tests that are an equality of one field in both incidents, as `match`; the rest.
-fn split(tests: &Tests, content: &Content) -> (Vec<String>, Tests) {
+/// Tests on an earlier incident that say that a field is the same in both, as `match`; the rest.
+fn split(rule: &PreprocessRule, content: &Content) -> (Vec<String>, Tests) {
+    let constants: Vec<(String, &str)> = rule.new.tests.iter().filter_map(|group| constant_field(group, content)).collect();
     let mut matches = Vec::new();
     let mut rest = Tests::new();
-    for group in tests {
-        match group.as_slice() {
-            [test] => match same_field(test, content) {
-                Some(field) if !matches.contains(&field) => matches.push(field),
-                Some(_) => {}
-                None => rest.push(group.clone()),
-            },
-            _ => rest.push(group.clone()),
+    for group in &rule.existing.tests {
+        let same = match group.as_slice() {
+            [test] => same_field(test, content),
+            _ => None,
+        };
+        // Both are compared with one constant.
+        let same = same.or_else(|| constant_field(group, content).filter(|known| constants.contains(known)).map(|(field, _)| field));
+        match same {
+            Some(field) if !matches.contains(&field) => matches.push(field),
+            Some(_) => {}
+            None => rest.push(group.clone()),
         }
     }
     (matches, rest)
 }
 
+/// The field and the text of a test that alone says that they are equal.
+fn constant_field<'t>(group: &'t [Test], content: &Content) -> Option<(String, &'t str)> {
+    let [test] = group else { return None };
+    if test.ignore_case || modern(&test.operator) != "isEqualString" {
+        return None;
+    }
+    match &test.right.as_ref()?.value {
+        Argument::Simple(text) if !test.right.as_ref()?.from_context && !text.contains("${") => Some((field_of(&test.left, content)?, text)),
+        _ => None,
+    }
+}
+
 fn same_field(test: &Test, content: &Content) -> Option<String> {
-    let operator = test.operator.rsplit('.').next()?;
-    if test.ignore_case || !matches!(operator, "isEqualString" | "isEqual" | "isEqualNumber" | "isSame") {
+    if test.ignore_case || !matches!(modern(&test.operator), "isEqualString" | "isEqualNumber" | "isSame") {
         return None;
     }
     let left = field_of(&test.left, content)?;

@@ -6,11 +6,11 @@ use crate::config::model::{Labels, Sink};
 use crate::config::node::{Node, Value};
 use crate::config::read::{self, Fields, Note, shortened};
 
-const LABELS: [(&str, Labels); 3] = [("unmapped", Labels::Unmapped), ("all", Labels::All), ("none", Labels::None)];
+const LABELS: [(&str, Labels); 4] = [("mapper", Labels::Mapper), ("unmapped", Labels::Unmapped), ("all", Labels::All), ("none", Labels::None)];
 
-/// A mapping, or just the topic.
-pub fn read_sink(node: Option<&Node>, out: &mut Diagnostics) -> Sink {
-    let mut sink = Sink { topic: None, labels: Labels::Unmapped, raw: true };
+/// A mapping, or just the topic. `imported`: some fields come from a mapper of a content pack.
+pub fn read_sink(node: Option<&Node>, imported: bool, out: &mut Diagnostics) -> Sink {
+    let mut sink = Sink { topic: None, labels: if imported { Labels::Mapper } else { Labels::Unmapped }, raw: true };
     let Some(node) = node else { return sink };
     if !matches!(node.value, Value::Mapping(_)) {
         sink.topic = read_topic(node, "`sink`", out);

@@ -8,6 +8,7 @@ use crate::content::check::rule_field;
 use crate::content::field::FieldType;
 use crate::content::{Content, Target};
 use crate::expr::path::is_bare_key;
+use crate::expr::xsoar::filter;
 use crate::expr::xsoar::model::{Argument, Operand, Test, Tests};
 
 use super::content::field_name;
@@ -87,12 +88,17 @@ pub fn condition(tests: &Tests, fields: &mut Fields<'_>, side: Side) -> Result<S
     Ok(if groups.is_empty() { "TRUE".to_owned() } else { groups.join(" AND ") })
 }
 
+/// The modern name of an operator; as it is written if there is none.
+pub fn modern(operator: &str) -> &str {
+    filter::find(operator).map_or(operator, |known| known.name)
+}
+
 fn test(test: &Test, fields: &mut Fields<'_>, side: Side) -> Result<String, Untranslatable> {
     let Argument::Simple(left) = &test.left.value else {
         return Err(Untranslatable::new("a left side is not a field"));
     };
     let (left, kind) = fields.text(left, if side == Side::Where { "existing." } else { "" })?;
-    let operator = test.operator.rsplit('.').next().unwrap_or_default();
+    let operator = modern(&test.operator);
     let list = matches!(kind, FieldType::MultiSelect | FieldType::TagsSelect | FieldType::Grid | FieldType::Internal);
     let fold = |text: &str| if test.ignore_case { format!("lower({text})") } else { text.to_owned() };
     let folded = fold(&left);
@@ -120,16 +126,16 @@ fn test(test: &Test, fields: &mut Fields<'_>, side: Side) -> Result<String, Untr
     };
     let equals = if list { format!("(({folded} = {right}) OR array_any({folded}, {right}))") } else { format!("{folded} = {right}") };
     Ok(match operator {
-        "isEqualString" | "isEqual" => holds(equals),
-        "isNotEqualString" | "isNotEqual" => holds_not(equals),
+        "isEqualString" => holds(equals),
+        "isNotEqualString" => holds_not(equals),
         "isEqualNumber" => numbers("="),
         "isNotEqualNumber" => format!("coalesce(number({left}) != number({right}), TRUE)"),
         "greaterThan" => numbers(">"),
         "greaterThanOrEqual" => numbers(">="),
         "lessThan" => numbers("<"),
         "lessThanOrEqual" => numbers("<="),
-        "containsString" | "containsGeneral" | "contains" => holds(format!("contains({folded}, {right})")),
-        "notContainsString" | "notContainsGeneral" | "notContains" => holds_not(format!("contains({folded}, {right})")),
+        "containsString" | "containsGeneral" => holds(format!("contains({folded}, {right})")),
+        "notContainsString" | "notContainsGeneral" => holds_not(format!("contains({folded}, {right})")),
         "startWith" => holds(format!("starts_with({folded}, {right})")),
         "notStartWith" => holds_not(format!("starts_with({folded}, {right})")),
         "endWith" => holds(format!("ends_with({folded}, {right})")),

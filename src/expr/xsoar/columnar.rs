@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::env::Env;
+use super::evaluate::given;
 use super::js::ast::Expr;
 use super::path::{Dt, Step as PathStep};
 use super::prepare::{Chain, Left, Operator, Piece, Prepared, Source, Tester};
@@ -21,7 +22,7 @@ pub struct Columnar {
     /// Where the values come from.
     pub read: Read,
     /// What happens to them, in order.
-    pub steps: Vec<ColumnStep>,
+    pub steps: Vec<Change>,
 }
 
 /// Where the values of a column come from.
@@ -55,6 +56,15 @@ pub enum TemplatePart {
     Path(Vec<Hop>),
 }
 
+/// What happens to a column.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A transformer of ours.
+    Known(ColumnStep),
+    /// A user's script.
+    External(Arc<ExternalStep>),
+}
+
 /// A transformer with its arguments.
 #[derive(Debug, Clone)]
 pub struct ColumnStep {
@@ -62,6 +72,17 @@ pub struct ColumnStep {
     pub transformer: &'static Transformer,
     /// Its arguments, evaluated.
     pub args: Arc<[(Cow<'static, str>, Value)]>,
+}
+
+/// A user's script with its arguments; the values of a column are one batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExternalStep {
+    /// Its name.
+    pub name: String,
+    /// It takes lists as a whole.
+    pub whole: bool,
+    /// Its arguments, evaluated.
+    pub args: Map<String, Value>,
 }
 
 /// Why an expression does not run over columns.
@@ -81,7 +102,7 @@ pub enum NotColumnar {
     Path,
     /// An argument that is not the same for every row.
     #[error("an argument of `{0}` that is read from the event")]
-    Argument(&'static str),
+    Argument(String),
     /// An operator that runs code on each value.
     #[error("the operator `{0}`")]
     Operator(String),
@@ -119,23 +140,25 @@ pub fn plan(prepared: &Prepared) -> Result<Columnar, NotColumnar> {
             };
             let mut columnar = Columnar { read, steps: Vec::new() };
             for step in &chain.steps {
-                let Operator::Known(transformer) = step.operator else {
-                    return Err(match &step.operator {
-                        Operator::External(name) | Operator::Unknown(name) => NotColumnar::Operator(name.clone()),
-                        Operator::Known(known) => NotColumnar::Operator(known.name.to_owned()),
-                    });
+                let operator = match &step.operator {
+                    Operator::Unknown(name) => return Err(NotColumnar::Operator(name.clone())),
+                    Operator::External(name, _) => name.as_str(),
+                    Operator::Known(known) => known.name,
                 };
                 let args = step.args.iter().map(|(name, value)| match value {
                     Prepared::Constant(value) => Ok((name.clone(), value.clone())),
                     Prepared::Unset => Ok((name.clone(), Value::Null)),
-                    _ => Err(NotColumnar::Argument(transformer.name)),
+                    _ => Err(NotColumnar::Argument(operator.to_owned())),
                 });
                 let args: Vec<(Cow<'static, str>, Value)> = args.collect::<Result<_, _>>()?;
-                match transformer.name {
+                columnar.steps.push(match &step.operator {
+                    Operator::External(name, whole) => Change::External(Arc::new(ExternalStep { name: name.clone(), whole: *whole, args: given(args) })),
                     // These look beyond their value.
-                    "GetListContent" | "FormatTemplate" => return Err(NotColumnar::Operator(transformer.name.to_owned())),
-                    _ => columnar.steps.push(ColumnStep { transformer, args: args.into() }),
-                }
+                    Operator::Known(known) if !matches!(known.name, "GetListContent" | "FormatTemplate") => {
+                        Change::Known(ColumnStep { transformer: known, args: args.into() })
+                    }
+                    _ => return Err(NotColumnar::Operator(operator.to_owned())),
+                });
             }
             Ok(columnar)
         }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::env::Env;
+use super::external::apply as apply_script;
 use super::fault::Fault;
 use super::filter;
 use super::path::Dt;
@@ -149,7 +150,8 @@ impl PreparedTest {
                 let mut args = Map::new();
                 args.insert("left".to_owned(), left.clone().into_owned());
                 args.insert("right".to_owned(), right);
-                let answer = external(name, &left, &args, env)?;
+                // It sees the left side as it is, and as an argument.
+                let answer = external(name, true, &left, &args, env)?;
                 Ok(as_flag(&answer).unwrap_or(false))
             }
             Tester::Unknown(name) => Err(Fault::Unusable(format!("there is no operator `{name}`"))),
@@ -164,19 +166,20 @@ impl Step {
             let values = self.args.iter().map(|(name, arg)| Ok((Cow::Borrowed(&**name), arg.evaluate(env)?))).collect::<Result<Vec<_>, Fault>>()?;
             match &self.operator {
                 Operator::Known(known) => transform::apply(known, value, &Args { operator: known.name, values: &values }, env),
-                Operator::External(name) => {
-                    let args = values.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.into_owned(), value)).collect();
-                    external(name, value, &args, env)
-                }
+                Operator::External(name, whole) => external(name, *whole, value, &given(values), env),
                 Operator::Unknown(name) => Err(Fault::Unusable(format!("there is no operator `{name}`"))),
             }
         })
     }
 }
 
-fn external(name: &str, value: &Value, args: &Map<String, Value>, env: &Env<'_>) -> Result<Value, Fault> {
-    match env.scripts {
-        Some(scripts) => scripts.run(name, value, args),
-        None => Err(Fault::Script { name: name.to_owned(), what: "no scripts are set up".to_owned() }),
-    }
+/// Arguments that are given.
+pub fn given<'a>(values: impl IntoIterator<Item = (Cow<'a, str>, Value)>) -> Map<String, Value> {
+    values.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.into_owned(), value)).collect()
+}
+
+fn external(name: &str, whole: bool, value: &Value, args: &Map<String, Value>, env: &Env<'_>) -> Result<Value, Fault> {
+    let fault = |what: &str| Fault::Script { name: name.to_owned(), what: what.to_owned() };
+    let scripts = env.scripts.ok_or_else(|| fault("no scripts are set up"))?;
+    apply_script(scripts, name, whole, &[value], args).pop().unwrap_or_else(|| Err(fault("it gave no answer")))
 }

@@ -2,11 +2,13 @@
 //! arguments. Data model → prepared expression → a reference evaluator (row by row) and
 //! columnar kernels (batch by batch), held equal by property tests.
 
+pub mod clock;
 pub mod columnar;
 pub mod context;
 pub mod dates;
 pub mod env;
 pub mod evaluate;
+pub mod external;
 pub mod fault;
 pub mod filter;
 pub mod js;

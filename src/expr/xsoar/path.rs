@@ -1,6 +1,8 @@
 //! Context paths and DT: `File(val.Size > 9).Name=val.toLowerCase()`. A path is a chain of
 //! steps over a list of current values; a name on a list fans out.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -14,6 +16,8 @@ use super::value::unwrap_list;
 
 /// Steps of one path.
 const STEPS_MAX: usize = 128;
+/// Expressions that a thread remembers.
+const CACHED_MAX: usize = 64;
 
 /// One step of a path.
 #[derive(Debug, Clone)]
@@ -96,6 +100,25 @@ impl Dt {
                 }
             }
         }
+        Ok(dt)
+    }
+
+    /// Reads it, or finds it among those that this thread has read before.
+    pub fn cached(text: &str) -> Result<Arc<Dt>, SyntaxError> {
+        thread_local! {
+            static CACHE: RefCell<HashMap<Box<str>, Arc<Dt>>> = RefCell::new(HashMap::new());
+        }
+        if let Some(found) = CACHE.with(|cache| cache.borrow().get(text).cloned()) {
+            return Ok(found);
+        }
+        let dt = Arc::new(Dt::parse(text)?);
+        CACHE.with(|cache| {
+            let mut cache = cache.borrow_mut();
+            if cache.len() >= CACHED_MAX {
+                cache.clear();
+            }
+            cache.insert(text.into(), dt.clone());
+        });
         Ok(dt)
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::external::{Program, Programs};
 use super::filter::{self, Filter};
 use super::model::{Argument, Complex, Operand, Place, Test, Tests, Transformer as Written};
 use super::path::Dt;
@@ -19,8 +20,10 @@ const NESTING_MAX: usize = 96;
 /// What loads packs knows beside them.
 #[derive(Default, Clone, Copy)]
 pub struct Options<'a> {
-    /// True for a user's own operator, which runs outside of the process.
-    pub scripts: Option<&'a dyn Fn(&str) -> bool>,
+    /// A user's own operators, which run outside of the process.
+    pub scripts: Option<&'a Programs>,
+    /// True for a script of a pack: its code is not run.
+    pub in_packs: Option<&'a dyn Fn(&str) -> bool>,
 }
 
 /// How bad a problem is.
@@ -114,8 +117,8 @@ pub struct Step {
 pub enum Operator {
     /// One of ours.
     Known(&'static Transformer),
-    /// A user's script.
-    External(String),
+    /// A user's script; the flag: it takes lists as a whole.
+    External(String, bool),
     /// There is no such operator.
     Unknown(String),
 }
@@ -300,17 +303,29 @@ impl Preparer<'_> {
             let joined = join(root, &complex.accessor);
             let inner = joined.trim().trim_start_matches("${");
             let inner = inner.strip_suffix('}').unwrap_or(inner).to_owned();
-            if !complex.filters.is_empty() {
-                self.problem(Severity::Warning, "filters-on-dt", "filters beside a DT expression that was cut are not applied", None);
+            let dt = self.dt(&inner);
+            // A plain path that was cut like one: what stands before the cut is the list.
+            let plain = dt.as_ref().is_ok_and(|dt| dt.is_plain());
+            if complex.filters.is_empty() || !plain {
+                if !complex.filters.is_empty() {
+                    self.problem(Severity::Warning, "filters-on-dt", "filters beside a DT expression that was cut are not applied", None);
+                }
+                return from(dt);
             }
-            return from(self.dt(&inner));
+            let accessor = complex.accessor.trim();
+            let accessor = accessor.strip_suffix('}').unwrap_or(accessor);
+            return self.filtered(root.trim_start_matches("${").trim_end_matches('}'), accessor, &complex.filters);
         }
         let root = whole(root).unwrap_or(root).to_owned();
         if complex.filters.is_empty() {
             return from(self.dt(&join(&root, &complex.accessor)));
         }
-        let tests = self.within("filters", |p| p.tests(&complex.filters, Mode::ListFilter(&root)));
-        match (self.dt(&root), self.dt(&complex.accessor)) {
+        self.filtered(&root, &complex.accessor, &complex.filters)
+    }
+
+    fn filtered(&mut self, root: &str, accessor: &str, filters: &Tests) -> Source {
+        let tests = self.within("filters", |p| p.tests(filters, Mode::ListFilter(root)));
+        match (self.dt(root), self.dt(accessor)) {
             (Ok(root), Ok(accessor)) => Source::Filtered { root, tests, accessor },
             (Err(reason), _) | (_, Err(reason)) => Source::Broken(reason),
         }
@@ -330,9 +345,9 @@ impl Preparer<'_> {
     fn test(&mut self, test: &Test, mode: Mode<'_>) -> PreparedTest {
         let filter = match filter::find(&test.operator) {
             Some(filter) => Tester::Known(filter),
-            None => match self.unknown(&test.operator, filter::names().collect()) {
-                true => Tester::External(test.operator.clone()),
-                false => Tester::Unknown(test.operator.clone()),
+            None => match self.script(&test.operator, filter::names().collect()) {
+                Some(_) => Tester::External(test.operator.clone()),
+                None => Tester::Unknown(test.operator.clone()),
             },
         };
         let left = self.within("left", |p| p.left(&test.left, mode));
@@ -395,9 +410,9 @@ impl Preparer<'_> {
     fn step(&mut self, written: &Written) -> Step {
         let operator = match transform::find(&written.operator) {
             Some(known) => Operator::Known(known),
-            None => match self.unknown(&written.operator, transform::names().collect()) {
-                true => Operator::External(written.operator.clone()),
-                false => Operator::Unknown(written.operator.clone()),
+            None => match self.script(&written.operator, transform::names().collect()) {
+                Some(program) => Operator::External(written.operator.clone(), program.whole),
+                None => Operator::Unknown(written.operator.clone()),
             },
         };
         let mut args: Vec<(Cow<'static, str>, Prepared)> = Vec::new();
@@ -446,17 +461,25 @@ impl Preparer<'_> {
         Step { operator, args }
     }
 
-    /// Reports an unknown operator, unless it is a user's script: then true.
-    fn unknown(&mut self, name: &str, names: Vec<&str>) -> bool {
-        if self.options.scripts.is_some_and(|knows| knows(name)) {
-            return true;
+    /// A user's script; what is none either is reported.
+    fn script(&mut self, name: &str, names: Vec<&str>) -> Option<&Program> {
+        let options = self.options;
+        if let Some(program) = options.scripts.and_then(|programs| programs.list.get(name)) {
+            return Some(program);
+        }
+        if options.in_packs.is_some_and(|knows| knows(name)) {
+            let hint = format!("put an executable `{name}` into the directory of `content: {{ scripts: … }}`");
+            self.problem(Severity::Error, "script-not-run", format!("the operator `{name}` is a script of a pack, and their code is not run"), Some(hint));
+            return None;
         }
         let bare = transform::strip_category(name).to_lowercase();
         let near =
             names.iter().find(|known| known.to_lowercase() == bare || known.to_lowercase().starts_with(&bare) || bare.starts_with(&known.to_lowercase()));
-        let hint = near.map(|near| format!("did you mean `{near}`?")).or_else(|| Some("a script of your own can be named under `scripts`".to_owned()));
+        let hint = near
+            .map(|near| format!("did you mean `{near}`?"))
+            .or_else(|| Some("an executable of this name can be put into `content: { scripts: … }`".to_owned()));
         self.problem(Severity::Error, "unknown-operator", format!("there is no operator `{name}`"), hint);
-        false
+        None
     }
 }
 

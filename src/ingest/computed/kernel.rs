@@ -2,21 +2,25 @@
 //! operator itself, on the one value instead of on the event.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::{Equivalent, HashMap};
 use serde_json::Value;
 
 use super::cell;
+use super::tokens::{items, members};
 use crate::content::field::FieldType;
-use crate::content::value::{SHORT_TEXT_MAX, convert};
+use crate::content::value::{NotA, SHORT_TEXT_MAX, convert, severity};
+use crate::expr::xsoar::clock;
 use crate::expr::xsoar::columnar::ColumnStep;
 use crate::expr::xsoar::env::Env;
 use crate::expr::xsoar::fault::Fault;
+use crate::expr::xsoar::js::quick::{Quick, Scalar};
+use crate::expr::xsoar::path::Dt;
 use crate::expr::xsoar::transform::date::timestamp_to_date;
 use crate::expr::xsoar::transform::object::column_key;
 use crate::expr::xsoar::transform::{self, Args, Takes};
-use crate::expr::xsoar::value::{into_list, text_of};
+use crate::expr::xsoar::value::{into_list, number_value, text_of};
 use crate::ingest::decode::{Kind, Slot};
 
 /// Different values of a column that are remembered.
@@ -24,8 +28,50 @@ const MEMO_MAX: usize = 4096;
 /// Bytes of a value that is remembered.
 const MEMO_TEXT_MAX: usize = 512;
 
-/// What an operator made of the values of a column.
-pub type Memo = HashMap<(Kind, Vec<u8>), Result<Slot, Fault>>;
+/// Keys of objects that are remembered in the form of a table's columns.
+const KEYS_MAX: usize = 4096;
+/// Members of an object whose keys are compared one by one.
+const MEMBERS_MAX: usize = 64;
+
+/// What kernels remember.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// What an operator made of the values of a column of this batch.
+    memo: HashMap<(Kind, Vec<u8>), Result<Slot, Fault>>,
+    /// Key → column of a table, from batch to batch.
+    keys: HashMap<Box<[u8]>, Arc<str>>,
+    /// Where something is put together.
+    out: Vec<u8>,
+}
+
+impl Scratch {
+    /// The next column begins: what was remembered belongs to another operator.
+    pub fn next_column(&mut self) {
+        self.memo.clear();
+    }
+
+    fn column_key(&mut self, key: &[u8]) -> Option<Arc<str>> {
+        if let Some(known) = self.keys.get(key) {
+            return Some(known.clone());
+        }
+        let written = std::str::from_utf8(key).ok().filter(|written| !written.contains('\\'))?;
+        let made: Arc<str> = column_key(written).into();
+        if self.keys.len() < KEYS_MAX && key.len() <= MEMO_TEXT_MAX {
+            self.keys.insert(key.into(), made.clone());
+        }
+        Some(made)
+    }
+}
+
+/// A value of a column that was seen before, without a copy of it.
+#[derive(Hash)]
+struct Seen<'a>(Kind, &'a [u8]);
+
+impl Equivalent<(Kind, Vec<u8>)> for Seen<'_> {
+    fn equivalent(&self, key: &(Kind, Vec<u8>)) -> bool {
+        self.0 == key.0 && self.1 == key.1
+    }
+}
 
 /// A transformer over a column.
 #[derive(Debug, Clone)]
@@ -39,10 +85,19 @@ pub struct Kernel {
 enum What {
     /// The operator.
     Step(ColumnStep),
-    /// The shape that a field of this type holds.
-    Shape(FieldType),
+    /// The shape that a field holds.
+    Shape(Shape),
     /// The first item of a list.
     First,
+}
+
+/// The shape that values take for a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// That of the field's type.
+    Field(FieldType),
+    /// A number from 0 to 4, also by its name.
+    Severity,
 }
 
 /// Ways that need no value of the operator's own.
@@ -64,6 +119,8 @@ enum Fast {
     /// `toLowerCase`, `toUpperCase`, on ASCII.
     Lower,
     Upper,
+    /// `DT` of `.=…` over texts.
+    Script(Arc<Quick>),
     /// The shape of a field's type.
     Shape(FieldType),
     /// The first item of a list.
@@ -97,6 +154,11 @@ impl Kernel {
             "substringFrom" if arg("from").is_some() => text("from").map(Fast::After),
             "substringTo" if arg("to").is_some() => text("to").map(Fast::Before),
             "concat" => text("prefix").zip(text("suffix")).map(|(prefix, suffix)| Fast::Around(prefix, suffix)),
+            "DT" => arg("dt")
+                .and_then(Value::as_str)
+                .and_then(|text| Dt::parse(text).ok())
+                .and_then(|dt| Quick::compile(dt.whole_mutator()?))
+                .map(|quick| Fast::Script(Arc::new(quick))),
             "toLowerCase" => Some(Fast::Lower),
             "toUpperCase" => Some(Fast::Upper),
             _ => None,
@@ -105,8 +167,12 @@ impl Kernel {
     }
 
     /// The kernel that gives values the shape of a field's type.
-    pub fn shape(field: FieldType) -> Kernel {
-        Kernel { what: What::Shape(field), fast: Fast::Shape(field) }
+    pub fn shape(shape: Shape) -> Kernel {
+        let fast = match shape {
+            Shape::Field(field) => Fast::Shape(field),
+            Shape::Severity => Fast::None,
+        };
+        Kernel { what: What::Shape(shape), fast }
     }
 
     /// The kernel that takes the first item of a list.
@@ -131,32 +197,37 @@ impl Kernel {
         }
     }
 
+    /// True when what it makes depends on the time.
+    pub fn reads_clock(&self) -> bool {
+        matches!(&self.what, What::Step(step) if clock::transformer(step.transformer))
+    }
+
     /// Applies the kernel to one slot of a column.
-    pub fn apply(&self, arena: &mut Vec<u8>, memo: &mut Memo, slot: Slot, env: &Env<'_>) -> Made {
-        if let Some(slot) = self.quick(arena, slot) {
+    pub fn apply(&self, arena: &mut Vec<u8>, scratch: &mut Scratch, slot: Slot, env: &Env<'_>) -> Made {
+        if let Some(slot) = self.quick(arena, scratch, slot) {
             return Made::Slot(slot);
         }
         // Logs repeat their values: the operator sees each only once.
-        if slot.len() as usize > MEMO_TEXT_MAX {
+        if slot.len() as usize > MEMO_TEXT_MAX || self.reads_clock() {
             return self.slow(arena, slot, env);
         }
-        let key = (slot.kind(), slot.raw(arena).to_vec());
-        if let Some(known) = memo.get(&key) {
+        if let Some(known) = scratch.memo.get(&Seen(slot.kind(), slot.raw(arena))) {
             return known.clone().map_or_else(Made::Fault, Made::Slot);
         }
         let made = self.slow(arena, slot, env);
-        if memo.len() < MEMO_MAX {
+        if scratch.memo.len() < MEMO_MAX {
             let known = match &made {
                 Made::Slot(slot) => Ok(*slot),
                 Made::Fault(fault) => Err(fault.clone()),
             };
-            memo.insert(key, known);
+            let key = (slot.kind(), slot.raw(arena).to_vec());
+            scratch.memo.insert(key, known);
         }
         made
     }
 
     /// The fast way; `None` where the operator itself has to decide.
-    fn quick(&self, arena: &mut Vec<u8>, slot: Slot) -> Option<Slot> {
+    fn quick(&self, arena: &mut Vec<u8>, scratch: &mut Scratch, slot: Slot) -> Option<Slot> {
         let kind = slot.kind();
         if matches!(kind, Kind::Missing | Kind::Null) {
             // Most operators leave nothing as it is.
@@ -176,7 +247,7 @@ impl Kernel {
                 let date = timestamp_to_date(&cell::text(arena, slot)?)?;
                 cell::put_text(arena, &date)
             }
-            Fast::ConvertKeys if !scalar => convert_keys(arena, slot),
+            Fast::ConvertKeys if !scalar => convert_keys(arena, scratch, slot),
             Fast::After(mark) if scalar => rewrite(arena, slot, |text| text.find(&**mark).and_then(|at| text.get(at + mark.len()..)).map(str::to_owned)),
             Fast::Before(mark) if scalar => rewrite(arena, slot, |text| text.find(&**mark).and_then(|at| text.get(..at)).map(str::to_owned)),
             Fast::Around(prefix, suffix) if scalar => rewrite(arena, slot, |text| Some(format!("{prefix}{text}{suffix}"))),
@@ -192,6 +263,15 @@ impl Kernel {
             Fast::Shape(FieldType::Boolean) if matches!(kind, Kind::True | Kind::False) => Some(slot),
             Fast::Shape(FieldType::Date) if kind.is_string() || kind == Kind::Number => Some(slot),
             Fast::First if kind != Kind::Array => Some(slot),
+            Fast::Script(quick) if kind.is_string() => {
+                let made = match quick.run(&cell::text(arena, slot)?)? {
+                    Scalar::Undefined | Scalar::Null => Value::Null,
+                    Scalar::Flag(flag) => Value::Bool(flag),
+                    Scalar::Number(number) => number_value(number),
+                    Scalar::Text(text) => Value::String(text.into_owned()),
+                };
+                cell::put_json(arena, &made)
+            }
             _ => None,
         }
     }
@@ -204,7 +284,7 @@ impl Kernel {
                 let values: &[(Cow<'_, str>, Value)] = &step.args;
                 transform::apply(step.transformer, &value, &Args { operator: self.name(), values }, env)
             }
-            What::Shape(field) => match convert(*field, value) {
+            What::Shape(shape) => match shaped(*shape, value) {
                 Ok(made) => Ok(made.unwrap_or(Value::Null)),
                 Err(_) => Err(Fault::Cast { operator: "field", wanted: "a value of its type" }),
             },
@@ -214,6 +294,13 @@ impl Kernel {
             Ok(made) => cell::put_json(arena, &made).map_or(Made::Fault(unreadable), Made::Slot),
             Err(fault) => Made::Fault(fault),
         }
+    }
+}
+
+fn shaped(shape: Shape, value: Value) -> Result<Option<Value>, NotA> {
+    match shape {
+        Shape::Field(field) => convert(field, value),
+        Shape::Severity => severity(value),
     }
 }
 
@@ -249,104 +336,39 @@ fn join(arena: &mut Vec<u8>, slot: Slot, separator: &str) -> Option<Slot> {
     cell::put_text(arena, &out)
 }
 
-/// Where a JSON value of checked text ends.
-fn end_of(json: &[u8], start: usize) -> Option<usize> {
-    let mut open = 0usize;
-    let mut at = start;
-    loop {
-        match json.get(at)? {
-            b'"' => {
-                at += 1;
-                loop {
-                    match json.get(at)? {
-                        b'\\' => at += 2,
-                        b'"' => break,
-                        _ => at += 1,
-                    }
-                }
-                at += 1;
-            }
-            b'{' | b'[' => {
-                open += 1;
-                at += 1;
-                continue;
-            }
-            b'}' | b']' => {
-                open = open.checked_sub(1)?;
-                at += 1;
-            }
-            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {
-                at += 1;
-                continue;
-            }
-            _ => {
-                while json.get(at).is_some_and(|b| !matches!(b, b',' | b':' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')) {
-                    at += 1;
-                }
-            }
-        }
-        if open == 0 {
-            return Some(at);
-        }
-    }
-}
-
-fn skip_blanks(json: &[u8], mut at: usize) -> usize {
-    while matches!(json.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-        at += 1;
-    }
-    at
-}
-
-/// Shows each element of a checked list.
-fn items<'j>(json: &'j [u8], mut see: impl FnMut(&'j [u8]) -> Option<()>) -> Option<()> {
-    let mut at = skip_blanks(json, 1);
-    while json.get(at)? != &b']' {
-        let end = end_of(json, at)?;
-        see(json.get(at..end)?)?;
-        at = skip_blanks(json, end);
-        if json.get(at)? == &b',' {
-            at = skip_blanks(json, at + 1);
-        }
-    }
-    Some(())
-}
-
 /// Objects with their keys as a table's columns; `None` where a list holds anything but objects and
-/// where keys are not plain or fall together.
-fn convert_keys(arena: &mut Vec<u8>, slot: Slot) -> Option<Slot> {
+/// where keys are not plain, fall together, or are many.
+fn convert_keys(arena: &mut Vec<u8>, scratch: &mut Scratch, slot: Slot) -> Option<Slot> {
+    let mut out = std::mem::take(&mut scratch.out);
+    out.clear();
     let json = slot.raw(arena);
-    let mut out = Vec::with_capacity(json.len());
-    if slot.kind() == Kind::Object {
-        object_keys(json, &mut out)?;
+    let done = if slot.kind() == Kind::Object {
+        object_keys(json, scratch, &mut out)
     } else {
         out.push(b'[');
-        items(json, |item| {
+        let done = items(json, |item| {
             if out.len() > 1 {
                 out.push(b',');
             }
-            object_keys(item, &mut out)
-        })?;
+            object_keys(item, scratch, &mut out)
+        });
         out.push(b']');
-    }
-    cell::put_raw(arena, slot.kind(), &out)
+        done
+    };
+    let made = done.and_then(|()| cell::put_raw(arena, slot.kind(), &out));
+    scratch.out = out;
+    made
 }
 
-fn object_keys(json: &[u8], out: &mut Vec<u8>) -> Option<()> {
+fn object_keys(json: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) -> Option<()> {
     if json.first()? != &b'{' {
         return None;
     }
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: Vec<Arc<str>> = Vec::with_capacity(16);
     out.push(b'{');
-    let mut at = skip_blanks(json, 1);
-    while json.get(at)? != &b'}' {
-        let end = end_of(json, at)?;
-        let written = std::str::from_utf8(json.get(at + 1..end - 1)?).ok()?;
-        if written.contains('\\') {
-            return None;
-        }
-        let key = column_key(written);
-        if seen.contains(&key) {
+    members(json, |key, value| {
+        let key = scratch.column_key(key)?;
+        if seen.len() == MEMBERS_MAX || seen.contains(&key) {
             return None;
         }
         if !seen.is_empty() {
@@ -356,14 +378,9 @@ fn object_keys(json: &[u8], out: &mut Vec<u8>) -> Option<()> {
         out.extend_from_slice(key.as_bytes());
         out.extend_from_slice(b"\":");
         seen.push(key);
-        let start = skip_blanks(json, skip_blanks(json, end) + 1);
-        let end = end_of(json, start)?;
-        out.extend_from_slice(json.get(start..end)?);
-        at = skip_blanks(json, end);
-        if json.get(at)? == &b',' {
-            at = skip_blanks(json, at + 1);
-        }
-    }
+        out.extend_from_slice(value);
+        Some(())
+    })?;
     out.push(b'}');
     Some(())
 }

@@ -2,14 +2,19 @@
 //! with the same meaning, so that all that follows takes them for values of the event.
 //!
 //! An expression is a chain of nodes: a read, then kernels, each from a column to a column. Equal
-//! nodes are one node. A row that leaves the shape of a column (a list on the way of a path) goes
-//! through the reference evaluator; so do all rows of an expression that is not columnar.
+//! nodes are one node. A list on the way of a path is walked over its tokens (`fan.rs`). A row that
+//! leaves the shape of a column goes through the reference evaluator; so do all rows of an expression
+//! that is not columnar.
 
 mod cell;
+mod external;
+mod fan;
 mod kernel;
 mod plan;
 mod run;
+mod tokens;
 
-pub use kernel::Kernel;
+pub use cell::text;
+pub use kernel::{Kernel, Shape};
 pub use plan::{Builder, Computed, Counters, Node, Output, When};
-pub use run::Runner;
+pub use run::{Runner, Times};

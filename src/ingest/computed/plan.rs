@@ -7,11 +7,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::Value;
 
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Shape};
 use crate::content::Content;
-use crate::content::field::FieldType;
 use crate::expr::path::{Path, Step};
-use crate::expr::xsoar::columnar::{self, Hop, NotColumnar, Read, TemplatePart};
+use crate::expr::xsoar::columnar::{self, Change, ExternalStep, Hop, NotColumnar, Read, TemplatePart};
 use crate::expr::xsoar::path::Dt;
 use crate::expr::xsoar::prepare::{Chain, Prepared};
 
@@ -33,6 +32,8 @@ pub enum Node {
     Filtered(usize, Arc<Chain>),
     /// A kernel over another node.
     Kernel(usize, Kernel),
+    /// A user's script over another node.
+    External(usize, Arc<ExternalStep>),
     /// The reference evaluator on the whole event.
     Reference(Arc<Prepared>),
 }
@@ -111,6 +112,10 @@ pub struct Computed {
     pub table: Option<HashMap<Box<str>, u16>>,
     /// The type code of what the table does not have.
     pub default: Option<u16>,
+    /// Columns of when the event occurred.
+    pub occurred: Vec<usize>,
+    /// Some expression depends on the time.
+    pub reads_clock: bool,
     /// Where `lists.…` is read.
     pub content: Option<Arc<Content>>,
 }
@@ -143,13 +148,18 @@ impl<'n> Builder<'n> {
         Builder { computed: Computed::default(), known: HashMap::new(), number }
     }
 
-    /// Adds an expression as computed column `id`. `shape`: the type of the field that it is for.
-    pub fn add(&mut self, id: u32, name: &str, prepared: &Prepared, shape: Option<FieldType>, when: When) {
+    /// Adds an expression as computed column `id`; gives its number among all columns. `shape`: that of the
+    /// field that it is for.
+    pub fn add(&mut self, id: u32, name: &str, prepared: &Prepared, shape: Option<Shape>, when: When) -> usize {
+        self.computed.reads_clock |= prepared.reads_clock();
         let (mut node, not_columnar) = match columnar::plan(prepared) {
             Ok(columnar) => {
                 let mut node = self.read(&columnar.read, &when);
                 for step in &columnar.steps {
-                    node = self.kernel(node, Kernel::new(step), &when);
+                    node = match step {
+                        Change::Known(step) => self.kernel(node, Kernel::new(step), &when),
+                        Change::External(step) => self.node(format!("{node} script {step:?}"), Node::External(node, step.clone()), &when),
+                    };
                 }
                 (node, None)
             }
@@ -166,6 +176,7 @@ impl<'n> Builder<'n> {
         }
         let column = (self.number)(&Path::computed(id));
         self.computed.outputs.push(Output { name: name.into(), column, node, when, not_columnar, counters: Counters::default() });
+        column
     }
 
     fn kernel(&mut self, input: usize, kernel: Kernel, when: &When) -> usize {
@@ -197,7 +208,7 @@ impl<'n> Builder<'n> {
                 *known = wider(known, when);
             }
             match self.computed.nodes.get(node) {
-                Some(Node::Kernel(input, _) | Node::Filtered(input, _)) => ahead.push(*input),
+                Some(Node::Kernel(input, _) | Node::Filtered(input, _) | Node::External(input, _)) => ahead.push(*input),
                 Some(Node::Template(parts)) => ahead.extend(parts.iter().filter_map(|part| match part {
                     Part::Node(node) => Some(*node),
                     Part::Text(_) => None,

@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::cell;
-use super::kernel::{Made, Memo};
-use super::plan::{Computed, Node, Part, Prefix, When};
+use super::kernel::{Made, Scratch};
+use super::plan::{Computed, Counters, Node, Part, Prefix, When};
+use super::{cell, external, fan};
 use crate::content::incident::list;
-use crate::expr::xsoar::env::Env;
+use crate::expr::xsoar::clock;
+use crate::expr::xsoar::env::{Env, Lists, Scripts};
 use crate::expr::xsoar::evaluate::{keep, reads_beyond};
+use crate::expr::xsoar::external::Processes;
 use crate::expr::xsoar::fault::Fault;
 use crate::expr::xsoar::prepare::Source;
 use crate::expr::xsoar::value::{into_list, text_of};
@@ -18,8 +20,9 @@ use crate::ingest::decode::{Kind, Rows, Slot};
 
 /// A column of a node while a batch is computed.
 #[derive(Debug, Default)]
-struct Column {
-    slots: Vec<Slot>,
+pub struct Column {
+    /// Per row.
+    pub slots: Vec<Slot>,
     /// Rows that it was computed for.
     rows: u64,
     fallback: u64,
@@ -30,7 +33,7 @@ struct Column {
 
 impl Column {
     /// Makes each slot of another column into one of this; `None` fails.
-    fn each(&mut self, from: &Column, selected: &[u32], mut make: impl FnMut(Slot, u32) -> Option<Slot>) {
+    pub fn each(&mut self, from: &Column, selected: &[u32], mut make: impl FnMut(Slot, u32) -> Option<Slot>) {
         self.failed.extend_from_slice(&from.failed);
         (self.fallback, self.fallback_ns) = (from.fallback, from.fallback_ns);
         for row in selected {
@@ -53,38 +56,76 @@ impl Column {
 #[derive(Debug, Default)]
 pub struct Runner {
     columns: Vec<Column>,
-    memo: Memo,
+    scratch: Scratch,
     /// The events of rows that the reference evaluator needs, parsed once a row.
     parsed: Vec<Option<Option<Value>>>,
-    /// The time that `now` means, in microseconds since 1970.
-    pub now_us: i64,
+    /// Processes of a user's scripts.
+    scripts: Option<Processes>,
+}
+
+/// The time that `now` means for a row, in microseconds since 1970; `None` where none is known.
+pub type Times<'t> = dyn Fn(u32) -> Option<i64> + 't;
+
+/// What nodes see beside their columns.
+struct Around<'a> {
+    rows: &'a Rows,
+    times: &'a Times<'a>,
+    lists: &'a Lists<'a>,
+    scripts: Option<&'a dyn Scripts>,
+}
+
+impl<'a> Around<'a> {
+    fn env<'e>(&'e self, context: &'e Value) -> Env<'e> {
+        Env { lists: Some(self.lists), scripts: self.scripts, ..Env::new(context) }
+    }
 }
 
 impl Runner {
     /// Fills the computed columns of `rows`. What is made is appended to the arena.
-    pub fn fill(&mut self, computed: &Computed, arena: &mut Vec<u8>, rows: &mut Rows) {
+    pub fn fill(&mut self, computed: &Computed, arena: &mut Vec<u8>, rows: &mut Rows, times: &Times<'_>) {
         let count = rows.len();
         self.columns.resize_with(computed.nodes.len(), Column::default);
         self.parsed.clear();
         self.parsed.resize(count, None);
         let all: Vec<u32> = (0..count as u32).collect();
-        for first in [true, false] {
-            let types = if first { None } else { self.types(computed, arena, count) };
-            for number in 0..computed.nodes.len() {
-                let when = computed.node_when.get(number).unwrap_or(&When::All);
-                if (*when == When::First) != first {
-                    continue;
-                }
-                match (when, &types) {
-                    (When::Types(codes), Some(types)) => {
-                        let selected: Vec<u32> = all.iter().copied().filter(|row| types.get(*row as usize).is_some_and(|code| codes.contains(code))).collect();
-                        self.node(computed, number, arena, rows, &selected);
-                    }
-                    _ => self.node(computed, number, arena, rows, &all),
-                }
+        let lists = |name: &str| computed.content.as_ref().and_then(|content| list(content, name));
+        let scripts = self.scripts(computed);
+        let around = Around { rows, times, lists: &lists, scripts: scripts.as_ref().map(|scripts| scripts as &dyn Scripts) };
+        let nodes = |first: bool| {
+            let when = computed.node_when.iter().enumerate();
+            when.filter(move |(_, when)| (**when == When::First) == first)
+        };
+        for (number, _) in nodes(true) {
+            self.node(computed, number, arena, &around, &all);
+        }
+        let types = self.types(computed, arena, count);
+        // The rows of a set of types, found once.
+        let mut selections: Vec<(&[u16], Vec<u32>)> = Vec::new();
+        for (number, when) in nodes(false) {
+            let (When::Types(codes), Some(types)) = (when, &types) else {
+                self.node(computed, number, arena, &around, &all);
+                continue;
+            };
+            let at = selections.iter().position(|(known, _)| known == codes).unwrap_or_else(|| {
+                let of_these = all.iter().copied().filter(|row| types.get(*row as usize).is_some_and(|code| codes.contains(code)));
+                selections.push((codes, of_these.collect()));
+                selections.len() - 1
+            });
+            if let Some((_, selected)) = selections.get(at) {
+                self.node(computed, number, arena, &around, selected);
             }
         }
+        self.scripts = scripts;
         self.publish(computed, rows);
+    }
+
+    /// The processes of a user's scripts; they stay from batch to batch.
+    fn scripts(&mut self, computed: &Computed) -> Option<Processes> {
+        let programs = &computed.content.as_ref()?.scripts;
+        if programs.list.is_empty() {
+            return None;
+        }
+        Some(self.scripts.take().filter(|known| known.are_of(programs)).unwrap_or_else(|| Processes::new(programs.clone())))
     }
 
     /// The type of each row, where the classifier decides alone.
@@ -101,15 +142,14 @@ impl Runner {
         Some(types)
     }
 
-    fn node(&mut self, computed: &Computed, number: usize, arena: &mut Vec<u8>, rows: &Rows, selected: &[u32]) {
+    fn node(&mut self, computed: &Computed, number: usize, arena: &mut Vec<u8>, around: &Around<'_>, selected: &[u32]) {
+        let rows = around.rows;
         let mut column = std::mem::take(&mut self.columns[number]);
         column.slots.clear();
         column.slots.resize(rows.len(), Slot::MISSING);
         column.failed.clear();
         (column.rows, column.fallback, column.fallback_ns) = (selected.len() as u64, 0, 0);
-        let context = Value::Null;
-        let mut env = Env::new(&context);
-        env.now_us = self.now_us;
+        let mut env = around.env(&Value::Null);
         match &computed.nodes[number] {
             Node::Constant(value) => {
                 let slot = cell::put_json(arena, value).unwrap_or(Slot::MISSING);
@@ -137,21 +177,29 @@ impl Runner {
             }
             Node::Kernel(input, kernel) => {
                 let Some(from) = self.columns.get(*input) else { return };
-                column.each(from, selected, |slot, _| {
+                let clock = kernel.reads_clock();
+                column.each(from, selected, |slot, row| {
                     env.budget.renew();
-                    match kernel.apply(arena, &mut self.memo, slot, &env) {
+                    if clock {
+                        env.now_us = (around.times)(row);
+                    }
+                    match kernel.apply(arena, &mut self.scratch, slot, &env) {
                         Made::Slot(slot) => Some(slot),
                         Made::Fault(_) => None,
                     }
                 });
-                self.memo.clear();
+                self.scratch.next_column();
             }
             Node::Filtered(input, chain) => {
                 let Some(from) = self.columns.get(*input) else { return };
                 let Source::Filtered { tests, accessor, .. } = &chain.source else { return };
                 let mut beyond = Vec::new();
+                let clock = clock::tests(tests);
                 column.each(from, selected, |slot, row| {
                     env.budget.renew();
+                    if clock {
+                        env.now_us = (around.times)(row);
+                    }
                     let items = into_list(cell::value(arena, slot)?);
                     if reads_beyond(&items, tests, &env) {
                         beyond.push(row);
@@ -161,7 +209,10 @@ impl Runner {
                 });
                 let start = Instant::now();
                 for row in &beyond {
-                    let found = self.event(arena, rows, *row).and_then(|event| chain.source.evaluate(&Env::new(event)).ok());
+                    let found = self.event(arena, rows, *row).and_then(|event| {
+                        let env = Env { now_us: (around.times)(*row), ..around.env(event) };
+                        chain.source.evaluate(&env).ok()
+                    });
                     match found.and_then(|value| cell::put_json(arena, &value)) {
                         Some(slot) => column.slots[*row as usize] = slot,
                         None => column.failed.push(*row),
@@ -171,18 +222,15 @@ impl Runner {
                 column.fallback += beyond.len() as u64;
                 column.fallback_ns += if beyond.is_empty() { 0 } else { start.elapsed().as_nanos() as u64 };
             }
+            Node::External(input, step) => {
+                let Some(from) = self.columns.get(*input) else { return };
+                external::fill(step, from, &mut column, arena, selected, around.scripts);
+            }
             Node::Reference(prepared) => {
                 let start = Instant::now();
-                let now_us = self.now_us;
-                let lists = |name: &str| computed.content.as_ref().and_then(|content| list(content, name));
                 for row in selected {
                     let result = match self.event(arena, rows, *row) {
-                        Some(event) => {
-                            let mut env = Env::new(event);
-                            env.now_us = now_us;
-                            env.lists = Some(&lists);
-                            prepared.evaluate(&env)
-                        }
+                        Some(event) => prepared.evaluate(&Env { now_us: (around.times)(*row), ..around.env(event) }),
                         None => Err(Fault::Cast { operator: "event", wanted: "JSON that doubles can hold" }),
                     };
                     match result.ok().and_then(|value| cell::put_json(arena, &value)) {
@@ -241,6 +289,10 @@ impl Runner {
                     kept.push(row);
                     continue;
                 }
+                if let Some(found) = fan::follow(arena, slot, prefix.rest.steps()) {
+                    column.slots[row as usize] = found;
+                    continue;
+                }
                 start.get_or_insert_with(Instant::now);
                 column.fallback += 1;
                 let context = Value::Null;
@@ -262,6 +314,10 @@ impl Runner {
         for output in &computed.outputs {
             let (Some(column), Some(to)) = (self.columns.get(output.node), rows.columns.get_mut(output.column)) else { continue };
             to.clear();
+            if column.failed.is_empty() && to.fill(&column.slots) {
+                count(&output.counters, column);
+                continue;
+            }
             let mut failed = column.failed.iter().copied().peekable();
             for (row, slot) in column.slots.iter().enumerate() {
                 // A null says that the computation failed.
@@ -271,14 +327,17 @@ impl Runner {
                     to.push(row, *slot);
                 }
             }
-            if !column.failed.is_empty() {
+            if !column.failed.is_empty() && !rows.failed.contains(&output.column) {
                 rows.failed.push(output.column);
             }
-            let counters = &output.counters;
-            counters.columnar.fetch_add(column.rows.saturating_sub(column.fallback), Relaxed);
-            counters.fallback.fetch_add(column.fallback, Relaxed);
-            counters.faults.fetch_add(column.failed.len() as u64, Relaxed);
-            counters.fallback_ns.fetch_add(column.fallback_ns, Relaxed);
+            count(&output.counters, column);
         }
     }
+}
+
+fn count(counters: &Counters, column: &Column) {
+    counters.columnar.fetch_add(column.rows.saturating_sub(column.fallback), Relaxed);
+    counters.fallback.fetch_add(column.fallback, Relaxed);
+    counters.faults.fetch_add(column.failed.len() as u64, Relaxed);
+    counters.fallback_ns.fetch_add(column.fallback_ns, Relaxed);
 }

@@ -26,7 +26,7 @@
 //!   first or last created of those that match.
 //! - **Who is remembered.** Every created incident, closed at birth or not, in the
 //!   index of every rule (shadow rules too) for which it has a fingerprint, whether or
-//!   not that rule's `when` held. Dropped and attached rows never; attaching does not
+//!   not that rule's `when` held; one closed at birth not in those of [`RuleSpec::open_only`]. Dropped and attached rows never; attaching does not
 //!   refresh an incident's time.
 //! - **A rule applies** when `when` holds and, with `match`, a target is found. A
 //!   fingerprint of 0 (a NULL in a match field) never applies and is never remembered.
@@ -191,6 +191,8 @@ pub struct RuleSpec {
     pub within_ms: i64,
     /// Which incident is the target.
     pub link_to: LinkTo,
+    /// Incidents that are created closed are not remembered for it.
+    pub open_only: bool,
     /// Count only.
     pub shadow: bool,
 }

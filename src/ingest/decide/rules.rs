@@ -118,8 +118,8 @@ impl Decider {
             let at = self.shard_of(input.origins[row]);
             let shard = shard(&self.spec, &mut self.shards, at);
             let verdict = decide_row(&self.spec, shard, input, row, out);
-            if matches!(verdict, Verdict::Create { .. }) {
-                shard.remember::<NOTE>(&self.spec, input, row, notes);
+            if let Verdict::Create { close, .. } = verdict {
+                shard.remember::<NOTE>(&self.spec, input, row, close.is_some(), notes);
             }
             out.verdicts.push(verdict);
         }

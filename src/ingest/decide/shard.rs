@@ -170,13 +170,13 @@ impl Shard {
 
     /// Takes a created incident into the index of every rule for which it has a fingerprint.
     /// With `NOTE`, notes all that it changes, for a block and for undoing.
-    pub fn remember<const NOTE: bool>(&mut self, spec: &DecideSpec, input: &mut BatchInput<'_>, row: usize, notes: &mut Notes) {
+    pub fn remember<const NOTE: bool>(&mut self, spec: &DecideSpec, input: &mut BatchInput<'_>, row: usize, closed: bool, notes: &mut Notes) {
         let (origin, time) = (input.origins[row], input.times_ms[row]);
         let mut asked = false;
         for (number, (rule, given)) in spec.rules.iter().zip(input.rules).enumerate() {
             let Some(index) = &mut self.indexes[number] else { continue };
             let fingerprint = given.fingerprint(row);
-            if fingerprint == 0 || index.is_late(time) || spec.at_least_once && index.knows(fingerprint, time, origin) {
+            if fingerprint == 0 || closed && rule.open_only || index.is_late(time) || spec.at_least_once && index.knows(fingerprint, time, origin) {
                 continue;
             }
             let entered = index.enter(fingerprint, time, origin);

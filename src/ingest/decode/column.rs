@@ -30,6 +30,15 @@ impl SlotColumn {
         self.slots.push(slot);
     }
 
+    /// Takes the slots of all rows from the first on, if none is missing; the column is empty.
+    pub(in crate::ingest) fn fill(&mut self, slots: &[Slot]) -> bool {
+        let whole = !slots.iter().any(|slot| slot.is_missing());
+        if whole {
+            self.slots.extend_from_slice(slots);
+        }
+        whole
+    }
+
     #[cold]
     fn become_sparse(&mut self) {
         self.sparse = true;

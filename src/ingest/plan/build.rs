@@ -11,7 +11,6 @@ use super::fields::{Definition, How, declared_type, define, infos, merge, typed}
 use super::imported::{self, Imported};
 use super::scope::{EventScope, FieldInfo, RuleScope, Tables, WhereScope, warn_unmapped};
 use super::*;
-use crate::config::limits;
 use crate::config::model::{self, Pipeline, Tenant};
 use crate::config::{Diagnostic, Diagnostics};
 use crate::expr::convert::convert;
@@ -146,7 +145,7 @@ impl Builder<'_> {
             filters: pipeline.filters.iter().map(|f| FilterPlan { name: f.name.value.as_str().into(), shadow: f.mode == model::RuleMode::Shadow }).collect(),
             default,
             rules: rules.collect(),
-            decide: decide_spec(pipeline, where_key),
+            decide: decide_spec::of(pipeline, where_key),
             max_skew_us: pipeline.clock.max_skew_ms.saturating_mul(1000),
             late_max_us: pipeline.clock.late_max_ms.saturating_mul(1000),
             by_occurred: pipeline.clock.kind == model::ClockKind::Occurred,
@@ -278,7 +277,7 @@ impl Builder<'_> {
                     None => merged.push((definition, true)),
                 }
             }
-            let mut layout = Layout::default();
+            let mut layout = Layout { labels: imported::labels(self.pipeline, source, &self.types[code as usize]), ..Layout::default() };
             for (definition, own) in merged {
                 let from = match definition.splice(&mut |path| paths.number(path)) {
                     Some(splice) => splice,
@@ -556,43 +555,4 @@ fn written(pipeline: &Pipeline, parts: &Parts) -> Written {
 fn where_key(source: &SourcePlan) -> u64 {
     let fields = source.where_fields.iter().filter_map(|number| source.rule_fields.get(*number));
     decide::where_key(fields.map(|field| (&*field.name, field.ty.name())))
-}
-
-fn decide_spec(pipeline: &Pipeline, where_key: u64) -> DecideSpec {
-    let preprocess = &pipeline.preprocess;
-    let rules = preprocess.rules.iter().map(|rule| decide::RuleSpec {
-        name: rule.name.value.as_str().into(),
-        rule_key: decide::rule_key(&rule.name.value, rule.matches.iter().map(|field| field.value.as_str()), rule.nulls == model::Nulls::Match),
-        action: match rule.action {
-            model::Action::Drop => decide::Action::Drop,
-            model::Action::DropAndUpdate => decide::Action::DropAndUpdate,
-            model::Action::Link => decide::Action::Link,
-            model::Action::LinkAndClose => decide::Action::LinkAndClose,
-            model::Action::Close => decide::Action::Close,
-        },
-        matches: !rule.matches.is_empty(),
-        has_where: rule.where_.is_some(),
-        within_ms: rule.within_ms.unwrap_or_default(),
-        link_to: match rule.link_to {
-            model::LinkTo::Oldest => decide::LinkTo::Oldest,
-            model::LinkTo::Newest => decide::LinkTo::Newest,
-        },
-        shadow: rule.mode == model::RuleMode::Shadow,
-    });
-    DecideSpec {
-        mode: match preprocess.mode {
-            model::PreprocessMode::First => decide::Mode::First,
-            model::PreprocessMode::All => decide::Mode::All,
-        },
-        rules: rules.collect(),
-        scope: match preprocess.scope {
-            model::Scope::Partition => decide::Scope::Partition,
-            model::Scope::Process => decide::Scope::Process,
-        },
-        groups: Vec::new(),
-        where_key,
-        at_least_once: false,
-        late_max_ms: pipeline.clock.late_max_ms.saturating_add(pipeline.clock.max_skew_ms),
-        index_bytes_max: limits::MemoryShares::of(limits::MEMORY_DEFAULT).index as usize,
-    }
 }

@@ -4,6 +4,7 @@
 //! [`SourcePlan`] per source, because each has its own explode path and map.
 
 pub mod build;
+mod decide_spec;
 pub mod family;
 pub mod fields;
 pub mod imported;
@@ -178,6 +179,14 @@ pub struct SourcePlan {
     pub where_fields: Vec<usize>,
 }
 
+impl SourcePlan {
+    /// All phases.
+    pub fn phases(&self) -> impl Iterator<Item = &Phase> {
+        let one = [&self.key, &self.imported_key, &self.arrival, &self.occurred, &self.star, &self.rules];
+        self.filter.phases().chain(self.classify.phases()).chain(one).chain(self.sections.iter().map(|section| &section.phase))
+    }
+}
+
 /// Expressions that a set of types has in common, but for the paths and constants in [`SourcePlan::by_type`].
 #[derive(Debug)]
 pub struct Section {
@@ -240,6 +249,8 @@ pub struct Layout {
     pub severity: Option<OutField>,
     /// All other fields, in the order in which they are written.
     pub fields: Vec<OutField>,
+    /// Which attributes of the event become labels; [`Labels::Mapper`]: all, as texts.
+    pub labels: Labels,
 }
 
 impl Layout {

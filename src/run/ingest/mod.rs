@@ -16,10 +16,10 @@ mod steer;
 mod watch;
 pub mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, unbounded};
@@ -34,7 +34,7 @@ use crate::ingest::files::BATCH_ROWS_MAX;
 use crate::ingest::plan::Plan;
 use crate::ingest::pool::Pool;
 use crate::ingest::worker::Shared;
-use crate::kafka::{Admin, Consumer, ConsumerSpec, Cut, Delivery, Gaps, OutputTopic, Settings, SourceTopic, SourceTopics};
+use crate::kafka::{Admin, Consumer, ConsumerSpec, Cut, Delivery, Gaps, OutputTopic, Settings, SourceTopic, SourceTopics, has_patterns};
 use crate::run::fencing::Fencing;
 use crate::run::health::RoleHealth;
 use crate::run::names::Names;
@@ -53,7 +53,7 @@ const ARENAS_KEPT: usize = 16;
 const ADMIN_WAIT: Duration = Duration::from_secs(15);
 /// Room that a record's own framing needs below the topic's limit, in bytes: batch header,
 /// key, times, and the fact around an incident.
-const FRAMING_BYTES: usize = 1024;
+pub(super) const FRAMING_BYTES: usize = 1024;
 /// Least `max.message.bytes` with which an incident, and what a rule remembers of one, always fits.
 const MESSAGE_BYTES_MIN: usize = 128 << 10;
 /// `max.message.bytes` where a topic does not say (Kafka's default).
@@ -90,6 +90,22 @@ pub struct IngestSpec {
     pub decode: DecodeLimits,
     /// How often in a row the group took this member for replaced.
     pub fencing: Arc<Fencing>,
+    /// Which topics there were when this process last began.
+    pub seen: Arc<Seen>,
+}
+
+/// Topics of the cluster that a process has seen. One that appears later was made while it ran, so
+/// all of it is read, also where `start` is `latest`: that says what to do with the past.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<Option<BTreeSet<String>>>);
+
+impl Seen {
+    /// Notes what exists now; gives back what did not exist before, nothing at the first start.
+    fn note(&self, names: Vec<String>) -> BTreeSet<String> {
+        let names: BTreeSet<String> = names.into_iter().collect();
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(names.clone());
+        known.map(|known| names.difference(&known).cloned().collect()).unwrap_or_default()
+    }
 }
 
 /// How the role ended without an error.
@@ -109,10 +125,10 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
     let began = Instant::now();
     let reader = Settings::reader(&spec.bootstrap).with_user(&spec.properties)?;
     let admin = Arc::new(Admin::connect(&reader, ADMIN_WAIT)?);
-    let input = Input::find(spec, &admin)?;
+    let input = Input::find(&spec.sources, &spec.names.outputs(), &spec.seen, &admin)?;
     let topics = Arc::new(input.topics);
     let [facts, dead_letters, index] = outputs(spec, &admin)?;
-    let message_bytes = message_bytes(spec, &admin)?;
+    let message_bytes = message_bytes(&[&spec.names.incidents, &spec.names.dead_letters, &spec.names.index], &admin)?;
     let inputs = topics.topics().iter().map(|topic| topic.name.clone()).zip(input.identities.iter().cloned());
     let outputs = [(&spec.names.incidents, &facts), (&spec.names.dead_letters, &dead_letters), (&spec.names.index, &index)];
     let identities: Vec<(String, String)> = inputs.chain(outputs.map(|(name, (_, identity))| (name.clone(), identity.clone()))).collect();
@@ -211,6 +227,8 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
             gate: gate.clone(),
             cut: spec.cut,
             positions: positions.clone(),
+            progress: consumer.progress().clone(),
+            spare: shared.spare.clone(),
             stop: ending.clone(),
             health: health.clone(),
             changed: changed.clone(),
@@ -228,6 +246,8 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
         health: health.clone(),
         identities,
         changed: changed.clone(),
+        sources: spec.sources.clone(),
+        except: spec.names.outputs().iter().map(|name| (*name).to_owned()).collect(),
         group: spec.names.ingest_group.clone(),
         instance: spec.instance.clone(),
         rejoin,
@@ -298,15 +318,16 @@ fn committed(chunks: &[Chunk], plan: &Plan, turnstile: &crate::ingest::turnstile
 }
 
 /// The input as the cluster has it.
-struct Input {
-    topics: SourceTopics,
+pub(super) struct Input {
+    pub(super) topics: SourceTopics,
     starts: Vec<Start>,
     identities: Vec<String>,
 }
 
 impl Input {
-    fn find(spec: &IngestSpec, admin: &Admin) -> Result<Input, Error> {
-        let found = admin.sources(&spec.sources, &spec.names.outputs())?;
+    /// The topics of these sources; `except`: what patterns do not mean; `seen`: what there was before.
+    pub(super) fn find(sources: &[Source], except: &[&str], seen: &Seen, admin: &Admin) -> Result<Input, Error> {
+        let found = admin.sources(sources, except)?;
         let missing: Vec<&str> = found.iter().filter(|(_, _, topic)| topic.is_none()).map(|(_, name, _)| name.as_str()).collect();
         if !missing.is_empty() {
             return Err(Error { retry: false, ..Error::environment(format!("input topics that do not exist: {}", missing.join(", "))) }
@@ -315,10 +336,12 @@ impl Input {
         if found.is_empty() {
             return Err(Error::environment("no topic feeds this pipeline").hint("no topic of the cluster matches the patterns of its sources"));
         }
+        let new = if has_patterns(sources) { seen.note(admin.topic_names()?) } else { BTreeSet::new() };
         let (mut topics, mut starts, mut identities) = (Vec::new(), Vec::new(), Vec::new());
         for (source, name, topic) in found {
             let Some(topic) = topic else { continue };
-            starts.push(spec.sources.get(source as usize).map_or(Start::Latest, |source| source.start));
+            let start = sources.get(source as usize).map_or(Start::Latest, |source| source.start);
+            starts.push(if new.contains(&name) && start == Start::Latest { Start::Earliest } else { start });
             identities.push(topic.identity());
             topics.push(SourceTopic {
                 name,
@@ -349,13 +372,12 @@ fn outputs(spec: &IngestSpec, admin: &Admin) -> Result<[(i32, String); 3], Error
     }
 }
 
-/// The smallest `max.message.bytes` of the topics that ingest writes.
-fn message_bytes(spec: &IngestSpec, admin: &Admin) -> Result<usize, Error> {
-    let names = [spec.names.incidents.as_str(), &spec.names.dead_letters, &spec.names.index];
-    let configs = admin.configs(&names)?;
+/// The smallest `max.message.bytes` of the topics that are written.
+pub(super) fn message_bytes(names: &[&str], admin: &Admin) -> Result<usize, Error> {
+    let configs = admin.configs(names)?;
     let limit = |config: &BTreeMap<String, crate::kafka::ConfigValue>| config.get("max.message.bytes").and_then(|value| value.value.parse::<usize>().ok());
     let limits = configs.iter().map(|config| limit(config).unwrap_or(MESSAGE_BYTES_DEFAULT));
-    let (bytes, name) = limits.zip(names).min().unwrap_or((MESSAGE_BYTES_DEFAULT, ""));
+    let (bytes, name) = limits.zip(names.iter().copied()).min().unwrap_or((MESSAGE_BYTES_DEFAULT, ""));
     if bytes < MESSAGE_BYTES_MIN {
         return Err(Error { retry: false, ..Error::environment(format!("the topic {name} takes records of {bytes} bytes at most (max.message.bytes)")) }
             .hint(format!("set it to {MESSAGE_BYTES_MIN} or more")));
@@ -365,7 +387,7 @@ fn message_bytes(spec: &IngestSpec, admin: &Admin) -> Result<usize, Error> {
 
 /// The secret of fingerprints: the same for all members and as long as the index topic lives, and
 /// unknown to whoever only writes events (ids of clusters and topics are random).
-fn fingerprint_key(cluster: &str, index_topic: &str, pipeline: &str) -> [u8; 16] {
+pub(super) fn fingerprint_key(cluster: &str, index_topic: &str, pipeline: &str) -> [u8; 16] {
     let mut hash = SipHasher13::new_with_key(b"catchment prints");
     for part in [cluster, index_topic, pipeline] {
         hash.write(&(part.len() as u64).to_le_bytes());

@@ -24,19 +24,26 @@ use crate::kafka::OutputBatch;
 /// Key of ledger records in the index topic; blocks have keys with a slash.
 pub const LEDGER_KEY: &[u8] = b"ledger";
 
+/// What a `created` fact has around its incident, roughly, in bytes.
+const HEAD_BYTES: usize = 80;
+/// An incident's id as a key.
+const KEY_BYTES: usize = 32;
+/// An `attached` fact of one event, roughly.
+const ATTACHED_BYTES: usize = 320;
+
 /// Makes chunks; holds the buffers that it reuses.
 pub struct Encoder {
     plan: Arc<Plan>,
     shared: Arc<Shared>,
     times: TimeText,
-    facts: Vec<u8>,
+    block: Vec<u8>,
     ends: Vec<(crate::incident::id::IncidentId, usize)>,
 }
 
 impl Encoder {
     /// For outputs of this pipeline.
     pub fn new(plan: &Arc<Plan>, shared: &Arc<Shared>) -> Encoder {
-        Encoder { plan: plan.clone(), shared: shared.clone(), times: TimeText::default(), facts: Vec::new(), ends: Vec::new() }
+        Encoder { plan: plan.clone(), shared: shared.clone(), times: TimeText::default(), block: Vec::new(), ends: Vec::new() }
     }
 
     /// The records of one output.
@@ -44,18 +51,18 @@ impl Encoder {
     /// # Errors
     /// A bug: more than 4 GiB of records in one batch.
     pub fn chunk(&mut self, output: &mut Output) -> Result<Chunk, Error> {
-        let mut batch = OutputBatch { seq: output.seq, offsets: std::mem::take(&mut output.offsets), ..Default::default() };
-        self.facts.clear();
+        let mut batch = OutputBatch { seq: output.seq, offsets: std::mem::take(&mut output.offsets), bytes: self.shared.spare.take(), ..Default::default() };
         self.ends.clear();
         let ends = &mut self.ends;
-        push_facts(output, &self.plan, &self.shared.partitions, &mut self.times, &mut self.facts, &mut |id, end| ends.push((id, end)));
+        // Facts are written where they stay; keys follow behind all of them.
+        batch.bytes.reserve(output.incidents.len() + output.lines.len() * (HEAD_BYTES + KEY_BYTES) + output.attaches.len() * ATTACHED_BYTES);
+        push_facts(output, &self.plan, &self.shared.partitions, &mut self.times, &mut batch.bytes, &mut |id, end| ends.push((id, end)));
         let mut fits = true;
         let mut from = 0;
         for (number, (id, end)) in self.ends.iter().enumerate() {
             // Facts of created incidents come first, in the order of lines.
             let created = output.lines.get(number).map_or(0, |line| line.created);
-            let fact = self.facts.get(from..*end).unwrap_or_default();
-            fits &= batch.push(INCIDENTS, &id.hex(), fact, created.div_euclid(1000), created);
+            fits &= batch.push_written(INCIDENTS, &id.hex(), from..*end, created);
             from = *end;
         }
         let mut from = 0;
@@ -65,7 +72,7 @@ impl Encoder {
             let key = self.coordinates(letter);
             let room = self.record_bytes().saturating_sub(key.len());
             let short = if line.len() > room { shortened(line, room) } else { None };
-            fits &= batch.push(DEAD_LETTERS, key.as_bytes(), short.as_deref().map_or(line, str::as_bytes), 0, 0);
+            fits &= batch.push(DEAD_LETTERS, key.as_bytes(), short.as_deref().map_or(line, str::as_bytes), 0);
         }
         if let Some(notes) = output.notes.take() {
             for interval in batch.offsets.intervals().to_vec() {
@@ -97,16 +104,16 @@ impl Encoder {
         let number = interval.partition;
         let (topic, partition) = self.shared.partitions.name(interval.partition);
         let header = Header { pipeline: &self.plan.name, version: &self.plan.version, topic, partition, from: interval.from, to: interval.to };
-        self.facts.clear();
-        encode(&header, &self.plan.decide, notes, interval.partition, &[], &mut self.facts);
-        if self.facts.len() > self.record_bytes()
+        self.block.clear();
+        encode(&header, &self.plan.decide, notes, interval.partition, &[], &mut self.block);
+        if self.block.len() > self.record_bytes()
             && let Some([first, second]) = notes.halves(number)
         {
             // Many rules, or long values for `where`: more than one record takes.
             return self.block(batch, &first, interval) && self.block(batch, &second, interval);
         }
         let key = block_key(self.shared.partitions.identity(interval.partition), partition);
-        let fits = batch.push(INDEX, &key, &self.facts, 0, 0);
+        let fits = batch.push(INDEX, &key, &self.block, 0);
         batch.set_partition(partition);
         fits
     }

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::config::model::Source;
 use crate::ingest::plan::Plan;
 use crate::ingest::turnstile::Turnstile;
-use crate::kafka::{Admin, Progress, SourceTopics, Topic};
+use crate::kafka::{Admin, Progress, SourceTopics, Topic, has_patterns, source_topics};
 use crate::run::health::RoleHealth;
 use crate::run::orphans::Orphans;
 use crate::serve::metrics;
@@ -16,6 +17,8 @@ use crate::serve::metrics;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two questions to the brokers about the ends of partitions.
 const ASK_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks for topics that match a pattern: on a large cluster they are many.
+const TOPICS_EVERY: Duration = Duration::from_secs(10);
 /// Under which name trouble is told.
 const PART: &str = "brokers";
 /// How quickly the stop flag is noticed.
@@ -41,6 +44,10 @@ pub struct WatchSpec {
     pub identities: Vec<(String, String)>,
     /// Raised when one of them is another now, or gone.
     pub changed: Arc<AtomicBool>,
+    /// The sources, whose patterns may match new topics.
+    pub sources: Vec<Source>,
+    /// What the pipeline writes: never found by a pattern.
+    pub except: Vec<String>,
     /// The group of the members, and which of them we are.
     pub group: String,
     /// As above.
@@ -67,7 +74,7 @@ fn watch(spec: &WatchSpec) {
 fn look(spec: &WatchSpec) {
     let mut orphans = Orphans::new(&spec.group, &spec.instance);
     let topics: Vec<(&str, i32)> = spec.topics.topics().iter().map(|topic| (topic.name.as_str(), topic.partitions)).collect();
-    let (mut looked, mut asked) = (Instant::now(), Instant::now() - ASK_EVERY);
+    let (mut looked, mut searched, mut asked) = (Instant::now(), Instant::now(), Instant::now() - ASK_EVERY);
     while !spec.stop.load(Ordering::Relaxed) {
         std::thread::sleep(STEP);
         spec.health.set_reading(spec.progress.assigned());
@@ -75,6 +82,14 @@ fn look(spec: &WatchSpec) {
             looked = Instant::now();
             spec.plan.tables.reload_changed();
             metrics::record_index(&spec.turnstile.stats(), &spec.plan);
+            metrics::record_costs(&spec.plan);
+        }
+        if searched.elapsed() >= TOPICS_EVERY {
+            searched = Instant::now();
+            if let Some(topic) = appeared(spec) {
+                tracing::info!(topic, "a new topic feeds this pipeline: all begins anew with it");
+                spec.changed.store(true, Ordering::Release);
+            }
         }
         if asked.elapsed() >= ASK_EVERY {
             asked = Instant::now();
@@ -99,6 +114,17 @@ fn look(spec: &WatchSpec) {
             }
         }
     }
+}
+
+/// A topic that matches a pattern of a source and is not read yet.
+fn appeared(spec: &WatchSpec) -> Option<String> {
+    if !has_patterns(&spec.sources) {
+        return None;
+    }
+    let existing = spec.admin.topic_names().ok()?;
+    let except: Vec<&str> = spec.except.iter().map(String::as_str).collect();
+    let known = |name: &str| spec.topics.topics().iter().any(|topic| topic.name == name);
+    source_topics(&spec.sources, &existing, &except).into_iter().map(|(_, name)| name).find(|name| !known(name))
 }
 
 /// A topic that is not the one of the start. Its offsets and its sequence numbers mean nothing any

@@ -2,7 +2,8 @@
 //! letters, index blocks, a ledger record, and the positions of the input, all or nothing.
 //!
 //! A transaction is cut when it is old enough, or large enough; the next one fills in the
-//! channel while this one commits. When something goes wrong the transaction is aborted
+//! channel while this one commits. Each costs five requests whatever its size, so behind a
+//! lag, where nobody gains by less, they may grow. When something goes wrong the transaction is aborted
 //! (or the producer made anew), the generation of the input ends, and the poll thread
 //! reads again from the committed offsets: nothing is lost and nothing is doubled.
 
@@ -19,7 +20,8 @@ use super::records::ledger_record;
 use crate::ingest::batch::Partitions;
 use crate::ingest::ledger::Counts;
 use crate::ingest::plan::Plan;
-use crate::kafka::{Delivery, Error, Membership, OutputBatch, OutputTopic, Settings, Transactor, TxnError};
+use crate::ingest::worker::Spare;
+use crate::kafka::{Delivery, Error, Membership, OutputBatch, OutputTopic, Progress, Settings, Transactor, TxnError};
 use crate::run::failpoint;
 use crate::run::health::RoleHealth;
 
@@ -29,6 +31,13 @@ const IDLE_WAIT: Duration = Duration::from_millis(100);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause: a person who has mended something should not wait for long.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// So long without the end of any partition, while events come, is a lag.
+const BEHIND_AFTER: Duration = Duration::from_millis(250);
+/// What a transaction may be more, behind a lag: times as old, as many bytes and rows.
+const BEHIND_TIMES: u32 = 4;
+/// How old it is at most because of that.
+const BEHIND_LINGER_MAX: Duration = Duration::from_millis(200);
 
 /// Number of the topic of facts among the writer's topics.
 pub const INCIDENTS: u16 = 0;
@@ -82,6 +91,10 @@ pub struct WriterSpec {
     pub cut: TxnCut,
     /// Per partition of the input: the committed offset, as far as this process knows.
     pub positions: Arc<[AtomicI64]>,
+    /// How far reading is.
+    pub progress: Arc<Progress>,
+    /// Buffers of records go back to it.
+    pub spare: Spare,
     /// Raised to give up where a broker stays away.
     pub stop: Arc<AtomicBool>,
     /// Where trouble is told.
@@ -119,6 +132,7 @@ pub fn spawn(spec: WriterSpec, chunks: Receiver<Chunk>, on_commit: OnCommit) -> 
         on_commit,
         totals: WriterTotals::default(),
         pause: PAUSE_MIN,
+        caught_up: (0, Instant::now()),
     };
     std::thread::Builder::new().name("writer".into()).spawn(move || writer.run(&chunks))
 }
@@ -134,16 +148,18 @@ struct Writer {
     on_commit: OnCommit,
     totals: WriterTotals,
     pause: Duration,
+    /// How often the ends of partitions were reached, and when that last changed or nothing came.
+    caught_up: (u64, Instant),
 }
 
 impl Writer {
     fn run(&mut self, chunks: &Receiver<Chunk>) -> Result<WriterTotals, Error> {
         self.transactor = Some(self.connect()?);
         loop {
-            let wait = if self.open.is_empty() { IDLE_WAIT } else { self.spec.cut.linger.saturating_sub(self.since.elapsed()) };
+            let wait = if self.open.is_empty() { IDLE_WAIT } else { self.cut().linger.saturating_sub(self.since.elapsed()) };
             match chunks.recv_timeout(wait) {
                 Ok(chunk) => self.take(chunk)?,
-                Err(RecvTimeoutError::Timeout) if self.open.is_empty() => {}
+                Err(RecvTimeoutError::Timeout) if self.open.is_empty() => self.caught_up.1 = Instant::now(),
                 Err(RecvTimeoutError::Timeout) => self.commit()?,
                 Err(RecvTimeoutError::Disconnected) => {
                     self.commit()?;
@@ -171,23 +187,41 @@ impl Writer {
         if let Err(error) = self.add(chunk) {
             return self.fail(error);
         }
-        if self.bytes >= self.spec.cut.bytes || self.rows >= self.spec.cut.rows || self.since.elapsed() >= self.spec.cut.linger {
+        let cut = self.cut();
+        if self.bytes >= cut.bytes || self.rows >= cut.rows || self.since.elapsed() >= cut.linger {
             self.commit()?;
         }
         Ok(())
     }
 
-    fn add(&mut self, chunk: Chunk) -> Result<(), TxnError> {
+    /// When the open transaction is to be cut, as things are.
+    fn cut(&mut self) -> TxnCut {
+        let seen = self.spec.progress.ends_seen();
+        if seen != self.caught_up.0 {
+            self.caught_up = (seen, Instant::now());
+        }
+        let cut = self.spec.cut;
+        if self.caught_up.1.elapsed() < BEHIND_AFTER {
+            return cut;
+        }
+        TxnCut {
+            linger: cut.linger.max((cut.linger * BEHIND_TIMES).min(BEHIND_LINGER_MAX)),
+            bytes: cut.bytes.saturating_mul(BEHIND_TIMES as usize),
+            rows: cut.rows.saturating_mul(u64::from(BEHIND_TIMES)),
+        }
+    }
+
+    fn add(&mut self, mut chunk: Chunk) -> Result<(), TxnError> {
         let Some(transactor) = &mut self.transactor else { return Ok(()) };
         if self.open.is_empty() {
             transactor.begin()?;
             (self.since, self.bytes, self.rows) = (Instant::now(), 0, 0);
         }
-        for number in 0..chunk.batch.records.len() {
-            transactor.produce_from(&chunk.batch, number)?;
-        }
+        transactor.produce_batch(&chunk.batch)?;
         failpoint::hit("after_produce");
         self.bytes += chunk.batch.bytes.len();
+        // librdkafka has copied them.
+        self.spec.spare.give(std::mem::take(&mut chunk.batch.bytes));
         self.rows += chunk.counts.events;
         self.open.push(chunk);
         Ok(())

@@ -5,6 +5,8 @@ use super::{DAY_US, Moment, Parts, civil, days_in_month, is_weekday, month_numbe
 
 /// Characters of a date text; longer ones are none.
 const LENGTH_MAX: usize = 200;
+/// Two digits mean a year near this one, where today is not known.
+const CENTURY_YEAR: i64 = 2020;
 
 /// How ambiguous dates are read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,8 +17,8 @@ pub struct Options {
     pub year_first: bool,
     /// Words that mean nothing are skipped.
     pub fuzzy: bool,
-    /// What is not written is taken from this day.
-    pub now_us: i64,
+    /// What is not written is taken from this day; without one, a date without a year is none.
+    pub now_us: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -202,16 +204,24 @@ impl Reader {
     }
 
     fn finish(self, options: Options) -> Option<Moment> {
-        let (this_year, this_month, this_day) = civil(options.now_us.div_euclid(DAY_US));
         if self.numbers.is_empty() && self.month.is_none() && self.time.is_none() {
             return None;
         }
         let (year, month, day) = self.resolve(options)?;
-        let year = year.map(|year| full_year(year, this_year));
-        let month = month.map_or(this_month, |month| month.value);
-        let year = year.unwrap_or(this_year);
+        let today = options.now_us.map(|now| civil(now.div_euclid(DAY_US)));
+        let year = match year {
+            Some(year) => full_year(year, today.map_or(CENTURY_YEAR, |(year, ..)| year)),
+            None => today?.0,
+        };
+        let month = match month {
+            Some(month) => month.value,
+            None => today?.1,
+        };
         // A day that was not written fits into the month.
-        let day = day.map_or(this_day.min(days_in_month(year, month)), |day| day.value);
+        let day = match day {
+            Some(day) => day.value,
+            None => today?.2.min(days_in_month(year, month)),
+        };
         let (mut hour, minute, second, micros) = self.time.unwrap_or_default();
         match self.afternoon {
             Some(true) if hour < 12 => hour += 12,

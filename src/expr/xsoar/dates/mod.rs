@@ -142,7 +142,7 @@ pub fn is_weekday(word: &str) -> bool {
 
 /// What built-in date operators read: any layout of the documentation, ISO 8601 with or without
 /// zone, and epoch numbers (seconds below 1e11, else milliseconds).
-pub fn read(text: &str, now_us: i64) -> Option<Moment> {
+pub fn read(text: &str, now_us: Option<i64>) -> Option<Moment> {
     let text = text.trim();
     if text.len() > 9 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return epoch(text.parse().ok()?);

@@ -63,8 +63,11 @@ fn array_any_match(sides: &Sides<'_>, env: &Env<'_>) -> Result<bool, Fault> {
 
 /// How the left date stands to a time such as `6 months ago`; `None` where one cannot be read.
 fn relative_date(sides: &Sides<'_>, env: &Env<'_>) -> Result<Option<std::cmp::Ordering>, Fault> {
-    let now = Moment { local_us: env.now_us, offset_s: Some(0) };
     let right = text_of(sides.right);
-    let bound = relative::parse(&right).and_then(|shift| now.shifted(shift)).or_else(|| moment(sides.right, env));
+    let bound = match relative::parse(&right) {
+        Some(shift) => Moment { local_us: env.now(sides.operator)?, offset_s: Some(0) }.shifted(shift),
+        None => None,
+    };
+    let bound = bound.or_else(|| moment(sides.right, env));
     Ok(moment(sides.left, env).zip(bound).map(|(at, bound)| at.utc_us().cmp(&bound.utc_us())))
 }

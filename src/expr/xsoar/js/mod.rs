@@ -11,5 +11,6 @@ pub mod lex;
 pub mod list;
 pub mod operate;
 pub mod parse;
+pub mod quick;
 pub mod statement;
 pub mod text;

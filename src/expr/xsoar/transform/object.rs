@@ -49,7 +49,7 @@ fn parse_json(value: &Value, _: &Args<'_>, env: &Env<'_>) -> Result<Value, Fault
 
 fn dt(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value, Fault> {
     let text = args.need_text("dt")?;
-    Dt::parse(&text).map_err(|error| Fault::Unusable(error.what))?.evaluate(value, &env.budget)
+    Dt::cached(&text).map_err(|error| Fault::Unusable(error.what))?.evaluate(value, &env.budget)
 }
 
 /// Characters and brackets of a JMESPath expression: its parser and evaluator recurse.

@@ -1,0 +1,8 @@
+//! libFuzzer over `bodies::argument`.
+#![no_main]
+
+#[path = "../bodies.rs"]
+#[allow(dead_code)]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::argument(data));

@@ -1,0 +1,104 @@
+//! Many records at once into librdkafka's queues.
+//!
+//! A call a record looks its topic up by name, takes three locks and reads the clock; here all of
+//! that happens once for the records of one partition. What comes back is the same: a record that
+//! is refused says so at once, one that cannot be stored in a delivery report.
+//!
+//! Holds unsafe code. What keeps it sound: a topic handle is destroyed once, before its client
+//! (whoever owns a [`Bulk`] drops it first), and librdkafka copies keys and values before a call returns.
+
+use std::ffi::CString;
+use std::ptr::{self, NonNull};
+
+use rdkafka::bindings::{self as sys, rd_kafka_resp_err_t as RespErr};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::producer::{BaseProducer, Producer};
+
+use super::acks::AckContext;
+use super::error::Error;
+use super::output::OutputBatch;
+
+/// A record on its way: topic number, partition, number in its batch. Sorted, the records of one
+/// partition stand together and keep their order.
+pub(super) type Place = (u16, i32, u32);
+
+/// How far a call came.
+pub(super) enum Sent {
+    /// All are in the queue.
+    All,
+    /// The queue is full: so many of them were taken.
+    Full(usize),
+    /// This is refused.
+    Refused(Code),
+}
+
+/// Handles of a producer's topics, and room for one call's records.
+pub(super) struct Bulk {
+    topics: Vec<NonNull<sys::rd_kafka_topic_t>>,
+    messages: Vec<sys::rd_kafka_message_t>,
+}
+
+// SAFETY: librdkafka's topic handles may be used from any thread; the pointers in `messages` are
+// written and read within one call.
+unsafe impl Send for Bulk {}
+
+impl Bulk {
+    /// Handles of these topics.
+    ///
+    /// # Errors
+    /// A name that no topic can have.
+    pub fn new<'a>(producer: &BaseProducer<AckContext>, names: impl Iterator<Item = &'a str>) -> Result<Bulk, Error> {
+        let mut bulk = Bulk { topics: Vec::new(), messages: Vec::new() };
+        for name in names {
+            let bad = || Error::TopicTable { topic: name.to_owned(), problem: "librdkafka takes no such name" };
+            let text = CString::new(name).map_err(|_| bad())?;
+            // SAFETY: the client is alive; null asks for the client's own topic properties.
+            let topic = unsafe { sys::rd_kafka_topic_new(producer.client().native_ptr(), text.as_ptr(), ptr::null_mut()) };
+            bulk.topics.push(NonNull::new(topic).ok_or_else(bad)?);
+        }
+        Ok(bulk)
+    }
+
+    /// Hands records over that all go to one partition of one topic. `None`: a record of the
+    /// batch that is not there, or whose range is outside the batch's bytes.
+    pub fn send(&mut self, batch: &OutputBatch, places: &[Place]) -> Option<Sent> {
+        let (topic, partition, _) = *places.first()?;
+        let topic = self.topics.get(topic as usize)?;
+        self.messages.clear();
+        for (_, _, number) in places {
+            let record = batch.records.get(*number as usize)?;
+            let (key, value) = (batch.slice(&record.key)?, batch.slice(&record.value)?);
+            self.messages.push(sys::rd_kafka_message_t {
+                err: RespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+                rkt: ptr::null_mut(),
+                partition,
+                // librdkafka does not write to what it copies. An empty value is no tombstone: its pointer is not null.
+                payload: value.as_ptr().cast_mut().cast(),
+                len: value.len(),
+                key: if key.is_empty() { ptr::null_mut() } else { key.as_ptr().cast_mut().cast() },
+                key_len: key.len(),
+                offset: 0,
+                _private: ptr::null_mut(),
+            });
+        }
+        let count = i32::try_from(self.messages.len()).unwrap_or(i32::MAX);
+        // SAFETY: the handle is alive, `messages` holds at least `count` records, and their keys and values live in `batch`.
+        unsafe { sys::rd_kafka_produce_batch(topic.as_ptr(), partition, sys::RD_KAFKA_MSG_F_COPY, self.messages.as_mut_ptr(), count) };
+        let failed = self.messages.iter().position(|message| message.err != RespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
+        Some(match failed.and_then(|at| Some((at, self.messages.get(at)?.err))) {
+            None => Sent::All,
+            // Nothing behind the first that found no room was taken either.
+            Some((at, RespErr::RD_KAFKA_RESP_ERR__QUEUE_FULL)) => Sent::Full(at),
+            Some((_, error)) => Sent::Refused(error.into()),
+        })
+    }
+}
+
+impl Drop for Bulk {
+    fn drop(&mut self) {
+        for topic in &self.topics {
+            // SAFETY: ours, destroyed once, while the client is alive.
+            unsafe { sys::rd_kafka_topic_destroy(topic.as_ptr()) };
+        }
+    }
+}

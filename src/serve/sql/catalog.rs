@@ -1,0 +1,183 @@
+//! Where the tables of a session come from, and what a query pins: one version of each table, and the
+//! live rows beyond it, taken together before the query is planned.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use datafusion::arrow::datatypes::SchemaRef;
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::archive::newest::{Index, Newest};
+use crate::archive::repeats::Repeats;
+use crate::archive::ring::{Ring, View};
+use crate::archive::table::Table;
+use crate::archive::work::Rings;
+use crate::archive::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, Location, columns::Columns, ledgers, letters};
+use crate::config::schema::Schema;
+
+/// A table of the archive.
+pub struct Source {
+    /// Its name.
+    pub name: &'static str,
+    location: Location,
+    /// Live rows, where this process archives.
+    ring: Option<Arc<Ring>>,
+    /// Opened by the first query.
+    table: Mutex<Option<Table>>,
+    /// What is known of the tail.
+    index: Index,
+    /// The columns of a table that is not there yet.
+    columns: Columns,
+}
+
+/// What a query sees of a table.
+pub struct Pin {
+    source: Arc<Source>,
+    /// `None`: there is no table yet.
+    pub view: Option<View>,
+    newest: OnceCell<Arc<Newest>>,
+    repeats: OnceCell<Arc<Repeats>>,
+}
+
+impl Source {
+    fn new(name: &'static str, location: &Location, ring: Option<Arc<Ring>>, columns: Columns) -> Arc<Source> {
+        Arc::new(Source { name, location: location.clone(), ring, table: Mutex::new(None), index: Index::default(), columns })
+    }
+
+    /// Pins the newest version, and the live rows beyond it.
+    async fn pin(self: &Arc<Source>) -> Result<Pin, ArchiveError> {
+        let view = match self.ring.as_ref().and_then(|ring| ring.view()) {
+            Some(view) => Some(view),
+            None => self.at_rest().await?,
+        };
+        Ok(Pin { source: self.clone(), view, newest: OnceCell::new(), repeats: OnceCell::new() })
+    }
+
+    async fn at_rest(&self) -> Result<Option<View>, ArchiveError> {
+        let mut table = self.table.lock().await;
+        match table.as_mut() {
+            Some(table) => drop(table.refresh().await?),
+            None => match Table::open(&self.location, self.name, None).await {
+                Ok(opened) => *table = Some(opened),
+                Err(ArchiveError::NoTable { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            },
+        }
+        let pinned = table.as_ref().map(Table::pinned).transpose()?;
+        Ok(pinned.map(|table| View { table, live: Vec::new(), missing: Vec::new() }))
+    }
+}
+
+impl Pin {
+    /// The columns of the table.
+    pub fn schema(&self) -> SchemaRef {
+        self.view.as_ref().map_or_else(|| self.source.columns.arrow(), |view| view.table.columns.arrow())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.source.name
+    }
+
+    /// Which rows say again what another row says; found out once per pin.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub async fn repeats(&self, store: &Arc<dyn object_store::ObjectStore>) -> Result<Arc<Repeats>, ArchiveError> {
+        let found = || async {
+            match &self.view {
+                Some(view) => Ok(Arc::new(crate::archive::newest::repeats_of_view(&self.source.index, store, view).await?)),
+                None => Ok(Arc::new(Repeats::default())),
+            }
+        };
+        self.repeats.get_or_try_init(found).await.cloned()
+    }
+
+    /// Which rows are the newest of their incident; found out once per pin.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub async fn newest(&self, store: &Arc<dyn object_store::ObjectStore>) -> Result<Arc<Newest>, ArchiveError> {
+        let found = || async {
+            match &self.view {
+                Some(view) => Ok(Arc::new(crate::archive::newest::of_view(&self.source.index, store, view).await?)),
+                None => Ok(Arc::new(Newest::default())),
+            }
+        };
+        self.newest.get_or_try_init(found).await.cloned()
+    }
+}
+
+/// The tables of an archive.
+#[derive(Clone)]
+pub struct Catalog {
+    location: Location,
+    incidents: Arc<Source>,
+    letters: Arc<Source>,
+    ledger: Arc<Source>,
+}
+
+impl Catalog {
+    /// Over an archive; `rings`: those of this process, if it archives. `schema`: what the pipeline
+    /// declares, for an archive that is empty.
+    pub fn new(location: &Location, rings: Option<&Rings>, schema: &Schema) -> Catalog {
+        let ring = |of: &dyn Fn(&Rings) -> Arc<Ring>| rings.map(of);
+        Catalog {
+            location: location.clone(),
+            incidents: Source::new(INCIDENT_VERSIONS, location, ring(&|rings| rings.incidents.clone()), Columns::new(schema)),
+            letters: Source::new(DEAD_LETTERS, location, ring(&|rings| rings.letters.clone()), letters::columns()),
+            ledger: Source::new(LEDGER, location, ring(&|rings| rings.ledger.clone()), ledgers::columns()),
+        }
+    }
+
+    /// Where it is.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// The names of the tables in the archive.
+    pub fn names(&self) -> [&'static str; 3] {
+        [INCIDENT_VERSIONS, DEAD_LETTERS, LEDGER]
+    }
+}
+
+/// What the queries of a session see; every statement pins anew.
+pub struct Pins {
+    catalog: Catalog,
+    incidents: ArcSwapOption<Pin>,
+    letters: ArcSwapOption<Pin>,
+    ledger: ArcSwapOption<Pin>,
+}
+
+impl Pins {
+    /// Nothing pinned yet.
+    pub fn new(catalog: Catalog) -> Pins {
+        Pins { catalog, incidents: ArcSwapOption::empty(), letters: ArcSwapOption::empty(), ledger: ArcSwapOption::empty() }
+    }
+
+    /// Pins what is newest now, for the next statement.
+    ///
+    /// # Errors
+    /// A store that refuses or stays away.
+    pub async fn renew(&self) -> Result<(), ArchiveError> {
+        self.incidents.store(Some(Arc::new(self.catalog.incidents.pin().await?)));
+        self.letters.store(Some(Arc::new(self.catalog.letters.pin().await?)));
+        self.ledger.store(Some(Arc::new(self.catalog.ledger.pin().await?)));
+        Ok(())
+    }
+
+    /// What is pinned of a table.
+    pub fn get(&self, name: &str) -> Option<Arc<Pin>> {
+        match name {
+            INCIDENT_VERSIONS => self.incidents.load_full(),
+            DEAD_LETTERS => self.letters.load_full(),
+            LEDGER => self.ledger.load_full(),
+            _ => None,
+        }
+    }
+
+    /// Partitions whose newest rows are not here but in another member's memory.
+    pub fn missing(&self) -> Vec<i32> {
+        self.incidents.load_full().and_then(|pin| pin.view.as_ref().map(|view| view.missing.clone())).unwrap_or_default()
+    }
+}

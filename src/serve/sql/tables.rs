@@ -1,0 +1,84 @@
+//! Tables as DataFusion wants them: each scan reads what its session has pinned.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::catalog::Pins;
+use crate::archive::compact::store_url;
+use crate::archive::scan::Scan;
+
+/// What of a table is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The newest version of every incident.
+    Newest,
+    /// Every version of every incident, once.
+    Versions,
+    /// All rows.
+    All,
+}
+
+/// A table of the archive in a session.
+pub struct ArchiveTable {
+    pins: Arc<Pins>,
+    name: &'static str,
+    shown: Shown,
+    schema: SchemaRef,
+}
+
+impl std::fmt::Debug for ArchiveTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ArchiveTable").field("name", &self.name).field("shown", &self.shown).finish_non_exhaustive()
+    }
+}
+
+impl ArchiveTable {
+    /// A table as it is pinned now; `None` before anything is pinned. Later scans read what is pinned
+    /// then: columns are only ever added behind those that are there.
+    pub fn new(pins: &Arc<Pins>, name: &'static str, shown: Shown) -> Option<ArchiveTable> {
+        let schema = pins.get(name)?.schema();
+        Some(ArchiveTable { pins: pins.clone(), name, shown, schema })
+    }
+}
+
+fn outer(error: crate::archive::ArchiveError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+#[async_trait]
+impl TableProvider for ArchiveTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(&self, state: &dyn Session, projection: Option<&Vec<usize>>, _: &[Expr], limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+        let pin = self.pins.get(self.name).ok_or_else(|| DataFusionError::Internal("nothing is pinned".into()))?;
+        let url = store_url(self.name).map_err(outer)?;
+        let scan = Scan { session: state, url: url.clone(), schema: self.schema.clone(), projection, limit };
+        let Some(view) = &pin.view else { return scan.joined(Vec::new(), Vec::<RecordBatch>::new()) };
+        match self.shown {
+            Shown::All => scan.all(&view.table.files, view.live.iter().map(|segment| segment.batch.clone()).collect()),
+            Shown::Versions => {
+                let store = state.runtime_env().object_store(&url)?;
+                let repeats = pin.repeats(&store).await.map_err(outer)?;
+                scan.versions(view, &repeats)
+            }
+            Shown::Newest => {
+                let store = state.runtime_env().object_store(&url)?;
+                let newest = pin.newest(&store).await.map_err(outer)?;
+                scan.incidents(view, &newest)
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+-- Run by `psql` and by `catchment sql` against the same instance; the results must be equal
+-- (tests/archive_wire.rs). One statement a line.
+SELECT count(*) FROM incidents;
+SELECT type, count(*) AS n FROM incidents GROUP BY type ORDER BY n DESC, type;
+SELECT type, severity, count(*) FROM incidents GROUP BY type, severity ORDER BY 1, 2;
+SELECT id, version, host FROM incidents WHERE id = '00000000000000000000000000000007';
+SELECT id FROM incidents WHERE host LIKE '%3' AND severity >= 2 ORDER BY id LIMIT 5;
+SELECT id, created FROM incidents ORDER BY created DESC, id LIMIT 5;
+SELECT count(*) FROM incidents WHERE created >= timestamp '2026-03-01 01:00:00' AND created < timestamp '2026-03-01 02:00:00';
+SELECT host, count(*) FILTER (WHERE severity = 4) AS critical, avg(severity) AS mean FROM incidents GROUP BY host ORDER BY host;
+SELECT date_trunc('hour', created) AS hour, count(*) FROM incidents GROUP BY 1 ORDER BY 1;
+SELECT i.host, count(DISTINCT v.version) FROM incidents i JOIN incident_versions v ON v.id = i.id GROUP BY i.host ORDER BY i.host;
+WITH per AS (SELECT host, count(*) AS n FROM incidents GROUP BY host) SELECT max(n), min(n) FROM per;
+SELECT host, row_number() OVER (ORDER BY count(*) DESC, host) AS place FROM incidents GROUP BY host ORDER BY place LIMIT 3;
+SELECT CASE WHEN severity >= 3 THEN 'high' ELSE 'low' END AS class, count(*) FROM incidents GROUP BY 1 ORDER BY 1;
+SELECT fields FROM incidents ORDER BY id LIMIT 2;
+SELECT fields['extra'] AS extra, count(*) FROM incidents GROUP BY 1 ORDER BY 1;
+SELECT coalesce(closed_by, 'nobody') AS by, count(*) FROM incidents GROUP BY 1;
+SELECT version, record_kind, count(*) FROM incident_versions GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT count(*) FROM dead_letters;
+SELECT outcome, sum(events) FROM ledger GROUP BY outcome ORDER BY outcome;
+SELECT * FROM playbook_runs;
+SELECT count(*) FROM war_room;
+SELECT upper(host) AS u, length(id) AS l FROM incidents ORDER BY id LIMIT 3;
+SELECT host FROM incidents WHERE host ~ '^h[12]$' GROUP BY host ORDER BY host;
+SELECT 1 AS one, 'it''s' AS text, NULL AS nothing, true AS yes;
+SELECT current_database();
+SELECT current_schema();
+SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname = 'public';
+SELECT relname, relkind FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' ORDER BY relname;
+SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name;
+SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'war_room' ORDER BY ordinal_position;
+SELECT quote_ident(table_name) AS "table" FROM information_schema.tables WHERE quote_ident(table_schema) NOT IN ('information_schema', 'pg_catalog') ORDER BY 1;
+SELECT typname FROM pg_catalog.pg_type WHERE typname IN ('text', 'int8', 'float8', 'timestamptz') ORDER BY typname;
