@@ -34,7 +34,7 @@ impl Step<'_> {
         }
         let (lists, world) = (&self.run.lists, self.world);
         let find = |name: &str| lists.get(name).map(|text| Value::String(text.clone())).or_else(|| world.list(name));
-        let done = work(&Env { lists: Some(&find), now_us: self.now_us, ..Env::new(&context) });
+        let done = work(&Env { lists: Some(&find), now_us: Some(self.now_us), ..Env::new(&context) });
         if let Value::Object(members) = &mut context {
             for (name, old) in displaced.into_iter().rev() {
                 let value = match old {
