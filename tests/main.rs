@@ -53,6 +53,7 @@ mod load_generator;
 mod one_batch;
 mod panther;
 mod playbook_brakes;
+mod playbook_cli;
 mod playbook_engine;
 mod playbook_hostile;
 mod playbook_outside;

@@ -1,6 +1,6 @@
 //! `catchment playbook`: run, look at, check and test playbooks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -86,12 +86,17 @@ impl Loaded {
         if path.is_file() {
             let same = |item: &&crate::content::Item| {
                 item.kind == crate::content::Kind::Playbook
-                    && self.diagnostics.files().file(item.file).is_some_and(|file| std::path::Path::new(&*file.name) == path)
+                    && self.diagnostics.files().file(item.file).is_some_and(|file| Path::new(&file.name) == path)
             };
             if let Some(item) = self.content.items.iter().find(same).filter(|item| item.body.is_some()) {
                 return Ok(item.head.id.clone());
             }
-            eprint!("{}", self.diagnostics.render(super::output::colour_err()));
+            for diagnostic in self.diagnostics.sorted() {
+                let of_it = diagnostic.span.and_then(|span| self.diagnostics.files().file(span.file)).is_some_and(|file| Path::new(&file.name) == path);
+                if of_it {
+                    eprintln!("{}", self.diagnostics.plain_line(diagnostic));
+                }
+            }
             return Err(Error::user(format!("{playbook} is no playbook that can run")));
         }
         match self.world.library.find(playbook) {
@@ -105,7 +110,7 @@ impl Loaded {
 fn read(playbook: Option<&str>, within: &Within) -> Result<Loaded, Error> {
     let mut paths = within.within.clone();
     let named = playbook.map(PathBuf::from).filter(|path| path.is_file());
-    let beside = named.as_deref().and_then(std::path::Path::parent).map(|dir| if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() });
+    let beside = named.as_deref().and_then(Path::parent).map(|dir| if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() });
     if let Some(file) = &named {
         // The file itself first, under the name that was typed.
         paths.insert(0, file.clone());
@@ -128,7 +133,7 @@ fn read(playbook: Option<&str>, within: &Within) -> Result<Loaded, Error> {
     Ok(Loaded { content, diagnostics, world, settings })
 }
 
-fn settings(named: Option<&std::path::Path>, beside: Option<&std::path::Path>) -> Result<Settings, Error> {
+fn settings(named: Option<&Path>, beside: Option<&Path>) -> Result<Settings, Error> {
     let found = match named {
         Some(path) => Some(path.to_owned()),
         None => beside.into_iter().flat_map(|dir| [dir.join("respond.yaml"), dir.join("..").join("respond.yaml")]).find(|path| path.is_file()),
@@ -137,7 +142,7 @@ fn settings(named: Option<&std::path::Path>, beside: Option<&std::path::Path>) -
     let text = std::fs::read_to_string(&path).map_err(|error| Error::user(format!("cannot read {}: {error}", path.display())))?;
     let mut out = Diagnostics::new();
     let file = out.add_file(path.display().to_string(), text);
-    let dir = path.parent().map(std::path::Path::to_owned).unwrap_or_default();
+    let dir = path.parent().map(Path::to_owned).unwrap_or_default();
     let settings = yaml::read(file, &mut out).and_then(|node| Settings::read(&node, &dir, &mut out));
     if out.has_errors() {
         eprint!("{}", out.render(super::output::colour_err()));
@@ -147,7 +152,7 @@ fn settings(named: Option<&std::path::Path>, beside: Option<&std::path::Path>) -
 }
 
 /// An incident from a file: an object, or the first line of one a line; a `created` fact counts as well.
-fn incident(path: &std::path::Path) -> Result<serde_json::Value, Error> {
+fn incident(path: &Path) -> Result<serde_json::Value, Error> {
     let text = match path.as_os_str() == "-" {
         true => std::io::read_to_string(std::io::stdin().lock())?,
         false => std::fs::read_to_string(path).map_err(|error| Error::user(format!("cannot read {}: {error}", path.display())))?,

@@ -199,6 +199,11 @@ fn http(node: &Node, dir: &Path, settings: &mut Settings, out: &mut Diagnostics)
 
 /// `{ env: NAME }` or `{ file: path }`; a secret never stands in the file itself.
 fn secret(node: &Node, out: &mut Diagnostics) -> Option<String> {
+    if !matches!(node.value, crate::config::node::Value::Mapping(_)) {
+        // Without its place: the line would show it.
+        out.push(Diagnostic::error("secret", "a secret never stands in the file: write `{ env: NAME }` or `{ file: path }`"));
+        return None;
+    }
     let mut fields = Fields::open(node, "a secret", out)?;
     let variable = fields.get("env", out).and_then(|node| read::text(node, "`env`", out));
     let file = fields.get("file", out).and_then(|node| read::text(node, "`file`", out));
