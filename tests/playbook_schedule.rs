@@ -241,6 +241,32 @@ fn pure_steps_are_fast() {
     assert!(rate > 2_000.0, "{rate}");
 }
 
+/// What waits for a time goes on by itself, also where that time is now.
+#[test]
+fn runs_that_sleep_wake() {
+    for seconds in [0, 2] {
+        let tasks = CALLS.replace("'|||touch', iscommand: true}\n  scriptarguments: {id: {simple: '${incident.id}'}}\n  nexttasks: {'#none#': ['2']}", &format!("Sleep}}\n  scriptarguments: {{seconds: {{simple: '{seconds}'}}}}\n  nexttasks: {{'#none#': ['2']}}"));
+        let tasks = tasks.replace("script: Sleep", "scriptName: Sleep");
+        let mut world = world(&[("p.yml", &playbook("p", "", &tasks))]);
+        external(&mut world, "touch", |_| {});
+        let mut coordinator = Coordinator::new(Memory::default(), Arc::new(world), Bounds::default(), Rates::default());
+        coordinator.accept(&run(1, "A", 2.0)).unwrap();
+        let mut begun = 0;
+        for second in 0..4 {
+            let now = START_US + second * 1_000_000;
+            for _ in 0..3 {
+                coordinator.pump(now);
+                for begin in coordinator.commit(now).unwrap() {
+                    begun += 1;
+                    assert!(second >= seconds);
+                    coordinator.result(&begin.run, begin.call.key, Ok(Output::default()), now);
+                }
+            }
+        }
+        assert_eq!((begun, coordinator.counts.completed), (1, 1), "{seconds} s: {:?}", coordinator.counts);
+    }
+}
+
 #[test]
 fn what_is_queued_is_small() {
     assert!(catchment::respond::schedule::coordinator::QUEUED_BYTES <= 64);

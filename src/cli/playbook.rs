@@ -23,6 +23,9 @@ mod trace;
 /// Mistakes of one load that are kept.
 const KEPT_MAX: usize = 200_000;
 
+/// Files beside a playbook that are loaded with it (count).
+const SIBLINGS_MAX: usize = 2_000;
+
 /// `playbook`
 #[derive(Debug, clap::Args)]
 #[command(
@@ -112,9 +115,12 @@ fn read(playbook: Option<&str>, within: &Within) -> Result<Loaded, Error> {
     let named = playbook.map(PathBuf::from).filter(|path| path.is_file());
     let beside = named.as_deref().and_then(Path::parent).map(|dir| if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() });
     if let Some(file) = &named {
-        // The file itself first, under the name that was typed.
+        paths.retain(|path| path != file);
+        // The file itself first, under the name that was typed; then what stands beside it, not below.
         paths.insert(0, file.clone());
-        paths.extend(beside.iter().filter(|dir| !within.within.contains(dir)).cloned());
+        if let Some(dir) = beside.as_deref().filter(|dir| !within.within.iter().any(|path| path == dir)) {
+            paths.extend(siblings(dir, file)?);
+        }
     }
     if paths.is_empty() {
         return Err(Error::user("name a playbook's file, or say with --in where playbooks are"));
@@ -131,6 +137,21 @@ fn read(playbook: Option<&str>, within: &Within) -> Result<Loaded, Error> {
     world.users.clone_from(&settings.users);
     world.brakes = settings.brakes.clone();
     Ok(Loaded { content, diagnostics, world, settings })
+}
+
+/// Files of packs in a directory but for one.
+fn siblings(dir: &Path, file: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(dir)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    found.retain(|path| {
+        let beside = name(path);
+        let ours = beside == "respond.yaml" || beside.ends_with(".test.yaml") || beside.ends_with(".test.yml");
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        path.is_file() && !ours && ["yml", "yaml", "json"].contains(&ending) && path.file_name() != file.file_name()
+    });
+    found.sort();
+    found.truncate(SIBLINGS_MAX);
+    Ok(found)
 }
 
 fn settings(named: Option<&Path>, beside: Option<&Path>) -> Result<Settings, Error> {

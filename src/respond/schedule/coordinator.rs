@@ -93,6 +93,8 @@ pub struct Coordinator<J> {
     active: HashMap<Box<str>, Active>,
     /// Runs that wait for a time.
     wakes: BinaryHeap<Reverse<(i64, Box<str>)>>,
+    /// The earliest of these by run: later ones of the same run are stale.
+    wake_of: HashMap<Box<str>, i64>,
     /// Types whose runs do not go on; "" is all.
     paused: BTreeSet<Arc<str>>,
     /// What was taken from the queue while it was paused.
@@ -118,6 +120,7 @@ impl<J: Journal> Coordinator<J> {
             bounds,
             active: HashMap::new(),
             wakes: BinaryHeap::new(),
+            wake_of: HashMap::new(),
             paused: BTreeSet::new(),
             aside: VecDeque::new(),
             delayed: BTreeMap::new(),
@@ -194,7 +197,7 @@ impl<J: Journal> Coordinator<J> {
             active.ahead.push_back(transition(&why));
             return self.advance(id, now_us);
         }
-        if let Some(run) = self.journal.load(id).filter(|run| !run.state.is_over()) {
+        if let Some(run) = self.current(id).filter(|run| !run.state.is_over()) {
             let (class, type_name) = place_of(&run);
             self.fair.force(class, type_name, Queued { run: number(id), why });
         }
@@ -231,13 +234,25 @@ impl<J: Journal> Coordinator<J> {
             if *at > now_us {
                 break;
             }
-            let Some(Reverse((_, id))) = self.wakes.pop() else { break };
+            let Some(Reverse((at, id))) = self.wakes.pop() else { break };
+            if self.wake_of.get(&id) != Some(&at) {
+                continue;
+            }
+            self.wake_of.remove(&id);
             if let Some(active) = self.active.get_mut(&id) {
                 active.ahead.push_back(Transition::Due);
-                self.advance(&id.clone(), now_us);
-            } else if let Some(run) = self.journal.load(&id).filter(|run| !run.state.is_over() && run.wakes_at().is_some_and(|at| at <= now_us)) {
-                let (class, type_name) = place_of(&run);
-                self.fair.force(class, type_name, Queued { run: number(&id), why: Why::Due });
+                self.advance(&id, now_us);
+                continue;
+            }
+            let Some(run) = self.current(&id).filter(|run| !run.state.is_over()) else { continue };
+            match run.wakes_at() {
+                Some(at) if at <= now_us => {
+                    let (class, type_name) = place_of(&run);
+                    self.fair.force(class, type_name, Queued { run: number(&id), why: Why::Due });
+                }
+                // What it waited for went away; what it waits for now comes later.
+                Some(at) => self.wake_at(id, at),
+                None => {}
             }
         }
         let mut looked = self.fair.len();
@@ -255,9 +270,7 @@ impl<J: Journal> Coordinator<J> {
                 self.advance(&id, now_us);
                 continue;
             }
-            // What was staged in this batch is not in the journal yet.
-            let staged = self.staged.iter().rev().find(|record| *record.run == *id).and_then(|record| serde_json::from_slice(&record.state).ok());
-            let Some(run) = staged.or_else(|| self.journal.load(&id)) else { continue };
+            let Some(run) = self.current(&id) else { continue };
             self.active.insert(id.clone(), Active { run, class, type_name, calls: 0, ahead: VecDeque::from([transition(&queued.why)]) });
             self.advance(&id, now_us);
         }
@@ -285,11 +298,25 @@ impl<J: Journal> Coordinator<J> {
     /// Keeps a run in memory while calls of it are under way.
     fn park(&mut self, active: Active) {
         if let Some(at) = active.run.wakes_at().filter(|_| !active.run.state.is_over()) {
-            self.wakes.push(Reverse((at, active.run.id.as_str().into())));
+            self.wake_at(active.run.id.as_str().into(), at);
         }
         if active.calls > 0 {
             self.active.insert(active.run.id.as_str().into(), active);
         }
+    }
+
+    fn wake_at(&mut self, id: Box<str>, at: i64) {
+        // One that comes earlier already will look for the next.
+        if self.wake_of.get(&id).is_none_or(|known| at < *known) {
+            self.wake_of.insert(id.clone(), at);
+            self.wakes.push(Reverse((at, id)));
+        }
+    }
+
+    /// The newest state of a run: what is staged is not in the journal yet.
+    fn current(&self, id: &str) -> Option<Run> {
+        let staged = self.staged.iter().rev().find(|record| record.run == id).and_then(|record| serde_json::from_slice(&record.state).ok());
+        staged.or_else(|| self.journal.load(id))
     }
 
     fn stage(&mut self, active: &mut Active, effects: Vec<Effect>) {
