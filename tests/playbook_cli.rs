@@ -39,7 +39,11 @@ fn a_playbook_is_shown_as_text() {
 fn a_run_tells_what_happens_and_its_end_is_the_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("incident.json"), json!({ "id": "1", "type": "Phishing Mail", "severity": 2, "subject": "x", "body": "http://bad.example/x", "sender": "e@bad.example", "recipient": "a@corp.example" }).to_string()).unwrap();
-    std::fs::write(dir.path().join("answers.yaml"), "approvals: 'yes'\ncommands:\n  http: { context: { 'Reputation(true)': { ParsedBody: { verdict: malicious } } } }\n  send-mail: {}\n").unwrap();
+    std::fs::write(
+        dir.path().join("answers.yaml"),
+        "approvals: 'yes'\ncommands:\n  http: { context: { 'Reputation(true)': { ParsedBody: { verdict: malicious } } } }\n  send-mail: {}\n",
+    )
+    .unwrap();
     let playbook = soc().join("phishing.yml").display().to_string();
     let run = |more: &[&str]| catchment(dir.path(), &[&["playbook", "run", &playbook, "--file", "incident.json", "--simulate", "answers.yaml"], more].concat());
     let (code, out, err) = run(&[]);
@@ -67,7 +71,11 @@ fn what_a_playbook_lacks_is_told() {
     std::fs::write(dir.path().join("p.yml"), text).unwrap();
     let (code, out, err) = catchment(dir.path(), &["playbook", "check", "p.yml"]);
     assert_eq!(code, 1, "{out}{err}");
-    for said in ["task 1: `NoSuchScript` is not there", "task 2: the playbook `nowhere` is not there, the task will be skipped", "task 3: `http` needs the argument `url`"] {
+    for said in [
+        "task 1: `NoSuchScript` is not there",
+        "task 2: the playbook `nowhere` is not there, the task will be skipped",
+        "task 3: `http` needs the argument `url`",
+    ] {
         assert!(out.contains(said), "{said}: {out}");
     }
     // A file of secrets is never quoted, and a secret in it is refused.

@@ -245,7 +245,10 @@ fn pure_steps_are_fast() {
 #[test]
 fn runs_that_sleep_wake() {
     for seconds in [0, 2] {
-        let tasks = CALLS.replace("'|||touch', iscommand: true}\n  scriptarguments: {id: {simple: '${incident.id}'}}\n  nexttasks: {'#none#': ['2']}", &format!("Sleep}}\n  scriptarguments: {{seconds: {{simple: '{seconds}'}}}}\n  nexttasks: {{'#none#': ['2']}}"));
+        let tasks = CALLS.replace(
+            "'|||touch', iscommand: true}\n  scriptarguments: {id: {simple: '${incident.id}'}}\n  nexttasks: {'#none#': ['2']}",
+            &format!("Sleep}}\n  scriptarguments: {{seconds: {{simple: '{seconds}'}}}}\n  nexttasks: {{'#none#': ['2']}}"),
+        );
         let tasks = tasks.replace("script: Sleep", "scriptName: Sleep");
         let mut world = world(&[("p.yml", &playbook("p", "", &tasks))]);
         external(&mut world, "touch", |_| {});

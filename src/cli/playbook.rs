@@ -88,8 +88,7 @@ impl Loaded {
         let path = PathBuf::from(playbook);
         if path.is_file() {
             let same = |item: &&crate::content::Item| {
-                item.kind == crate::content::Kind::Playbook
-                    && self.diagnostics.files().file(item.file).is_some_and(|file| Path::new(&file.name) == path)
+                item.kind == crate::content::Kind::Playbook && self.diagnostics.files().file(item.file).is_some_and(|file| Path::new(&file.name) == path)
             };
             if let Some(item) = self.content.items.iter().find(same).filter(|item| item.body.is_some()) {
                 return Ok(item.head.id.clone());

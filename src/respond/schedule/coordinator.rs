@@ -358,11 +358,12 @@ impl<J: Journal> Coordinator<J> {
     /// member counts any more.
     ///
     /// # Errors
-    /// As the journal says. Nothing was written, and nothing begins.
+    /// As the journal says. Nothing was written, and nothing begins; after one that may pass the
+    /// same is committed with the next call.
     pub fn commit(&mut self, now_us: i64) -> Result<Vec<Begin>, JournalError> {
-        let batch = std::mem::take(&mut self.staged);
-        if !batch.is_empty() {
-            self.journal.commit(batch)?;
+        if !self.staged.is_empty() {
+            self.journal.commit(&self.staged)?;
+            self.staged.clear();
         }
         let mut ready: Vec<Begin> = Vec::new();
         let later = self.delayed.split_off(&(now_us + 1, 0));

@@ -15,6 +15,8 @@ use crate::respond::run::{Answer, Call, Failure, FailureKind, Key, Output, Run};
 
 /// Longest pause between two looks at what is to be done.
 const IDLE: Duration = Duration::from_millis(50);
+/// Pause before a commit that failed is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Messages that wait for the loop (count).
 const INBOX: usize = 4_096;
 /// Messages that one commit takes (count).
@@ -97,6 +99,11 @@ pub async fn drive<J: Journal>(
         coordinator.pump(now_us());
         let begins = match coordinator.commit(now_us()) {
             Ok(begins) => begins,
+            Err(JournalError::Passing(why)) => {
+                tracing::warn!(%why, "what playbooks did is not committed yet; nothing of it begins");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
             Err(error) => return (coordinator, Err(error)),
         };
         for begin in begins {

@@ -39,7 +39,7 @@ pub trait Journal {
     ///
     /// # Errors
     /// A lost lease, a journal that cannot be written.
-    fn commit(&mut self, batch: Vec<Record>) -> Result<(), JournalError>;
+    fn commit(&mut self, batch: &[Record]) -> Result<(), JournalError>;
     /// The state of a run.
     fn load(&self, run: &str) -> Option<Run>;
     /// Until when calls may begin, in microseconds: the last commit that the group checked, plus
@@ -69,7 +69,7 @@ pub struct Memory {
 }
 
 impl Journal for Memory {
-    fn commit(&mut self, batch: Vec<Record>) -> Result<(), JournalError> {
+    fn commit(&mut self, batch: &[Record]) -> Result<(), JournalError> {
         if self.fenced {
             return Err(JournalError::Fenced);
         }
@@ -79,12 +79,12 @@ impl Journal for Memory {
             if record.state.is_empty() {
                 self.states.remove(&record.run);
             } else {
-                self.states.insert(record.run.clone(), record.state);
+                self.states.insert(record.run.clone(), record.state.clone());
             }
             if !self.counts_only {
-                self.entries.extend(record.entries);
-                self.edits.extend(record.edits.into_iter().map(|edit| (record.run.clone(), edit)));
-                self.timers.extend(record.timers);
+                self.entries.extend(record.entries.iter().cloned());
+                self.edits.extend(record.edits.iter().map(|edit| (record.run.clone(), edit.clone())));
+                self.timers.extend(record.timers.iter().cloned());
             }
         }
         Ok(())
