@@ -269,8 +269,3 @@ fn runs_that_sleep_wake() {
         assert_eq!((begun, coordinator.counts.completed), (1, 1), "{seconds} s: {:?}", coordinator.counts);
     }
 }
-
-#[test]
-fn what_is_queued_is_small() {
-    assert!(catchment::respond::schedule::coordinator::QUEUED_BYTES <= 64);
-}

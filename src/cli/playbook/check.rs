@@ -66,7 +66,7 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
 fn look(program: &Program, world: &World) -> Findings {
     let mut found = Findings::default();
     for node in &program.tasks {
-        let mut missing = |what: String, skips: bool, found: &mut Findings| {
+        let missing = |what: String, skips: bool, found: &mut Findings| {
             if skips {
                 found.doubtful.push(format!("task {}: {what} is not there, the task will be skipped", node.id));
             } else {

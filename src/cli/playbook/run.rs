@@ -59,7 +59,8 @@ pub fn run(args: &RunArgs) -> Result<Said, Error> {
         loaded.world.brakes.mode = mode;
         loaded.world.brakes.types.clear();
     }
-    let mut run = Run::new(incident.get("id").and_then(serde_json::Value::as_str).unwrap_or_default(), &id, "by hand", incident);
+    let number = incident.get("id").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let mut run = Run::new(&number, &id, "by hand", incident);
     for pair in &args.inputs {
         let (name, value) = pair.split_once('=').ok_or_else(|| Error::user(format!("`{pair}` is not NAME=VALUE")))?;
         run.given.insert(name.to_owned(), crate::expr::xsoar::context::typed(serde_json::Value::from(value)));

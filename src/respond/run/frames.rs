@@ -149,12 +149,10 @@ impl Step<'_> {
             }
         }
         self.run.ready.retain(|(frame, _)| !gone.contains(frame));
-        if let Some(task) = self.run.task_mut(outer, task) {
-            if let Some(context) = task.turns.take().and_then(|turns| turns.context)
-                && !self.run.frames.values().any(|frame| frame.context == context)
-            {
-                self.run.contexts.remove(&context);
-            }
+        if let Some(context) = self.run.task_mut(outer, task).and_then(|task| task.turns.take()).and_then(|turns| turns.context)
+            && !self.run.frames.values().any(|frame| frame.context == context)
+        {
+            self.run.contexts.remove(&context);
         }
     }
 }

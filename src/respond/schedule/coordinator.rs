@@ -39,8 +39,8 @@ struct Queued {
     why: Why,
 }
 
-/// Bytes of what is queued of a run.
-pub const QUEUED_BYTES: usize = size_of::<Queued>();
+/// A million of them wait in 64 MB.
+const _: () = assert!(size_of::<Queued>() <= 64);
 
 /// Why a run wants its turn.
 #[derive(Debug, Clone)]

@@ -158,7 +158,7 @@ impl<'w> Generator<'w> {
     fn outputs(&mut self, paths: &[String]) -> Map<String, Value> {
         let mut found: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
         for path in paths.iter().filter(|path| !path.trim().is_empty()) {
-            let path = path.split('(').next().unwrap_or_default().trim().replace('[', "").replace(']', "");
+            let path = path.split('(').next().unwrap_or_default().trim().replace(['[', ']'], "");
             // Something else is below it.
             if paths.iter().any(|other| other.starts_with(&path) && other.get(path.len()..).is_some_and(|rest| rest.starts_with('.'))) {
                 continue;
