@@ -31,7 +31,7 @@ const PRODUCTS: [Product; 14] = [
     product("Claroty", &["Claroty"], "Claroty", "Claroty-mapper", "Claroty Security Incident"),
     product("Crowdstrike-Streaming", &["CrowdStrikeFalconStreamingV2"], "crowdstrike-streaming-api", "crowdstrike-streaming-api-mapper", ""),
     product("Cymulate", &["Cymulate"], "Cymulate", "Cymulate-mapper", ""),
-    product("EWS_v2", &["EWS"], "EWS v2", "EWS v2-mapper", "Phishing"),
+    product("EWS_v2", &["EWS", "Phishing"], "EWS v2", "EWS v2-mapper", "Phishing"),
     product("Gsuite-gmail", &["Gmail"], "Gmail", "Gmail-mapper", ""),
     product("HelloWorld", &["HelloWorld"], "HelloWorld", "HelloWorld-mapper", ""),
     product("IllusiveNetworks", &["IllusiveNetworks"], "Illusive Networks", "Illusive Networks-mapper", ""),

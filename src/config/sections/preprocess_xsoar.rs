@@ -113,7 +113,11 @@ fn translate(
     let when = before.iter().fold(new.clone(), |when, earlier| format!("({when}) AND NOT coalesce({earlier}, FALSE)"));
     let (mut matches, rest) = if rule.action.needs_existing() { split(rule, content) } else { (Vec::new(), Tests::new()) };
     // A field that nothing maps is empty in both, which is no equality.
-    let never = matches.iter().any(|field| !mapped.contains(field) && field != "type");
+    let missing: Vec<String> = matches.iter().filter(|field| !mapped.contains(*field) && *field != "type").cloned().collect();
+    let never = !missing.is_empty();
+    if never {
+        matches.clear();
+    }
     matches.truncate(MATCH_FIELDS_MAX);
     let where_ = if rest.is_empty() { None } else { Some(condition(&rest, &mut fields, Side::Where)?) };
     if rule.action.needs_existing() && matches.is_empty() {
@@ -121,7 +125,7 @@ fn translate(
         matches.push("tenant".to_owned());
     }
     let when = if never { "FALSE".to_owned() } else { when };
-    for name in fields.unmapped() {
+    for name in fields.unmapped().chain(missing.iter().map(String::as_str)) {
         let message = format!("no section maps `{}`, which the rule `{}` reads: it is always empty there", shortened(name), shortened(&id.value));
         out.push(Diagnostic::warning("unknown-field", message).at(rule.new.span));
     }

@@ -259,6 +259,20 @@ impl Kernel {
                 (slot.len() as usize <= SHORT_TEXT_MAX).then_some(slot)
             }
             Fast::Shape(FieldType::LongText | FieldType::Markdown | FieldType::Html) if kind.is_string() => Some(slot),
+            Fast::Shape(
+                FieldType::ShortText
+                | FieldType::SingleSelect
+                | FieldType::User
+                | FieldType::Role
+                | FieldType::Url
+                | FieldType::LongText
+                | FieldType::Markdown
+                | FieldType::Html,
+            ) if scalar && slot.len() as usize <= SHORT_TEXT_MAX => rewrite(arena, slot, |_| None),
+            Fast::Shape(FieldType::Internal) if kind != Kind::Array || has_item(slot.raw(arena)) => Some(slot),
+            Fast::Shape(FieldType::Attachments) if kind == Kind::Array && has_item(slot.raw(arena)) => Some(slot),
+            Fast::Shape(FieldType::Timer) if kind == Kind::Object => Some(slot),
+            Fast::Shape(FieldType::Grid) if kind == Kind::Array && is_rows(slot.raw(arena)) => Some(slot),
             Fast::Shape(FieldType::Number) if kind == Kind::Number => Some(slot),
             Fast::Shape(FieldType::Boolean) if matches!(kind, Kind::True | Kind::False) => Some(slot),
             Fast::Shape(FieldType::Date) if kind.is_string() || kind == Kind::Number => Some(slot),
@@ -334,6 +348,27 @@ fn join(arena: &mut Vec<u8>, slot: Slot, separator: &str) -> Option<Slot> {
         Some(())
     })?;
     cell::put_text(arena, &out)
+}
+
+/// True for a list that holds something else than nulls.
+fn has_item(json: &[u8]) -> bool {
+    let mut any = false;
+    // Ends at the first one.
+    let _ = items(json, |item| {
+        any = item != b"null";
+        (!any).then_some(())
+    });
+    any
+}
+
+/// True for a list of objects that is not empty.
+fn is_rows(json: &[u8]) -> bool {
+    let mut any = false;
+    let all = items(json, |item| {
+        any = true;
+        (item.first() == Some(&b'{')).then_some(())
+    });
+    any && all.is_some()
 }
 
 /// Objects with their keys as a table's columns; `None` where a list holds anything but objects and
