@@ -165,7 +165,10 @@ fn settings(named: Option<&Path>, beside: Option<&Path>) -> Result<Settings, Err
     let dir = path.parent().map(Path::to_owned).unwrap_or_default();
     let settings = yaml::read(file, &mut out).and_then(|node| Settings::read(&node, &dir, &mut out));
     if out.has_errors() {
-        eprint!("{}", out.render(super::output::colour_err()));
+        // Without the lines of the file: they may hold what should not stand there.
+        for diagnostic in out.sorted() {
+            eprintln!("{}", out.plain_line(diagnostic));
+        }
         return Err(Error::user(String::new()));
     }
     Ok(settings.unwrap_or_else(Settings::plain))

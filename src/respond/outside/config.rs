@@ -240,14 +240,13 @@ fn credential(name: &str, node: &Node, out: &mut Diagnostics) -> Option<Credenti
     let password = fields.get("password", out).and_then(|node| secret(node, out));
     let header = text(&mut fields, "header", out);
     let value = fields.get("value", out).and_then(|node| secret(node, out));
-    let head = fields.head();
     fields.close(&[], out);
     let kind = match (bearer, user, password, header, value) {
         (Some(token), None, None, None, None) => CredentialKind::Bearer(token),
         (None, Some(user), Some(password), None, None) => CredentialKind::Basic { user, password },
         (None, None, None, Some(name), Some(value)) => CredentialKind::Header { name, value },
         _ => {
-            out.push(Diagnostic::error("credential", "a credential is `bearer`, `user` and `password`, or `header` and `value`").at(head));
+            out.push(Diagnostic::error("credential", format!("the credential `{name}` is `bearer`, `user` and `password`, or `header` and `value`")));
             return None;
         }
     };
