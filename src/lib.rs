@@ -15,7 +15,7 @@
 //!
 //! Beside the way: [`config`] reads what the user wrote, [`content`] XSOAR content packs, [`expr`] is the language of expressions
 //! and its compiler to DataFusion, [`ingest::plan`] joins both into what workers run, [`load`]
-//! makes events whose answers are known, [`run`] wires rooms into a running member, [`serve`]
+//! makes events whose answers are known, [`respond`] runs playbooks, [`run`] wires rooms into a running member, [`serve`]
 //! shows metrics and answers SQL, [`archive`] keeps every version of every incident, [`cli`] is what a
 //! person types.
 //! `docs/architecture.md` tells the same at length, `docs/pipeline.md` what a pipeline may say.
@@ -35,8 +35,8 @@
 //! - Only [`kafka`] names rdkafka. simd-json is an oracle of tests and benches, no dependency.
 //!   Only [`archive`], [`serve`], [`expr`], `ingest::phase`, `ingest::conditions` and the plan's builder name DataFusion's
 //!   planner and expressions; other rooms use its Arrow arrays.
-//! - No value of an event appears in a log line or in the message of an error. No secret appears
-//!   anywhere.
+//! - No value of an event appears in a log line or in the message of an error. (Entries of a war
+//!   room are no logs: they hold what commands said.) No secret appears anywhere.
 //! - Every queue, table, cache and buffer has a bound with its unit and its reason: in
 //!   [`config::limits`], or as a constant beside the code that keeps it.
 //! - No `unwrap` or `expect` on anything that input, network or disk can influence.
@@ -52,5 +52,6 @@ pub mod ingest;
 pub mod kafka;
 pub mod keeper;
 pub mod load;
+pub mod respond;
 pub mod run;
 pub mod serve;

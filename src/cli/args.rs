@@ -64,6 +64,8 @@ pub enum Command {
     Top(super::top::TopArgs),
     /// XSOAR content packs: do they load, what is in them
     Content(super::content::ContentArgs),
+    /// Playbooks: run, show, check and test them
+    Playbook(super::playbook::PlaybookArgs),
     /// Say why an event ends as it does, or print the pipeline as SQL
     Explain(super::explain::ExplainArgs),
     /// Write seeded events, and what must become of them

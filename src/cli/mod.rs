@@ -22,6 +22,7 @@ pub mod load;
 pub mod load_report;
 pub mod load_run;
 pub mod output;
+pub mod playbook;
 pub mod replay;
 pub mod run;
 pub mod samples;
@@ -104,6 +105,7 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Demo(demo) => demo::run(demo),
         args::Command::Test(test) => test::run(test),
         args::Command::Incident(incident) => incident::run(incident),
+        args::Command::Playbook(playbook) => playbook::run(playbook),
         args::Command::Explain(explain) => explain::run(explain),
         args::Command::Generate(generate) => generate::run(generate),
         args::Command::Sql(sql) => sql::run(sql),

@@ -1,0 +1,411 @@
+//! Owns the state of a run: all that is needed to go on with it elsewhere. It is JSON on the
+//! `runs` topic; what can be had from the playbook is not in it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+/// A task of a run: the frame (one turn of a playbook), the number of the task in its playbook, and
+/// how often it was tried before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// Which turn of which playbook.
+    pub frame: u32,
+    /// Which task.
+    pub task: u32,
+    /// Which attempt, poll or question of it.
+    pub attempt: u32,
+}
+
+/// A run of a playbook on an incident.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Run {
+    /// 32 hex digits.
+    pub id: String,
+    /// The incident with all its fields, as tasks see it.
+    pub incident: Value,
+    /// Which playbook of which version: (name, version). Sub-playbooks are added when they start.
+    pub pinned: BTreeMap<String, String>,
+    /// The playbook, by name.
+    pub playbook: String,
+    /// Inputs that it was given, in the place of what the playbook says.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub given: Map<String, Value>,
+    /// Where it stands.
+    pub state: RunState,
+    /// Turns of playbooks that are going on. The first one is the playbook itself.
+    pub frames: BTreeMap<u32, Frame>,
+    /// The number of the next frame.
+    pub next_frame: u32,
+    /// Contexts by number; frames name theirs.
+    pub contexts: BTreeMap<u32, Value>,
+    /// Tasks that can start, in order.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub ready: VecDeque<(u32, u32)>,
+    /// Tasks that were started so far.
+    pub started: u64,
+    /// War room entries so far.
+    pub entries: u64,
+    /// The newest entries, for tasks that read them.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub recent: VecDeque<Recent>,
+    /// Lists that this run changed: they shadow those of the packs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lists: BTreeMap<String, String>,
+    /// Indicators that it knows: value → type and fields.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub indicators: Map<String, Value>,
+    /// What it did with the incident's timers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub timers: BTreeMap<String, super::timer::Timer>,
+    /// A close that waits for the type's closure script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<Closing>,
+    /// When it began, in microseconds.
+    pub began_us: i64,
+    /// When it ended, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_us: Option<i64>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Accepted, not begun.
+    New,
+    /// Something of it runs, or can.
+    Running,
+    /// All that is left waits: for a person, a time, an approval.
+    Waiting,
+    /// Done.
+    Completed,
+    /// A task failed, and nothing goes on before a person has decided.
+    Failed,
+    /// A person ended it.
+    Cancelled,
+}
+
+impl RunState {
+    /// For people and SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            RunState::New => "new",
+            RunState::Running => "running",
+            RunState::Waiting => "waiting",
+            RunState::Completed => "completed",
+            RunState::Failed => "failed",
+            RunState::Cancelled => "cancelled",
+        }
+    }
+
+    /// True where nothing happens any more.
+    pub fn is_over(self) -> bool {
+        matches!(self, RunState::Completed | RunState::Cancelled)
+    }
+}
+
+/// A close that waits for the type's closure script: its task ends when the script does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Closing {
+    /// The task that closes.
+    pub key: Key,
+    /// Why.
+    pub reason: String,
+    /// What else there is to say.
+    pub notes: String,
+}
+
+/// A war room entry that is remembered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Recent {
+    /// Its id.
+    pub id: String,
+    /// It tells an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub error: bool,
+    /// Its text, cut.
+    pub text: String,
+}
+
+/// One turn of a playbook.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Frame {
+    /// The playbook, by name.
+    pub playbook: String,
+    /// The task that it is the body of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<(u32, u32)>,
+    /// Which turn of a loop, from 0.
+    pub turn: u32,
+    /// Its context, by number.
+    pub context: u32,
+    /// Its inputs.
+    pub inputs: Map<String, Value>,
+    /// Its tasks, as the playbook numbers them.
+    pub tasks: Vec<Task>,
+    /// Tasks that are ready, running or waiting.
+    pub live: u32,
+}
+
+/// A task of a frame.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Task {
+    /// Where it stands.
+    #[serde(rename = "s", default, skip_serializing_if = "Status::is_idle")]
+    pub status: Status,
+    /// Edges that lead here and are not resolved yet.
+    #[serde(rename = "u", default, skip_serializing_if = "is_zero")]
+    pub unresolved: u32,
+    /// One of the resolved ones was taken.
+    #[serde(rename = "t", default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken: bool,
+    /// Attempts, polls, questions so far.
+    #[serde(rename = "a", default, skip_serializing_if = "is_zero")]
+    pub attempt: u32,
+    /// Retries that are left; set with the first error.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// What it waits for, or what is to be done when it wakes.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Box<Wait>>,
+    /// The loop that it is in the middle of.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub turns: Option<Box<Turns>>,
+    /// Why it failed.
+    #[serde(rename = "e", default, skip_serializing_if = "String::is_empty")]
+    pub error: String,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It is not known yet whether it runs.
+    #[default]
+    Idle,
+    /// It can start.
+    Ready,
+    /// A command, script or sub-playbook of it runs.
+    Running,
+    /// It waits for a person.
+    Person,
+    /// It waits for an approval.
+    Approval,
+    /// It waits for a time.
+    Sleeping,
+    /// Done.
+    Done,
+    /// It will not run.
+    Skipped,
+    /// It failed, and the run with it.
+    Failed,
+}
+
+impl Status {
+    fn is_idle(&self) -> bool {
+        *self == Status::Idle
+    }
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Idle => "idle",
+            Status::Ready => "ready",
+            Status::Running => "running",
+            Status::Person => "waits for a person",
+            Status::Approval => "waits for approval",
+            Status::Sleeping => "waits",
+            Status::Done => "done",
+            Status::Skipped => "skipped",
+            Status::Failed => "failed",
+        }
+    }
+}
+
+/// What a sleeping, running or waiting task goes on with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// It ends then.
+    Sleep {
+        /// Microseconds since 1970.
+        until_us: i64,
+    },
+    /// It is tried again then.
+    Retry {
+        /// Microseconds since 1970.
+        until_us: i64,
+    },
+    /// A command runs, or waits for approval; whether it is known to be under way.
+    Call(Box<Pending>),
+    /// A command is asked again then.
+    Poll {
+        /// The call to repeat.
+        call: Box<Pending>,
+        /// Microseconds since 1970.
+        until_us: i64,
+        /// It is given up then.
+        deadline_us: i64,
+    },
+    /// `GenericPolling`: a command is repeated until an expression selects nothing.
+    Generic(Box<Generic>),
+    /// The next turn of a loop starts then.
+    Turn {
+        /// Microseconds since 1970.
+        until_us: i64,
+    },
+    /// A person.
+    Person {
+        /// When the person must have done it; 0: no promise.
+        due_us: i64,
+        /// Who has to do it, if it is said.
+        assignee: String,
+        /// Only that one may.
+        restricted: bool,
+    },
+}
+
+/// A call as it was made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pending {
+    /// The command or script.
+    pub command: String,
+    /// Whose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brand: Option<String>,
+    /// What it is given.
+    pub arguments: Map<String, Value>,
+    /// Seconds after which it is given up; 0: as the command says.
+    #[serde(default)]
+    pub timeout_s: u32,
+    /// When a poll that it is part of is given up, in microseconds; 0: it is none.
+    #[serde(default)]
+    pub deadline_us: i64,
+}
+
+/// `GenericPolling` in the middle.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Generic {
+    /// The command.
+    pub command: String,
+    /// Its argument for the ids.
+    pub argument: String,
+    /// Other arguments.
+    pub others: Map<String, Value>,
+    /// What selects those that are still pending.
+    pub dt: String,
+    /// Ids that are still pending.
+    pub ids: Vec<String>,
+    /// Microseconds between two rounds.
+    pub interval_us: i64,
+    /// The next round; while a round runs, the round.
+    pub until_us: i64,
+    /// It is given up then.
+    pub deadline_us: i64,
+}
+
+/// A loop in the middle.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Turns {
+    /// Turns that ended.
+    pub done: u32,
+    /// Inputs of the turns of a `forEach`; else the same for all.
+    pub inputs: Vec<Map<String, Value>>,
+    /// The context that turns share.
+    pub context: Option<u32>,
+    /// An automation was asked whether to stop.
+    #[serde(default)]
+    pub asking: bool,
+}
+
+impl Run {
+    /// A run that has not begun. Its id follows from what it is a run of.
+    pub fn new(incident_id: &str, playbook: &str, trigger: &str, incident: Value) -> Run {
+        Run {
+            id: hash(&[b"run", incident_id.as_bytes(), playbook.as_bytes(), trigger.as_bytes()]),
+            incident,
+            pinned: BTreeMap::new(),
+            playbook: playbook.to_owned(),
+            given: Map::new(),
+            state: RunState::New,
+            frames: BTreeMap::new(),
+            next_frame: 0,
+            contexts: BTreeMap::new(),
+            ready: VecDeque::new(),
+            started: 0,
+            entries: 0,
+            recent: VecDeque::new(),
+            lists: BTreeMap::new(),
+            indicators: Map::new(),
+            timers: BTreeMap::new(),
+            closing: None,
+            began_us: 0,
+            ended_us: None,
+            reason: String::new(),
+        }
+    }
+
+    /// The id of the incident.
+    pub fn incident_id(&self) -> &str {
+        self.incident.get("id").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The key by which the outside knows a call: the same whenever it is repeated.
+    pub fn idempotency_key(&self, key: Key) -> String {
+        // Frames are numbered in the order in which they start, which depends on nothing else than
+        // the results that are committed.
+        hash(&[self.id.as_bytes(), &key.frame.to_be_bytes(), &key.task.to_be_bytes(), &key.attempt.to_be_bytes()])
+    }
+
+    /// A task.
+    pub fn task(&self, frame: u32, task: u32) -> Option<&Task> {
+        self.frames.get(&frame)?.tasks.get(task as usize)
+    }
+
+    /// A task.
+    pub fn task_mut(&mut self, frame: u32, task: u32) -> Option<&mut Task> {
+        self.frames.get_mut(&frame)?.tasks.get_mut(task as usize)
+    }
+
+    /// The next time at which a task wakes or a timer has to be looked at, in microseconds.
+    pub fn wakes_at(&self) -> Option<i64> {
+        if self.state.is_over() {
+            return None;
+        }
+        let sleeping = self.frames.values().flat_map(|frame| &frame.tasks).filter(|task| task.status == Status::Sleeping && self.state != RunState::Failed);
+        let wakes = sleeping.filter_map(|task| task.wait.as_deref().and_then(Wait::until_us));
+        // While a run goes on it looks after the timers that it started.
+        wakes.chain(self.timers.values().filter_map(super::timer::Timer::looks_at)).min()
+    }
+}
+
+impl Wait {
+    /// When it ends by itself.
+    pub fn until_us(&self) -> Option<i64> {
+        match self {
+            Wait::Sleep { until_us } | Wait::Retry { until_us } | Wait::Poll { until_us, .. } | Wait::Turn { until_us } => Some(*until_us),
+            Wait::Generic(generic) => Some(generic.until_us),
+            Wait::Call(_) | Wait::Person { .. } => None,
+        }
+    }
+}
+
+/// 32 hex digits of parts, each with its length.
+pub fn hash(parts: &[&[u8]]) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
