@@ -239,3 +239,40 @@ fn wire_passwords_and_encryption() {
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "220", "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+#[test]
+fn wire_tells_whose_rows_are_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = lake(dir.path());
+    let feeds = |partitions: std::ops::Range<i32>| partitions.flat_map(|partition| [(Topic::Facts, partition), (Topic::States, partition)]).collect();
+    lake.rings.incidents.reading(feeds(0..1), feeds(0..3));
+    let port = port(&lake, &spec(), BOUNDS);
+    let words = "2 partitions without the last seconds: other members hold them";
+
+    for mut client in [Client::there(&remote(&port)).unwrap(), lake.client(true)] {
+        let mut notes: Vec<String> = Vec::new();
+        client.run("SELECT count(*) FROM incidents", Format::Csv, &mut std::io::sink(), &mut |answer| notes.extend(answer.notes)).unwrap();
+        assert_eq!(notes, [words]);
+        notes.clear();
+        client.run("SELECT 1", Format::Csv, &mut std::io::sink(), &mut |answer| notes.extend(answer.notes)).unwrap();
+        assert!(notes.is_empty(), "{notes:?}");
+    }
+    if let Some(output) = psql(&port, &["-At", "-c", "SELECT count(*) FROM incidents WHERE id IN (SELECT id FROM incident_versions)"], &[]) {
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "220");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(words), "{output:?}");
+    }
+}
+
+#[test]
+fn wire_names_what_goes_wrong_while_rows_are_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = lake(dir.path());
+    let port = port(&lake, &spec(), BOUNDS);
+    let query = "\\set VERBOSITY sqlstate\nSELECT 1 / (length(id) - 32) FROM incidents;\nSELECT CAST(id AS bigint) FROM incidents;\n";
+    let file = dir.path().join("wrong.sql");
+    std::fs::write(&file, query).unwrap();
+    if let Some(output) = psql(&port, &["-At", "-f", file.to_str().unwrap()], &[]) {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("22012") && said.contains("22P02"), "{said}");
+    }
+}

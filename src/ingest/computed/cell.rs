@@ -10,7 +10,7 @@ use crate::ingest::decode::{Kind, SLOT_LEN_MAX, Slot, unescape};
 /// Bytes of an arena with what is computed for it: slots hold 32 bits of place.
 const ARENA_BYTES_MAX: usize = 1 << 31;
 /// Digits that every reader of numbers keeps as they are.
-const PLAIN_DIGITS: usize = 15;
+pub const PLAIN_DIGITS: usize = 15;
 
 /// The text of a scalar, as operators see it; `None` for null, lists and objects.
 pub fn text<'a>(arena: &'a [u8], slot: Slot) -> Option<Cow<'a, str>> {
@@ -50,9 +50,14 @@ pub fn value(arena: &[u8], slot: Slot) -> Option<Value> {
     }
 }
 
+/// True for a text that needs no escape; without a branch a byte.
+fn is_plain_text(text: &str) -> bool {
+    text.as_bytes().chunks(64).all(|part| !part.iter().fold(false, |special, b| special | (*b < 0x20) | (*b == b'"') | (*b == b'\\')))
+}
+
 /// Appends a text as a JSON string; `None` when the arena is full.
 pub fn put_text(arena: &mut Vec<u8>, text: &str) -> Option<Slot> {
-    let plain = text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\');
+    let plain = is_plain_text(text);
     if text.len() > SLOT_LEN_MAX || arena.len() + text.len() > ARENA_BYTES_MAX {
         return None;
     }
@@ -66,11 +71,37 @@ pub fn put_text(arena: &mut Vec<u8>, text: &str) -> Option<Slot> {
     put_json(arena, &Value::from(text))
 }
 
+/// Appends the content of a JSON string, escaped as it has to be; `None` when the arena is full.
+pub fn put_content(arena: &mut Vec<u8>, content: &[u8]) -> Option<Slot> {
+    if content.len() > SLOT_LEN_MAX || arena.len() + content.len() + 2 > ARENA_BYTES_MAX {
+        return None;
+    }
+    let kind = if memchr::memchr(b'\\', content).is_some() { Kind::StringEscaped } else { Kind::String };
+    arena.push(b'"');
+    let start = arena.len();
+    arena.extend_from_slice(content);
+    arena.push(b'"');
+    Some(Slot::new(kind, start as u32, content.len() as u32))
+}
+
+/// Appends the token of a number or a truth value as a JSON string; `None` when the arena is full.
+pub fn put_quoted(arena: &mut Vec<u8>, slot: Slot) -> Option<Slot> {
+    let (from, len) = (slot.start() as usize, slot.len() as usize);
+    if arena.len() + len + 2 > ARENA_BYTES_MAX || arena.get(from..from + len).is_none() {
+        return None;
+    }
+    arena.push(b'"');
+    let start = arena.len();
+    arena.extend_from_within(from..from + len);
+    arena.push(b'"');
+    Some(Slot::new(Kind::String, start as u32, slot.len()))
+}
+
 /// Appends the JSON of a value; `None` when the arena is full.
 pub fn put_json(arena: &mut Vec<u8>, value: &Value) -> Option<Slot> {
     let kind = match value {
         Value::Null => return Some(Slot::MISSING),
-        Value::String(text) if text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') => return put_text(arena, text),
+        Value::String(text) if is_plain_text(text) => return put_text(arena, text),
         Value::String(_) => Kind::StringEscaped,
         Value::Bool(true) => Kind::True,
         Value::Bool(false) => Kind::False,

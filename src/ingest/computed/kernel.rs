@@ -8,6 +8,7 @@ use hashbrown::{Equivalent, HashMap};
 use serde_json::Value;
 
 use super::cell;
+use super::text::push_text;
 use super::tokens::{items, members};
 use crate::content::field::FieldType;
 use crate::content::value::{NotA, SHORT_TEXT_MAX, convert, severity};
@@ -78,6 +79,34 @@ impl Equivalent<(Kind, Vec<u8>)> for Seen<'_> {
 pub struct Kernel {
     what: What,
     fast: Fast,
+    passes: Passes,
+}
+
+/// Which slots stay what they are: per kind of JSON the bytes that are too many; 0: none does.
+#[derive(Debug, Clone, Copy, Default)]
+struct Passes([u32; Kind::COUNT]);
+
+impl Passes {
+    fn of(fast: &Fast) -> Passes {
+        let any = u32::MAX;
+        let texts = [(Kind::String, any), (Kind::StringEscaped, any)];
+        // Short enough in bytes is short enough in characters.
+        let short = [(Kind::String, SHORT_TEXT_MAX as u32 + 1), (Kind::StringEscaped, SHORT_TEXT_MAX as u32 + 1)];
+        let mut passes = Passes::default();
+        let kinds: &[(Kind, u32)] = match fast {
+            Fast::Shape(FieldType::ShortText | FieldType::SingleSelect | FieldType::User | FieldType::Role | FieldType::Url) => &short,
+            Fast::Shape(FieldType::LongText | FieldType::Markdown | FieldType::Html) | Fast::Join(_) => &texts,
+            Fast::Shape(FieldType::Number) => &[(Kind::Number, any)],
+            Fast::Shape(FieldType::Boolean) => &[(Kind::True, any), (Kind::False, any)],
+            Fast::Shape(FieldType::Date) => &[(Kind::Number, any), (Kind::String, any), (Kind::StringEscaped, any)],
+            Fast::Shape(FieldType::Timer) => &[(Kind::Object, any)],
+            _ => &[],
+        };
+        for (kind, bytes) in kinds {
+            passes.0[*kind as usize] = *bytes;
+        }
+        passes
+    }
 }
 
 /// What a kernel does, where no fast way does it.
@@ -163,7 +192,7 @@ impl Kernel {
             "toUpperCase" => Some(Fast::Upper),
             _ => None,
         };
-        Kernel { what: What::Step(step.clone()), fast: fast.unwrap_or(Fast::None) }
+        Kernel::of(What::Step(step.clone()), fast.unwrap_or(Fast::None))
     }
 
     /// The kernel that gives values the shape of a field's type.
@@ -172,12 +201,16 @@ impl Kernel {
             Shape::Field(field) => Fast::Shape(field),
             Shape::Severity => Fast::None,
         };
-        Kernel { what: What::Shape(shape), fast }
+        Kernel::of(What::Shape(shape), fast)
+    }
+
+    fn of(what: What, fast: Fast) -> Kernel {
+        Kernel { what, passes: Passes::of(&fast), fast }
     }
 
     /// The kernel that takes the first item of a list.
     pub fn first() -> Kernel {
-        Kernel { what: What::First, fast: Fast::First }
+        Kernel::of(What::First, Fast::First)
     }
 
     /// Equal kernels have equal keys.
@@ -200,6 +233,12 @@ impl Kernel {
     /// True when what it makes depends on the time.
     pub fn reads_clock(&self) -> bool {
         matches!(&self.what, What::Step(step) if clock::transformer(step.transformer))
+    }
+
+    /// True for a slot that stays what it is: most do, and cost no more than this question.
+    #[inline(always)]
+    pub fn passes(&self, slot: Slot) -> bool {
+        slot.len() < self.passes.0[slot.kind() as usize]
     }
 
     /// Applies the kernel to one slot of a column.
@@ -240,7 +279,6 @@ impl Kernel {
         }
         let scalar = !matches!(kind, Kind::Array | Kind::Object);
         match &self.fast {
-            Fast::Join(_) if kind.is_string() => Some(slot),
             Fast::Join(separator) if kind == Kind::Array => join(arena, slot, separator),
             Fast::Count if kind != Kind::Array => cell::put_raw(arena, Kind::Number, b"1"),
             Fast::Timestamp if scalar => {
@@ -254,11 +292,7 @@ impl Kernel {
             // Beyond ASCII the length may change; the operator knows how.
             Fast::Lower if kind == Kind::String && slot.raw(arena).is_ascii() => rewrite(arena, slot, |text| Some(text.to_ascii_lowercase())),
             Fast::Upper if kind == Kind::String && slot.raw(arena).is_ascii() => rewrite(arena, slot, |text| Some(text.to_ascii_uppercase())),
-            Fast::Shape(FieldType::ShortText | FieldType::SingleSelect | FieldType::User | FieldType::Role | FieldType::Url) if kind.is_string() => {
-                // Short enough in bytes is short enough in characters.
-                (slot.len() as usize <= SHORT_TEXT_MAX).then_some(slot)
-            }
-            Fast::Shape(FieldType::LongText | FieldType::Markdown | FieldType::Html) if kind.is_string() => Some(slot),
+            _ if self.passes(slot) => Some(slot),
             Fast::Shape(
                 FieldType::ShortText
                 | FieldType::SingleSelect
@@ -268,14 +302,15 @@ impl Kernel {
                 | FieldType::LongText
                 | FieldType::Markdown
                 | FieldType::Html,
-            ) if scalar && slot.len() as usize <= SHORT_TEXT_MAX => rewrite(arena, slot, |_| None),
+            ) if slot.len() as usize <= SHORT_TEXT_MAX => match kind {
+                Kind::Array | Kind::Object => text_of_tokens(arena, scratch, slot),
+                Kind::True | Kind::False => cell::put_quoted(arena, slot),
+                Kind::Number if cell::is_plain(slot.raw(arena)) => cell::put_quoted(arena, slot),
+                _ => rewrite(arena, slot, |_| None),
+            },
             Fast::Shape(FieldType::Internal) if kind != Kind::Array || has_item(slot.raw(arena)) => Some(slot),
             Fast::Shape(FieldType::Attachments) if kind == Kind::Array && has_item(slot.raw(arena)) => Some(slot),
-            Fast::Shape(FieldType::Timer) if kind == Kind::Object => Some(slot),
             Fast::Shape(FieldType::Grid) if kind == Kind::Array && is_rows(slot.raw(arena)) => Some(slot),
-            Fast::Shape(FieldType::Number) if kind == Kind::Number => Some(slot),
-            Fast::Shape(FieldType::Boolean) if matches!(kind, Kind::True | Kind::False) => Some(slot),
-            Fast::Shape(FieldType::Date) if kind.is_string() || kind == Kind::Number => Some(slot),
             Fast::First if kind != Kind::Array => Some(slot),
             Fast::Script(quick) if kind.is_string() => {
                 let made = match quick.run(&cell::text(arena, slot)?)? {
@@ -329,6 +364,21 @@ fn rewrite(arena: &mut Vec<u8>, slot: Slot, make: impl Fn(&str) -> Option<String
         }
     };
     cell::put_text(arena, &made)
+}
+
+/// The text of a list or an object.
+fn text_of_tokens(arena: &mut Vec<u8>, scratch: &mut Scratch, slot: Slot) -> Option<Slot> {
+    let raw = slot.raw(arena);
+    // A list of nulls is nothing, which is not the text of nothing.
+    if slot.kind() == Kind::Array && !has_item(raw) {
+        return None;
+    }
+    let out = &mut scratch.out;
+    out.clear();
+    push_text(raw, out)?;
+    // Escaped it is longer than it is.
+    (out.len() <= SHORT_TEXT_MAX).then_some(())?;
+    cell::put_content(arena, out)
 }
 
 /// The items of a flat list of texts and plain numbers, joined; `None` where it holds anything else.

@@ -12,6 +12,7 @@ mod fan;
 mod kernel;
 mod plan;
 mod run;
+mod text;
 mod tokens;
 
 pub use cell::text;

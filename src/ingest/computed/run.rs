@@ -179,6 +179,9 @@ impl Runner {
                 let Some(from) = self.columns.get(*input) else { return };
                 let clock = kernel.reads_clock();
                 column.each(from, selected, |slot, row| {
+                    if kernel.passes(slot) {
+                        return Some(slot);
+                    }
                     env.budget.renew();
                     if clock {
                         env.now_us = (around.times)(row);

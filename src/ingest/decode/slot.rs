@@ -34,6 +34,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// How many kinds there are.
+    pub const COUNT: usize = 9;
+
     /// True for both kinds of strings.
     pub fn is_string(self) -> bool {
         matches!(self, Kind::String | Kind::StringEscaped)

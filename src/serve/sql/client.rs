@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch, StringViewBuilder, TimestampMicrosecondBuilder};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::LogicalPlan;
 use futures::{StreamExt, TryStreamExt};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -14,7 +16,8 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client as Wire, Config, NoTls, Row, SimpleQueryMessage};
 
 use super::output::{Cells, Format, Output};
-use super::session::{DATABASE, Engine, Session};
+use super::session::{DATABASE, Engine, INCIDENTS, Session};
+use crate::archive::INCIDENT_VERSIONS;
 use crate::error::Error;
 
 /// Rows that are turned into a batch at once (count).
@@ -60,6 +63,16 @@ pub struct Answer {
 pub fn missing_words(partitions: usize) -> String {
     let noun = if partitions == 1 { "partition" } else { "partitions" };
     format!("{partitions} {noun} without the last seconds: other members hold them")
+}
+
+/// True for a query that looks at incidents: the others miss nothing.
+pub(super) fn reads_incidents(plan: &LogicalPlan) -> bool {
+    let mut reads = false;
+    let _ = plan.apply_with_subqueries(|node| {
+        reads |= matches!(node, LogicalPlan::TableScan(scan) if [INCIDENTS, INCIDENT_VERSIONS].contains(&scan.table_name.table()));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    reads
 }
 
 impl Client {
@@ -154,12 +167,13 @@ async fn here(
     let rows = session.query(statement, format.has_maps()).await.map_err(|error| query(&error))?;
     let schema: SchemaRef = Arc::new(rows.schema().as_arrow().clone());
     let mut output = Output::new(format, &schema, to)?;
+    let concerned = reads_incidents(rows.logical_plan());
     let mut stream = rows.execute_stream().await.map_err(|error| query(&error))?;
     while let Some(batch) = stream.next().await {
         output.write(&batch.map_err(|error| query(&error))?)?;
     }
     let missing = session.pins.missing();
-    let notes = if missing.is_empty() { Vec::new() } else { vec![missing_words(missing.len())] };
+    let notes = if missing.is_empty() || !concerned { Vec::new() } else { vec![missing_words(missing.len())] };
     Ok(Answer { cells: output.finish()?, notes })
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DFSchema, ParamValues};
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
 use datafusion::prelude::SessionContext;
@@ -24,10 +24,9 @@ use datafusion_postgres::pgwire::types::format::FormatOptions;
 use futures::TryStreamExt;
 
 use super::bound::{CANCELLED, Cancel, TIMED_OUT};
-use super::client::missing_words;
-use super::session::{INCIDENTS, Session};
+use super::client::{missing_words, reads_incidents};
+use super::session::Session;
 use super::text::without_maps;
-use crate::archive::INCIDENT_VERSIONS;
 
 /// Pins a version per statement, lets only what reads through, and shows maps as text.
 pub struct ReadHook {
@@ -108,15 +107,6 @@ impl ReadHook {
     }
 }
 
-fn reads_incidents(plan: &LogicalPlan) -> bool {
-    let mut reads = false;
-    let _ = plan.apply_with_subqueries(|node| {
-        reads |= matches!(node, LogicalPlan::TableScan(scan) if [INCIDENTS, INCIDENT_VERSIONS].contains(&scan.table_name.table()));
-        Ok(TreeNodeRecursion::Continue)
-    });
-    reads
-}
-
 /// As Postgres says what goes wrong while rows are on their way.
 fn told(error: PgWireError) -> PgWireError {
     match error {
@@ -139,6 +129,12 @@ fn refused(error: datafusion::error::DataFusionError) -> PgWireError {
         E::SchemaError(_, _) => "42703",
         E::Plan(text) if text.contains("not found") => "42P01",
         E::ResourcesExhausted(_) => "53200",
+        E::ArrowError(error, _) => match **error {
+            ArrowError::DivideByZero => "22012",
+            ArrowError::ArithmeticOverflow(_) => "22003",
+            ArrowError::CastError(_) | ArrowError::ParseError(_) => "22P02",
+            _ => "XX000",
+        },
         E::Execution(text) if [TIMED_OUT, CANCELLED].contains(&text.as_str()) => "57014",
         _ => "XX000",
     };
