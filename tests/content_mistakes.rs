@@ -107,6 +107,29 @@ fn odd_items_load_with_warnings() {
 }
 
 #[test]
+fn a_type_in_other_capitals_is_that_type_and_indicators_have_no_types_of_ours() {
+    let said = |files: &[(&str, &str)]| {
+        let dir = tempfile::tempdir().unwrap();
+        files.iter().for_each(|(name, text)| std::fs::write(dir.path().join(name), text).unwrap());
+        let mut out = Diagnostics::new();
+        let content = load(&[dir.path().to_owned()], None, &mut out);
+        check::check(&content, &mut out);
+        out.iter().map(|d| (d.code, d.message.clone())).collect::<Vec<_>>()
+    };
+    let mapper =
+        ("m.json", "{\"type\": \"mapping-incoming\", \"id\": \"m\", \"mapping\": {\"Acme Alarm\": {\"internalMapping\": {\"name\": {\"simple\": \"a\"}}}}}");
+    let own = ("t.json", "{\"id\": \"Acme alarm\", \"name\": \"Acme alarm\", \"color\": \"#fff\", \"autorun\": false, \"hours\": 0}");
+    let respelled = "the incident type `Acme Alarm` is `Acme alarm` in its own file, which counts".to_owned();
+    assert_eq!(said(&[mapper, own]), [("other-spelling", respelled)]);
+    assert_eq!(said(&[mapper])[0].0, "unknown-type");
+    let feed = (
+        "f.json",
+        "{\"id\": \"f\", \"brandName\": \"f\", \"feed\": true, \"keyTypeMap\": {\"CIDR\": \"CIDR\"}, \"transformer\": {\"simple\": \"type\"}, \"mapping\": {\"CIDR\": {\"internalMapping\": {\"Region\": {\"simple\": \"r\"}}}}, \"toVersion\": \"5.9.9\"}",
+    );
+    assert!(said(&[feed]).is_empty(), "{:?}", said(&[feed]));
+}
+
+#[test]
 fn hostile_files_are_bounded() {
     let deep = format!("{{\"type\": \"classification\", \"transformer\": {}{}}}", "{\"complex\":{\"root\":".repeat(50_000), "}}".repeat(50_000));
     fails("Classifiers/a.json", &deep, 1, "deeper");

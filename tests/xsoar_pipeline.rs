@@ -129,6 +129,19 @@ fn xsoar_pipeline_labels_are_what_the_mapper_says() {
 }
 
 #[test]
+fn xsoar_pipeline_explain_says_what_classified() {
+    let because = |plan: &Arc<Plan>, kind: &str| {
+        let event = json!({"kind": kind}).to_string();
+        catchment::cli::explain::explain(plan, 0, event.as_bytes()).unwrap()[0]["because"].clone()
+    };
+    let (_dir, plan) = imported(json!({}), "");
+    assert_eq!(because(&plan, "a"), "the classifier c: kind is \"a\"");
+    assert_eq!(because(&plan, "x"), "the default");
+    let (_, plan) = self::plan();
+    assert_eq!(because(&plan, "x"), "the default of the classifier");
+}
+
+#[test]
 fn xsoar_pipeline_now_is_when_the_event_arrived() {
     let step = |operator: &str, args: Value| json!({"operator": operator, "args": args});
     let chain = |root: &str, steps: Value| json!({"complex": {"root": root, "transformers": steps}});

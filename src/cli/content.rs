@@ -64,6 +64,11 @@ pub fn run(args: &ContentArgs) -> Result<Answer, Error> {
     }
 }
 
+/// `1 key`, `2 keys`.
+fn many(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Takes the executables of a directory for operators.
 pub fn with_scripts(content: &mut Content, dir: &Path) -> Result<(), Error> {
     content.with_scripts(dir, Limits::default()).map_err(|error| Error::user(format!("cannot read {}: {error}", dir.display())))

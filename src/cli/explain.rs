@@ -169,13 +169,19 @@ fn one(plan: &Plan, source: &SourcePlan, scene: &Scene<'_>, row: u32, end: &End)
     let hit = plan.written.classify.iter().position(|written| evaluate(&written.typed, &event, &mut false) == Value::Boolean(true));
     let key = plan.written.key.as_ref().map(|key| (key, evaluate(&key.typed, &event, &mut false)));
     let table = key.as_ref().and_then(|(_, value)| source.table.get(value.as_text()?)).and_then(|code| plan.types.get(*code as usize));
+    let imported = source.imported_written.as_ref().map(|key| (key, evaluate(&key.typed, &event, &mut false)));
+    let imported = imported.filter(|(_, value)| value.as_text().is_some_and(|value| source.imported_table.contains_key(value)));
     let because = match (hit, table, &end.type_name) {
         _ if end.outcome() == "filtered" => "a filter that holds: nothing classifies what it drops".to_owned(),
         (Some(number), ..) => format!("rule {} of classify: {}", number + 1, plan.written.classify[number].text),
         (None, Some(_), _) => {
             format!("the table: {} is {}", key.as_ref().map_or("the key", |(key, _)| &key.text), key.as_ref().map_or(Json::Null, |(_, v)| to_json(v)))
         }
-        (None, None, Some(_)) => "the default".to_owned(),
+        (None, None, Some(_)) => match imported {
+            Some((key, value)) => format!("the classifier {} is {}", key.text, to_json(&value)),
+            None if source.imported_default.is_some() => "the default of the classifier".to_owned(),
+            None => "the default".to_owned(),
+        },
         (None, None, None) => "no rule and no entry of the table names it".to_owned(),
     };
     let code = end.type_name.as_ref().and_then(|name| plan.types.iter().position(|t| t == name));

@@ -154,7 +154,14 @@ impl Missing {
             };
             for (name, span) in names {
                 let span = if span == Span::default() { content.place(item) } else { span };
-                out.push(Diagnostic::warning(code, format!("the {what} `{}` is not in these packs", shortened(&name))).at(span));
+                let own = content.type_name(&name);
+                // Packs name their types with other capitals, too: the same type is meant.
+                let (code, message) = if what == "incident type" && own != name {
+                    ("other-spelling", format!("the incident type `{}` is `{}` in its own file, which counts", shortened(&name), shortened(own)))
+                } else {
+                    (code, format!("the {what} `{}` is not in these packs", shortened(&name)))
+                };
+                out.push(Diagnostic::warning(code, message).at(span));
             }
         }
     }
@@ -162,7 +169,7 @@ impl Missing {
 
 fn references(content: &Content, item: &Item, body: &Body, missing: &mut Missing, out: &mut Diagnostics) {
     let type_named = |name: &Spanned<String>, missing: &mut Missing| {
-        if content.incident_type(&name.value).is_none() && !SYSTEM_TYPES.contains(&name.value.as_str()) {
+        if !name.value.is_empty() && content.incident_type(&name.value).is_none() && !SYSTEM_TYPES.contains(&name.value.as_str()) {
             missing.add("incident type", name);
         }
     };
@@ -180,7 +187,7 @@ fn references(content: &Content, item: &Item, body: &Body, missing: &mut Missing
         Body::Classifier(classifier) if !classifier.feed => {
             classifier.types.iter().map(|(_, name)| name).chain(&classifier.default_type).for_each(|name| type_named(name, missing));
         }
-        Body::Legacy(classifier, mapper) => {
+        Body::Legacy(classifier, mapper) if !classifier.feed => {
             classifier.types.iter().map(|(_, name)| name).chain(&classifier.default_type).for_each(|name| type_named(name, missing));
             mapper_fields(content, mapper, missing, out);
         }
@@ -233,7 +240,7 @@ fn references(content: &Content, item: &Item, body: &Body, missing: &mut Missing
                 missing.add("mapper", id);
             }
         }
-        Body::Classifier(_) | Body::Mapper(_) | Body::Field(_) | Body::List(_) | Body::Script(_) => {}
+        Body::Classifier(_) | Body::Legacy(..) | Body::Mapper(_) | Body::Field(_) | Body::List(_) | Body::Script(_) => {}
     }
 }
 

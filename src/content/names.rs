@@ -61,7 +61,7 @@ pub const SYSTEM_FIELDS: [SystemField; 56] = [
     fixed("investigationId", &[], ShortText),
     fixed("runStatus", &["run status"], ShortText),
     system("sourceBrand", &["source brand"], ShortText),
-    fixed("sourceInstance", &["source instance"], ShortText),
+    fixed("sourceInstance", &["source instance", "dbotSource", "DBot Source"], ShortText),
     system("rawJSON", &[], LongText),
     system("rawName", &[], ShortText),
     system("rawType", &[], ShortText),

@@ -97,6 +97,23 @@ impl<'c> Report<'c> {
         diagnostic.span.map(|span| self.diagnostics.files().place(span)).unwrap_or_default()
     }
 
+    /// `line:column`, where the file is known.
+    pub fn position(&self, diagnostic: &Diagnostic) -> String {
+        let place = diagnostic.span.and_then(|span| Some(self.diagnostics.files().file(span.file)?.line_column(span.start)));
+        place.map(|at| format!("{}:{}", at.line, at.column)).unwrap_or_default()
+    }
+
+    /// What is said of many items, with how many times; the most frequent first.
+    pub fn frequent(&self) -> Vec<(usize, &str)> {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for reason in self.lines.iter().flat_map(|line| &line.reasons) {
+            *counts.entry(reason.message.as_str()).or_default() += 1;
+        }
+        let mut found: Vec<(usize, &str)> = counts.into_iter().map(|(message, count)| (count, message)).collect();
+        found.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+        found
+    }
+
     /// The file of an item.
     pub fn file(&self, item: &Item) -> &str {
         self.diagnostics.files().file(item.file).map_or("", |file| file.name.as_str())

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::super::Answer;
 use super::super::output::{Style, style};
 use super::super::text::visible;
-use super::Meant;
+use super::{Meant, many};
 use crate::content::expressions::{self, Tally};
 use crate::content::report::{Line, Report, Verdict};
 use crate::content::{Content, Kind};
@@ -30,6 +30,10 @@ pub struct CheckArgs {
     #[allow(missing_docs)]
     pub meant: Meant,
 }
+
+/// How many of the most frequent reasons the sums tell, each if it is given this often.
+const FREQUENT: usize = 5;
+const OFTEN: usize = 5;
 
 /// Runs the command.
 pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
@@ -63,14 +67,21 @@ fn print(report: &Report<'_>, content: &Content, tally: &Tally, quiet: bool) {
     for kind in Kind::ALL {
         let [loads, warns, fails] = [Verdict::Loads, Verdict::Warns, Verdict::Fails].map(|verdict| report.count(Some(kind), verdict));
         if loads + warns + fails > 0 {
-            println!("{:>6} {kind:<18} {loads} load, {warns} warn, {fails} fail", loads + warns + fails);
+            println!("{:>6} {kind:<18} {loads:>5} load, {warns:>4} warn, {fails:>4} fail", loads + warns + fails);
         }
     }
     tally.lines().iter().for_each(|line| println!("{line}"));
+    for (count, message) in report.frequent().into_iter().take(FREQUENT).filter(|(count, _)| *count >= OFTEN) {
+        println!("{count:>6} times: {}", visible(message));
+    }
+    let mut reasons = report.lines.iter().flat_map(|line| &line.reasons);
+    if reasons.any(|reason| matches!(reason.code, "unknown-type" | "unknown-field" | "unknown-script" | "dangling")) {
+        println!("what is not in these packs may be in others: check those together that are used together");
+    }
     let sum = format!(
-        "{} items in {} packs: {} load, {} warn, {} fail",
-        report.lines.len(),
-        content.packs.len(),
+        "{} in {}: {} load, {} warn, {} fail",
+        many(report.lines.len(), "item"),
+        many(content.packs.len(), "pack"),
         report.count(None, Verdict::Loads),
         report.count(None, Verdict::Warns),
         report.count(None, Verdict::Fails)
@@ -90,6 +101,6 @@ fn item(report: &Report<'_>, content: &Content, line: &Line<'_>) {
     println!("{}  {:<17} {}{window}  {}", style(line.verdict.as_str(), tone), line.item.kind, visible(&head.id), style(report.file(line.item), Style::Dim));
     for reason in &line.reasons {
         let hint = reason.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        println!("       {}: {}[{}]: {}{}", report.place(reason), reason.severity.as_str(), reason.code, visible(&reason.message), visible(&hint));
+        println!("       {}: {}[{}]: {}{}", report.position(reason), reason.severity.as_str(), reason.code, visible(&reason.message), visible(&hint));
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::Answer;
 use super::super::output::table;
 use super::super::text::visible;
-use super::Meant;
+use super::{Meant, many};
 use crate::content::{Body, Content, Item};
 use crate::error::Error;
 
@@ -50,16 +50,11 @@ pub fn run(args: &ListArgs) -> Result<Answer, Error> {
             println!("{}", row_json(&content, item));
         }
     } else {
-        let mut rows = table(&["kind", "id", "what", "versions", "pack"], &[]);
+        let mut rows = table(&["kind", "id", "what", "pack"], &[]);
         for item in &chosen {
             let pack = pack(&content, item);
-            rows.add_row([
-                item.kind.as_str().to_owned(),
-                visible(&item.head.id).into_owned(),
-                what(item),
-                item.head.window.to_string(),
-                visible(pack).into_owned(),
-            ]);
+            let window = if content.in_window(item) { String::new() } else { format!(" (for {})", item.head.window) };
+            rows.add_row([item.kind.as_str().to_owned(), format!("{}{window}", visible(&item.head.id)), what(item), visible(pack).into_owned()]);
         }
         if rows.row_count() > 0 {
             println!("{rows}");
@@ -91,19 +86,22 @@ fn what(item: &Item) -> String {
     match body {
         Body::Classifier(classifier) | Body::Legacy(classifier, _) => {
             let default = classifier.default_type.as_ref().map(|name| format!(", else {}", visible(&name.value))).unwrap_or_default();
-            format!("{} keys{default}", classifier.types.len())
+            format!("{}{default}", many(classifier.types.len(), "key"))
         }
         Body::Mapper(mapper) => {
             let fields: usize = mapper.sections.iter().map(|section| section.entries.len()).sum();
-            format!("{fields} fields in {} sections", mapper.sections.len())
+            format!("{} in {}", many(fields, "field"), many(mapper.sections.len(), "section"))
         }
         Body::Rule(rule) => format!("{}{}", rule.action.as_str(), if rule.enabled { "" } else { ", disabled" }),
         Body::Type(incident_type) => incident_type.playbook.as_ref().map(|name| format!("playbook {}", visible(&name.value))).unwrap_or_default(),
         Body::Field(field) => format!("{} {}", field.cli_name, field.kind.as_str()),
         Body::Layout(layout) => layout.views.iter().map(|view| view.kind.as_str()).collect::<Vec<_>>().join(", "),
-        Body::List(list) => format!("{}, {} bytes", list.format, list.data.len()),
-        Body::Playbook(playbook) => format!("{} tasks, {} inputs, {} outputs", playbook.tasks.len(), playbook.inputs.len(), playbook.outputs.len()),
-        Body::Integration(integration) => format!("{} commands{}", integration.commands.len(), if integration.fetches { ", fetches" } else { "" }),
+        Body::List(list) => format!("{}, {}", list.format, many(list.data.len(), "byte")),
+        Body::Playbook(playbook) => {
+            let [tasks, inputs, outputs] = [playbook.tasks.len(), playbook.inputs.len(), playbook.outputs.len()];
+            format!("{}, {}, {}", many(tasks, "task"), many(inputs, "input"), many(outputs, "output"))
+        }
+        Body::Integration(integration) => format!("{}{}", many(integration.commands.len(), "command"), if integration.fetches { ", fetches" } else { "" }),
         Body::Script(script) => format!("{} {}", script.language, script.tags.join(", ")),
     }
 }

@@ -73,7 +73,7 @@ fn print(content: &Content, item: &Item) {
         }
     };
     line("name", if head.name == head.id { "" } else { &head.name });
-    line("description", &head.description);
+    line("description", &head.description.split_whitespace().collect::<Vec<_>>().join(" "));
     line("versions", &head.window.to_string());
     line("pack", item.pack.and_then(|pack| content.packs.get(pack)).map_or("", |pack| &pack.name));
     let Some(body) = &item.body else { return };
@@ -113,11 +113,11 @@ fn print(content: &Content, item: &Item) {
             for view in &layout.views {
                 println!("  {}", style(&view.kind, Style::Head));
                 for tab in view.tabs.iter().filter(|tab| !tab.sections.is_empty()) {
-                    println!("    {} {}", visible(&tab.name), if tab.hidden { "(hidden)" } else { "" });
+                    println!("    {}{}", visible(&tab.name), if tab.hidden { " (hidden)" } else { "" });
                     for section in &tab.sections {
                         let fields: Vec<&str> = section.fields.iter().map(|field| field.value.as_str()).collect();
                         let shown = section.script.as_ref().map_or_else(|| fields.join(", "), |script| format!("script {}", script.value));
-                        println!("      {}: {}", visible(&section.name), visible(&shown));
+                        println!("      {}{}{}", visible(&section.name), if shown.is_empty() { "" } else { ": " }, visible(&shown));
                     }
                 }
             }
@@ -155,12 +155,9 @@ fn show_classifier(classifier: &Classifier) {
     for (key, name) in &classifier.types {
         rows.add_row([format!("  {}", visible(&key.value)), visible(&name.value).into_owned()]);
     }
-    if let Some(default) = &classifier.default_type {
-        rows.add_row(["  (any other)".to_owned(), visible(&default.value).into_owned()]);
-    }
-    if rows.row_count() > 0 {
-        println!("{rows}");
-    }
+    let default = classifier.default_type.as_ref().map_or("(the pipeline's default)".into(), |name| visible(&name.value));
+    rows.add_row(["  (any other)".to_owned(), default.into_owned()]);
+    println!("{rows}");
 }
 
 fn show_mapper(content: &Content, mapper: &Mapper) {

@@ -118,7 +118,8 @@ impl Imported {
     /// over have no effect, and names that lead nowhere matter where they are used.
     pub fn tell(&self, item: &Item, out: &mut Diagnostics) {
         let passed_on = |diagnostic: &&Diagnostic| {
-            diagnostic.span.is_some_and(|span| span.file == item.file) && !matches!(diagnostic.code, "unknown-key" | "duplicate-name" | "unknown-type")
+            diagnostic.span.is_some_and(|span| span.file == item.file)
+                && !matches!(diagnostic.code, "unknown-key" | "duplicate-name" | "unknown-type" | "other-spelling")
         };
         for diagnostic in self.said.iter().filter(passed_on) {
             if !out.iter().any(|known| known == diagnostic) {
@@ -173,6 +174,10 @@ pub fn mapper(node: &Node, imported: &Imported, out: &mut Diagnostics) -> Option
         return None;
     };
     imported.tell(item, out);
+    if mapper.feed {
+        out.push(Diagnostic::error("bad-value", "this mapper is for indicators of a feed, not for events").at(id.span));
+        return None;
+    }
     Some(XsoarMap { sections: sections(&imported.content, mapper), id })
 }
 

@@ -418,6 +418,7 @@ impl Builder<'_> {
             imported_key,
             imported_table,
             imported_default,
+            imported_written: classifier.and_then(|found| fields.imported.written_key(found)),
             computed,
             arrival,
             occurred,

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::WrittenExpr;
 use crate::config::model::{ExprText, Labels, MapSection, Pipeline, Source, XsoarClassify};
 use crate::config::source_map::Spanned;
 use crate::content::Content;
@@ -11,6 +12,8 @@ use crate::content::expressions::prepared;
 use crate::content::text;
 use crate::expr::ast::{Expr, Node};
 use crate::expr::path::Path;
+use crate::expr::typed::{Source as Input, Typed};
+use crate::expr::value::Type;
 use crate::expr::xsoar::model::{Argument, Place};
 use crate::expr::xsoar::prepare::{Options, Prepared, prepare};
 use crate::ingest::computed::{Builder, Computed, Shape, When};
@@ -104,6 +107,13 @@ impl Imported {
         };
         self.expressions.push(Expression { id, name: name.into(), prepared, shape, occurred, targets: vec![target] });
         Path::computed(id)
+    }
+
+    /// The key of a classifier, as `explain` shows it.
+    pub fn written_key(&self, classifier: &XsoarClassify) -> Option<WrittenExpr> {
+        let typed = Typed::input(Input::Event(self.key.clone()?), Type::Text);
+        let key = text::argument(&classifier.key, Place::Event);
+        Some(WrittenExpr { typed, text: format!("{}: {key}", classifier.id.value).into() })
     }
 
     /// Builds the columns. `code` gives the number of a type; `alone`: nothing but the classifier

@@ -151,6 +151,8 @@ pub struct SourcePlan {
     pub imported_table: HashMap<Box<str>, u16>,
     /// The type of what that table does not have; `None`: what the pipeline's default says.
     pub imported_default: Option<u16>,
+    /// That key with the classifier's id, for `explain`.
+    pub imported_written: Option<WrittenExpr>,
     /// Columns that the expressions of packs compute.
     pub computed: Computed,
     /// In `replay`: the arrival time from an event path (`--arrival`).
