@@ -60,7 +60,11 @@ pub fn run(args: &ListArgs) -> Result<Answer, Error> {
             println!("{rows}");
         }
     }
-    Ok(if chosen.is_empty() { Answer::No } else { Answer::Yes })
+    if chosen.is_empty() {
+        eprintln!("no item in {} fits", many(content.packs.len(), "pack"));
+        return Ok(Answer::No);
+    }
+    Ok(Answer::Yes)
 }
 
 fn pack<'c>(content: &'c Content, item: &Item) -> &'c str {
