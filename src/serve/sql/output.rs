@@ -2,14 +2,16 @@
 
 use std::io::Write;
 
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::arrow::json::LineDelimitedWriter;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::arrow::{csv, error::ArrowError};
 use datafusion::parquet::arrow::ArrowWriter;
 
+use crate::config::units::format_duration_ms;
 use crate::error::Error;
 
 /// Rows of a table on a terminal (count): nobody reads more, and all of them are held to line up.
@@ -151,9 +153,41 @@ fn is_number(data_type: &DataType) -> bool {
 fn push(cells: &mut Cells, batch: &RecordBatch) -> Result<(), ArrowError> {
     cells.count += batch.num_rows();
     let options = FormatOptions::default();
+    let durations = batch.columns().iter().map(|column| durations(column)).collect::<Result<Vec<_>, _>>()?;
     let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options)).collect::<Result<Vec<_>, _>>()?;
+    let cell = |(column, duration): (&ArrayFormatter<'_>, &Option<Int64Array>), row: usize| match duration {
+        Some(duration) if duration.is_valid(row) => Ok(format_duration_ms(duration.value(row))),
+        _ => column.value(row).try_to_string(),
+    };
     for row in 0..batch.num_rows().min(TABLE_ROWS_MAX.saturating_sub(cells.rows.len())) {
-        cells.rows.push(columns.iter().map(|column| column.value(row).try_to_string()).collect::<Result<Vec<_>, _>>()?);
+        cells.rows.push(columns.iter().zip(&durations).map(|column| cell(column, row)).collect::<Result<Vec<_>, _>>()?);
     }
     Ok(())
+}
+
+/// A column of durations in milliseconds: people read `50m5s`, not `PT3005S`.
+fn durations(column: &ArrayRef) -> Result<Option<Int64Array>, ArrowError> {
+    if !matches!(column.data_type(), DataType::Duration(_)) {
+        return Ok(None);
+    }
+    let millis = cast(&cast(column, &DataType::Duration(TimeUnit::Millisecond))?, &DataType::Int64)?;
+    Ok(millis.as_primitive_opt::<Int64Type>().cloned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::DurationMicrosecondArray;
+
+    use super::*;
+
+    #[test]
+    fn durations_as_people_write_them() {
+        let column: ArrayRef = Arc::new(DurationMicrosecondArray::from(vec![Some(3_005_000_000), None, Some(0), Some(-90_061_001_000)]));
+        let mut cells = Cells::default();
+        push(&mut cells, &RecordBatch::try_from_iter([("over", column)]).unwrap()).unwrap();
+        assert_eq!(cells.rows, [["50m5s"], [""], ["0s"], ["-1d1h1m1s1ms"]]);
+    }
 }
