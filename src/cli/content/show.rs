@@ -155,8 +155,9 @@ fn show_classifier(classifier: &Classifier) {
     for (key, name) in &classifier.types {
         rows.add_row([format!("  {}", visible(&key.value)), visible(&name.value).into_owned()]);
     }
-    let default = classifier.default_type.as_ref().map_or("(the pipeline's default)".into(), |name| visible(&name.value));
-    rows.add_row(["  (any other)".to_owned(), default.into_owned()]);
+    let default = classifier.default_type.as_ref();
+    let default = default.map_or_else(|| "(the pipeline's default)".to_owned(), |name| visible(&name.value).into_owned());
+    rows.add_row(["  (any other)".to_owned(), default]);
     println!("{rows}");
 }
 
