@@ -14,12 +14,11 @@ use datafusion::arrow::datatypes::Int64Type;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use deltalake_core::kernel::Add;
@@ -48,6 +47,12 @@ const SETTLED_AFTER: Duration = Duration::from_secs(24 * 3_600);
 const SORT_BYTES: usize = 256 << 20;
 /// Threads of a run: the rest of the machine has other work.
 const THREADS: usize = 2;
+/// Bytes of a batch while rows are sorted: merging holds one of each run, and cannot do with less.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Rows of a batch, at least and at most (count).
+const BATCH_ROWS: (u64, u64) = (16, 4_096);
+/// How much larger rows are in memory than in files, about.
+const UNPACKED: u64 = 10;
 /// Most parts of a day's base, in bits: 4,096 parts of 128 MB are half a terabyte a day.
 const BITS_MAX: u32 = 12;
 
@@ -75,6 +80,7 @@ pub enum Ran {
 /// A table that is being compacted.
 pub struct Compactor {
     table: Table,
+    runtime: Arc<RuntimeEnv>,
     session: SessionContext,
     url: ObjectStoreUrl,
     index: Index,
@@ -88,10 +94,16 @@ impl Compactor {
     pub fn new(table: Table) -> Result<Compactor, ArchiveError> {
         let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory);
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(SORT_BYTES))).with_disk_manager_builder(disk).build_arc()?;
-        let session = SessionContext::new_with_config_rt(SessionConfig::new().with_target_partitions(THREADS), runtime);
         let url = store_url(table.name())?;
-        session.runtime_env().register_object_store(url.as_ref(), table.store().clone());
-        Ok(Compactor { table, session, url, index: Index::default() })
+        runtime.register_object_store(url.as_ref(), table.store().clone());
+        Ok(Compactor { table, session: session(&runtime, BATCH_ROWS.1), runtime, url, index: Index::default() })
+    }
+
+    /// Fits batches to the rows that there are: a few large ones are as much as thousands of small ones.
+    fn fit(&mut self, files: &[&DataFile]) {
+        let (bytes, rows) = files.iter().fold((0, 0), |sum, file| (sum.0 + file.size, sum.1 + file.rows.unwrap_or(0)));
+        let row_bytes = (bytes / rows.max(1)).max(1) * UNPACKED;
+        self.session = session(&self.runtime, (BATCH_BYTES / row_bytes).clamp(BATCH_ROWS.0, BATCH_ROWS.1));
     }
 
     /// The table.
@@ -113,6 +125,7 @@ impl Compactor {
         if !now && rows < TAIL_ROWS as u64 && age(oldest) < TAIL_AGE {
             return self.small("tail").await;
         }
+        self.fit(&files);
         let tail = self.index.tail(self.table.store(), &pinned).await?;
         let written: BTreeMap<&str, i64> = files.iter().map(|file| (file.path.as_str(), file.written_ms)).collect();
         let old = |path: &str| written.get(path).is_some_and(|written| age(*written) >= SETTLED_AFTER);
@@ -137,6 +150,7 @@ impl Compactor {
         if small.len() < SMALL_FILES {
             return Ok(Ran::Nothing);
         }
+        self.fit(&small);
         let partition = Partition { layer: (!layer.is_empty()).then_some(layer), day: None };
         let plan = self.scan(&pinned).files(&small, None, None, None)?;
         let mut adds = Vec::new();
@@ -329,12 +343,19 @@ impl Run<'_> {
     }
 }
 
+fn session(runtime: &Arc<RuntimeEnv>, batch_rows: u64) -> SessionContext {
+    let rows = usize::try_from(batch_rows).unwrap_or(usize::MAX);
+    SessionContext::new_with_config_rt(SessionConfig::new().with_target_partitions(THREADS).with_batch_size(rows), runtime.clone())
+}
+
+/// One sort over all rows: sorts of parts would need one more merge, which holds memory and cannot use the disk.
 fn sorted(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, ArchiveError> {
     let schema = plan.schema();
     let by = |name| Ok::<_, ArchiveError>(PhysicalSortExpr::new_default(col(name, &schema)?));
     let Some(order) = LexOrdering::new([by("created")?, by("id")?]) else { return Err(ArchiveError::Bug("an order".into())) };
-    let sorted = SortExec::new(order.clone(), plan).with_preserve_partitioning(true);
-    Ok(Arc::new(SortPreservingMergeExec::new(order, Arc::new(sorted))))
+    let many = plan.properties().partitioning.partition_count() > 1;
+    let plan: Arc<dyn ExecutionPlan> = if many { Arc::new(CoalescePartitionsExec::new(plan)) } else { plan };
+    Ok(Arc::new(SortExec::new(order, plan)))
 }
 
 /// The part of its day that a file of the base holds.

@@ -236,12 +236,20 @@ fn failed(scene: &Scene<'_>, mapped: &Mapped, field: &OutField, place: usize) ->
                 _ => true,
             }
         }
+        None if field.reads.as_ref().is_some_and(|paths| paths.iter().all(|path| nothing(scene, *path, row))) => false,
         None => {
             let mut failed = false;
             evaluate(&field.typed, &SceneRow { scene, row, place: place as u32 }, &mut failed);
             failed || computation_failed(scene, field, row)
         }
     }
+}
+
+/// True where the event has nothing at a path: no value, or a null of its own.
+fn nothing(scene: &Scene<'_>, path: usize, row: u32) -> bool {
+    let slot = scene.rows.columns.get(path).map(|slots| slots.get(row as usize)).unwrap_or_default();
+    // A null in a computed column says that the computation failed.
+    slot.is_missing() || slot.kind() == Kind::Null && !is_computed(scene.plan, path)
 }
 
 /// True when a computed column that the field reads failed on the row.

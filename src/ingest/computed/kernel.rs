@@ -8,8 +8,9 @@ use hashbrown::{Equivalent, HashMap};
 use serde_json::Value;
 
 use super::cell;
+use super::table_keys::TableKeys;
 use super::text::push_text;
-use super::tokens::{items, members};
+use super::tokens::items;
 use crate::content::field::FieldType;
 use crate::content::value::{NotA, SHORT_TEXT_MAX, convert, severity};
 use crate::expr::xsoar::clock;
@@ -19,7 +20,6 @@ use crate::expr::xsoar::fault::Fault;
 use crate::expr::xsoar::js::quick::{Quick, Scalar};
 use crate::expr::xsoar::path::Dt;
 use crate::expr::xsoar::transform::date::timestamp_to_date;
-use crate::expr::xsoar::transform::object::column_key;
 use crate::expr::xsoar::transform::{self, Args, Takes};
 use crate::expr::xsoar::value::{into_list, number_value, text_of};
 use crate::ingest::decode::{Kind, Slot};
@@ -29,18 +29,13 @@ const MEMO_MAX: usize = 4096;
 /// Bytes of a value that is remembered.
 const MEMO_TEXT_MAX: usize = 512;
 
-/// Keys of objects that are remembered in the form of a table's columns.
-const KEYS_MAX: usize = 4096;
-/// Members of an object whose keys are compared one by one.
-const MEMBERS_MAX: usize = 64;
-
 /// What kernels remember.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// What an operator made of the values of a column of this batch.
     memo: HashMap<(Kind, Vec<u8>), Result<Slot, Fault>>,
-    /// Key → column of a table, from batch to batch.
-    keys: HashMap<Box<[u8]>, Arc<str>>,
+    /// Keys as columns of tables, from batch to batch.
+    tables: TableKeys,
     /// Where something is put together.
     out: Vec<u8>,
 }
@@ -49,18 +44,6 @@ impl Scratch {
     /// The next column begins: what was remembered belongs to another operator.
     pub fn next_column(&mut self) {
         self.memo.clear();
-    }
-
-    fn column_key(&mut self, key: &[u8]) -> Option<Arc<str>> {
-        if let Some(known) = self.keys.get(key) {
-            return Some(known.clone());
-        }
-        let written = std::str::from_utf8(key).ok().filter(|written| !written.contains('\\'))?;
-        let made: Arc<str> = column_key(written).into();
-        if self.keys.len() < KEYS_MAX && key.len() <= MEMO_TEXT_MAX {
-            self.keys.insert(key.into(), made.clone());
-        }
-        Some(made)
     }
 }
 
@@ -283,9 +266,9 @@ impl Kernel {
             Fast::Count if kind != Kind::Array => cell::put_raw(arena, Kind::Number, b"1"),
             Fast::Timestamp if scalar => {
                 let date = timestamp_to_date(&cell::text(arena, slot)?)?;
-                cell::put_text(arena, &date)
+                cell::put_content(arena, date.as_bytes())
             }
-            Fast::ConvertKeys if !scalar => convert_keys(arena, scratch, slot),
+            Fast::ConvertKeys if !scalar => scratch.tables.convert(arena, slot),
             Fast::After(mark) if scalar => rewrite(arena, slot, |text| text.find(&**mark).and_then(|at| text.get(at + mark.len()..)).map(str::to_owned)),
             Fast::Before(mark) if scalar => rewrite(arena, slot, |text| text.find(&**mark).and_then(|at| text.get(..at)).map(str::to_owned)),
             Fast::Around(prefix, suffix) if scalar => rewrite(arena, slot, |text| Some(format!("{prefix}{text}{suffix}"))),
@@ -419,53 +402,4 @@ fn is_rows(json: &[u8]) -> bool {
         (item.first() == Some(&b'{')).then_some(())
     });
     any && all.is_some()
-}
-
-/// Objects with their keys as a table's columns; `None` where a list holds anything but objects and
-/// where keys are not plain, fall together, or are many.
-fn convert_keys(arena: &mut Vec<u8>, scratch: &mut Scratch, slot: Slot) -> Option<Slot> {
-    let mut out = std::mem::take(&mut scratch.out);
-    out.clear();
-    let json = slot.raw(arena);
-    let done = if slot.kind() == Kind::Object {
-        object_keys(json, scratch, &mut out)
-    } else {
-        out.push(b'[');
-        let done = items(json, |item| {
-            if out.len() > 1 {
-                out.push(b',');
-            }
-            object_keys(item, scratch, &mut out)
-        });
-        out.push(b']');
-        done
-    };
-    let made = done.and_then(|()| cell::put_raw(arena, slot.kind(), &out));
-    scratch.out = out;
-    made
-}
-
-fn object_keys(json: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) -> Option<()> {
-    if json.first()? != &b'{' {
-        return None;
-    }
-    let mut seen: Vec<Arc<str>> = Vec::with_capacity(16);
-    out.push(b'{');
-    members(json, |key, value| {
-        let key = scratch.column_key(key)?;
-        if seen.len() == MEMBERS_MAX || seen.contains(&key) {
-            return None;
-        }
-        if !seen.is_empty() {
-            out.push(b',');
-        }
-        out.push(b'"');
-        out.extend_from_slice(key.as_bytes());
-        out.extend_from_slice(b"\":");
-        seen.push(key);
-        out.extend_from_slice(value);
-        Some(())
-    })?;
-    out.push(b'}');
-    Some(())
 }

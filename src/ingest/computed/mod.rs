@@ -12,6 +12,7 @@ mod fan;
 mod kernel;
 mod plan;
 mod run;
+mod table_keys;
 mod text;
 mod tokens;
 

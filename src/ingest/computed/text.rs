@@ -3,7 +3,7 @@
 //! (other escapes, other numbers, keys that repeat) is left to `text_of`.
 
 use super::cell;
-use super::tokens::items;
+use super::tokens::{items, string_end};
 
 /// Levels that are followed; what is deeper is left to the parser, which has a bound of its own.
 const DEPTH_MAX: usize = 64;
@@ -87,14 +87,7 @@ fn object(json: &[u8], out: &mut Vec<u8>) -> Option<()> {
         match json.get(at)? {
             b'"' => {
                 let start = at + 1;
-                at = start;
-                loop {
-                    at += memchr::memchr2(b'"', b'\\', json.get(at..)?)?;
-                    if json.get(at)? == &b'"' {
-                        break;
-                    }
-                    at += 2;
-                }
+                at = string_end(json, start)?;
                 let text = content(json.get(start..at)?)?;
                 at += 1;
                 if std::mem::take(&mut key) {

@@ -7,16 +7,7 @@ pub fn end_of(json: &[u8], start: usize) -> Option<usize> {
     loop {
         match json.get(at)? {
             b'"' => {
-                at += 1;
-                loop {
-                    let rest = json.get(at..)?;
-                    at += memchr::memchr2(b'"', b'\\', rest)?;
-                    if json.get(at) == Some(&b'"') {
-                        break;
-                    }
-                    at += 2;
-                }
-                at += 1;
+                at = string_end(json, at + 1)? + 1;
             }
             b'{' | b'[' => {
                 open += 1;
@@ -41,6 +32,40 @@ pub fn end_of(json: &[u8], start: usize) -> Option<usize> {
             return Some(at);
         }
     }
+}
+
+/// Where the string ends whose content begins here: its quote.
+pub fn string_end(json: &[u8], mut at: usize) -> Option<usize> {
+    // Most strings are short: eight bytes at once, and a call for what is longer than some of these.
+    for _ in 0..4 {
+        let Some(word) = json.get(at..at + 8).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()) else { break };
+        let word = u64::from_le_bytes(word);
+        let found = zeroes(word ^ QUOTES) | zeroes(word ^ BACKSLASHES);
+        if found == 0 {
+            at += 8;
+            continue;
+        }
+        at += (found.trailing_zeros() / 8) as usize;
+        if json.get(at) == Some(&b'"') {
+            return Some(at);
+        }
+        at += 2;
+    }
+    loop {
+        at += memchr::memchr2(b'"', b'\\', json.get(at..)?)?;
+        if json.get(at) == Some(&b'"') {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
+
+const QUOTES: u64 = u64::from_le_bytes([b'"'; 8]);
+const BACKSLASHES: u64 = u64::from_le_bytes([b'\\'; 8]);
+
+/// The high bit of the first byte that is zero (and perhaps of some behind it).
+fn zeroes(word: u64) -> u64 {
+    word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080
 }
 
 fn skip_blanks(json: &[u8], mut at: usize) -> usize {

@@ -15,6 +15,7 @@ use crate::config::model::{self, Pipeline, Tenant};
 use crate::config::{Diagnostic, Diagnostics};
 use crate::expr::convert::convert;
 use crate::expr::parse::parse_path;
+use crate::expr::reference::{NoRow, evaluate};
 use crate::expr::typed::{Op, Source};
 use crate::ingest::decide;
 use crate::ingest::decode::ShapeOptions;
@@ -285,7 +286,7 @@ impl Builder<'_> {
                     None if &*definition.name == "occurred" => From::Occurred,
                     None => From::Star(output(&mut star, &definition.typed)),
                 };
-                let field = out_field(definition, from);
+                let field = out_field(definition, from, &mut |path| paths.number(path));
                 match &*definition.name {
                     "occurred" => layout.occurred = Some(field),
                     "severity" => layout.severity = Some(field),
@@ -509,7 +510,16 @@ fn output(outputs: &mut Vec<Typed>, typed: &Typed) -> usize {
     })
 }
 
-fn out_field(definition: &Definition, from: From) -> OutField {
+/// The paths that an expression reads, where it reads nothing else and does not fail where they are missing.
+fn reads(typed: &Typed, number: &mut impl FnMut(&Path) -> usize) -> Option<Box<[usize]>> {
+    let inputs = typed.inputs();
+    let paths: Option<Vec<&Path>> = inputs.iter().map(|(source, _)| if let Source::Event(path) = source { Some(path) } else { None }).collect();
+    let mut failed = false;
+    evaluate(typed, &NoRow, &mut failed);
+    paths.filter(|_| !failed).map(|paths| paths.into_iter().map(number).collect())
+}
+
+fn out_field(definition: &Definition, from: From, number: &mut impl FnMut(&Path) -> usize) -> OutField {
     let mut key = vec![b','];
     crate::incident::encode::push_string(&mut key, &definition.name);
     key.push(b':');
@@ -522,6 +532,7 @@ fn out_field(definition: &Definition, from: From) -> OutField {
         fallible: definition.reads_computed()
             || matches!(from, From::SpliceNumber(_) | From::SpliceInteger(_) | From::SpliceBoolean(_))
             || definition.typed.is_fallible(),
+        reads: reads(&definition.typed, number),
         typed: definition.typed.clone(),
         text: definition.text.clone(),
         section: definition.section.clone(),

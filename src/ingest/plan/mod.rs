@@ -234,6 +234,9 @@ pub struct OutField {
     pub required: bool,
     /// The computation can fail on a value that is there.
     pub fallible: bool,
+    /// Numbers of the paths that it reads, where it reads nothing else and does not fail on nothing: where
+    /// the event has none of them there is no need to ask why the value is NULL.
+    pub reads: Option<Box<[usize]>>,
     /// The expression (for `explain`, and to find out why a value is NULL); shared by all types that have it.
     pub typed: Arc<Typed>,
     /// The expression as written.

@@ -13,7 +13,7 @@ use crate::expr::xsoar::value::{cast_text, number_value, text_of};
 /// The transformers of this file.
 pub const TABLE: &[Transformer] = &[
     row("TimeStampToDate", Item, &[], &[], |value, args, _| {
-        timestamp_to_date(&text_of(value)).map(Value::String).map_or_else(|| args.raise("not a timestamp"), Ok)
+        timestamp_to_date(&text_of(value)).map(|date| Value::String(date.to_string())).map_or_else(|| args.raise("not a timestamp"), Ok)
     }),
     row("toUnix", Item, &[], &[], |value, args, env| Ok(number_value(read(value, args, env)?.utc_us().div_euclid(1_000_000) as f64))),
     row("dateToString", Item, &[], &["format"], date_to_string),
@@ -26,8 +26,10 @@ pub const TABLE: &[Transformer] = &[
 ];
 
 /// `parseInt`, seconds below 1e10, else milliseconds, as JavaScript prints dates.
-pub fn timestamp_to_date(text: &str) -> Option<String> {
-    let number = parse_int(text, 0);
+pub fn timestamp_to_date(text: &str) -> Option<DateText> {
+    // Digits alone are read at once; what else `parseInt` takes, it takes itself.
+    let plain = (1..=15).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    let number = if plain { text.bytes().fold(0, |number, b| number * 10 + i64::from(b - b'0')) as f64 } else { parse_int(text, 0) };
     let millis = if number < 1e10 { number * 1000.0 } else { number };
     // What JavaScript's dates hold: 100,000,000 days around 1970.
     if millis.is_nan() || millis.abs() > 8.64e15 {
@@ -36,29 +38,59 @@ pub fn timestamp_to_date(text: &str) -> Option<String> {
     let millis = millis as i64;
     let (year, month, day) = dates::civil(millis.div_euclid(86_400_000));
     let of_day = millis.rem_euclid(86_400_000);
-    let (hour, minute, second) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60);
-    let mut out = String::with_capacity(27);
+    let mut out = DateText::default();
     if (0..=9999).contains(&year) {
-        digits(&mut out, year, 1000);
+        out.pair(year / 100);
+        out.pair(year % 100);
     } else {
-        out.push(if year < 0 { '-' } else { '+' });
-        digits(&mut out, year.abs(), 100_000);
+        out.push(if year < 0 { b'-' } else { b'+' });
+        let year = year.abs();
+        for part in [year / 10_000, year / 100 % 100, year % 100] {
+            out.pair(part);
+        }
     }
-    // Written digit by digit: half of the time of a mapper goes into dates.
-    for (mark, part, first) in [('-', month, 10), ('-', day, 10), ('T', hour, 10), (':', minute, 10), (':', second, 10), ('.', of_day % 1000, 100)] {
+    // Written pair by pair: half of the time of a mapper goes into dates.
+    for (mark, part) in [(b'-', month), (b'-', day), (b'T', of_day / 3_600_000), (b':', of_day / 60_000 % 60), (b':', of_day / 1000 % 60)] {
         out.push(mark);
-        digits(&mut out, part, first);
+        out.pair(part);
     }
-    out.push('Z');
+    out.push(b'.');
+    out.push(b'0' + (of_day % 1000 / 100) as u8);
+    out.pair(of_day % 100);
+    out.push(b'Z');
     Some(out)
 }
 
-/// The digits of a number, from that of `first`, a power of ten, on.
-fn digits(out: &mut String, number: i64, first: i64) {
-    let mut power = first;
-    while power > 0 {
-        out.push(char::from(b'0' + (number / power % 10) as u8));
-        power /= 10;
+/// A date as JavaScript prints it, without an allocation: at most 27 characters.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DateText {
+    bytes: [u8; 27],
+    len: usize,
+}
+
+impl DateText {
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    /// Two digits.
+    fn pair(&mut self, number: i64) {
+        self.push(b'0' + (number / 10 % 10) as u8);
+        self.push(b'0' + (number % 10) as u8);
+    }
+
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for DateText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(std::str::from_utf8(self.as_bytes()).unwrap_or_default())
     }
 }
 
