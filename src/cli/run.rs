@@ -23,6 +23,8 @@ use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::Options;
 use crate::kafka::{Delivery, Settings};
 use crate::keeper::{self, KeeperSpec};
+use crate::respond::member::{self, Next, RespondSpec};
+use crate::respond::setup::Setup;
 use crate::run::health::Health;
 use crate::run::ingest::writer::TxnCut;
 use crate::run::ingest::{self, IngestSpec};
@@ -51,8 +53,8 @@ pub struct RunArgs {
     /// Where the brokers are
     #[command(flatten)]
     pub environment: EnvironmentArgs,
-    /// What this process does: ingest, keeper, archive; several with commas [default: ingest,keeper, and archive if the
-    /// environment file has `archive`]
+    /// What this process does: ingest, keeper, respond, archive; several with commas [default: ingest,keeper, respond if the
+    /// pipeline has `playbooks`, and archive if the environment file has `archive`]
     #[arg(long, value_delimiter = ',', value_name = "ROLES")]
     pub role: Vec<Role>,
     /// Worker threads [default: limits.workers, else one per core]
@@ -67,6 +69,8 @@ pub enum Role {
     Ingest,
     /// Facts in, states of incidents out.
     Keeper,
+    /// Facts in, playbooks run.
+    Respond,
     /// Facts and states in, a Delta table out.
     Archive,
 }
@@ -89,11 +93,15 @@ pub fn run(args: &RunArgs) -> Result<Answer, Error> {
     let health = Arc::new(Health::default());
     let _metrics = environment.listen.metrics.map(MetricsPort::open).transpose()?;
     let api = environment.listen.api.map(|address| ApiPort::open(address, health.clone(), signals.reload.clone())).transpose()?;
-    let wanted = match (&args.role[..], &environment.archive) {
-        ([], None) => vec![Role::Ingest, Role::Keeper],
-        ([], Some(_)) => vec![Role::Ingest, Role::Keeper, Role::Archive],
-        (roles, _) => roles.to_vec(),
+    let wanted = match &args.role[..] {
+        [] => {
+            let respond = (!loaded.pipeline.playbooks.is_empty()).then_some(Role::Respond);
+            let archive = environment.archive.is_some().then_some(Role::Archive);
+            [Role::Ingest, Role::Keeper].into_iter().chain(respond).chain(archive).collect()
+        }
+        roles => roles.to_vec(),
     };
+    let playbooks = wanted.contains(&Role::Respond).then(|| Setup::of(&loaded.pipeline)).transpose()?.map(|setup| Arc::new(Next::new(setup)));
     let live = serve_sql(&environment, &loaded.pipeline, wanted.contains(&Role::Archive))?;
     let roles: Vec<&str> = wanted.iter().map(|role| role.name()).collect();
     eprintln!(
@@ -121,13 +129,14 @@ pub fn run(args: &RunArgs) -> Result<Answer, Error> {
         running.push(match role {
             Role::Ingest => member.ingest(&current, &swap)?,
             Role::Keeper => member.keeper()?,
+            Role::Respond => member.respond(playbooks.as_ref())?,
             Role::Archive => member.archive(&current, &live.rings)?,
         });
     }
     while !running.iter().any(JoinHandle::is_finished) {
         std::thread::sleep(STEP);
         if signals.reload.swap(false, Ordering::AcqRel) {
-            reload(args, &current, &swap);
+            reload(args, &current, &swap, playbooks.as_deref());
         }
     }
     // One role's end is the end of all.
@@ -148,6 +157,7 @@ impl Role {
         match self {
             Role::Ingest => "ingest",
             Role::Keeper => "keeper",
+            Role::Respond => "respond",
             Role::Archive => "archive",
         }
     }
@@ -238,6 +248,45 @@ impl Member<'_> {
         Ok(std::thread::Builder::new().name("keeper".into()).spawn(role)?)
     }
 
+    fn respond(&self, playbooks: Option<&Arc<Next>>) -> Result<Running, Error> {
+        if self.environment.delivery == environment::Delivery::AtLeastOnce {
+            return Err(Error::user("playbooks need transactions, which `delivery: at_least_once` does without")
+                .hint("run them elsewhere, and here `--role ingest` only"));
+        }
+        let next = playbooks.cloned().ok_or_else(|| Error::bug("the role `respond` has no playbooks"))?;
+        let properties = self.environment.client_properties();
+        let (names, instance, bootstrap) = (&self.names, &self.environment.instance, self.bootstrap.as_str());
+        let limits = self.environment.limits;
+        let shares = limits.shares();
+        let health = self.health.role(Role::Respond.name());
+        let member = Settings::member(bootstrap, &names.respond_group, instance).prefetch(shares.fetch / 4).with_user(&properties)?;
+        let spec = RespondSpec {
+            names: names.clone(),
+            instance: instance.clone(),
+            session: member.session(),
+            member,
+            transactional: Settings::transactional(
+                bootstrap,
+                &names.transactional_id("respond", instance),
+                Duration::from_millis(self.environment.transaction.timeout_ms),
+            )
+            .with_user(&properties)?,
+            reader: Settings::reader(bootstrap).with_user(&properties)?,
+            admin: Settings::admin(bootstrap).with_user(&properties)?,
+            store_dir: member::store_dir(&self.environment.state_dir, &names.pipeline, instance),
+            // As much as the keeper has: both are caches of what is on disk.
+            memory_bytes: shares.keeper,
+            queued_runs_max: limits.queued_runs_max,
+            running_runs_max: limits.running_runs_max,
+            next,
+            health: health.clone(),
+            fencing: Arc::default(),
+        };
+        let stop = self.stop.clone();
+        let role = move || supervise("respond", &stop, &health, || member::run(&spec, &stop).map(|_| Ended::Stopped));
+        Ok(std::thread::Builder::new().name("respond".into()).spawn(role)?)
+    }
+
     fn archive(&self, current: &Arc<std::sync::Mutex<Loaded>>, rings: &Arc<Rings>) -> Result<Running, Error> {
         let Some(archive) = &self.environment.archive else {
             return Err(Error::user("the role `archive` needs to know where to").hint("write archive: { path: … } into the environment file"));
@@ -294,7 +343,7 @@ fn lock_of(current: &std::sync::Mutex<Loaded>) -> std::sync::MutexGuard<'_, Load
 
 /// Loads the pipeline anew. Only one that passes its checks and its own tests takes the place
 /// of the current one.
-fn reload(args: &RunArgs, current: &std::sync::Mutex<Loaded>, swap: &AtomicBool) {
+fn reload(args: &RunArgs, current: &std::sync::Mutex<Loaded>, swap: &AtomicBool, playbooks: Option<&Next>) {
     let keep = |why: String| {
         tracing::error!("the pipeline is not reloaded, the old one goes on: {why}");
         eprintln!("{} {why}; the old pipeline goes on", err_style("not reloaded:", Style::Bad));
@@ -310,6 +359,13 @@ fn reload(args: &RunArgs, current: &std::sync::Mutex<Loaded>, swap: &AtomicBool)
             "its name changed from `{}` to `{}`, and with it all its topics: that takes a new start",
             before.pipeline.name.value, pipeline.name.value
         ));
+    }
+    if let Some(next) = playbooks {
+        // Playbooks and respond.yaml are files of their own, so they may have changed all alone.
+        match Setup::of(&pipeline) {
+            Ok(setup) => next.set(setup),
+            Err(error) => return keep(error.message),
+        }
     }
     if plan.version == before.plan.version {
         tracing::info!(version = %plan.version, "nothing in the pipeline has changed");
