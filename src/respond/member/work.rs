@@ -316,7 +316,7 @@ impl<'a> Responder<'a> {
     fn read(&mut self) -> Result<(), Error> {
         let busy = self.parts.opening() || !self.taking.is_empty() || self.coordinator.under_way() > 0 || self.coordinator.is_dirty();
         let next = self.coordinator.next_us().map_or(IDLE_WAIT, |at| Duration::from_micros(u64::try_from(at - now_us()).unwrap_or(0)));
-        let mut wait = if busy { BUSY_WAIT } else { IDLE_WAIT.min(next) };
+        let mut wait = if busy { BUSY_WAIT } else { next.clamp(BUSY_WAIT, IDLE_WAIT) };
         let until = Instant::now() + wait + READ_SLICE;
         loop {
             match self.poll(wait)? {

@@ -117,6 +117,8 @@ pub struct Coordinator<J> {
     /// Calls that were let begin and whose results did not come; results that came while their
     /// runs were not here.
     under_way: HashMap<(RunRef, Key), Option<Result<Output, Failure>>>,
+    /// Results that the next commit keeps.
+    applied: Vec<((RunRef, Key), Result<Output, Failure>)>,
     /// What was done.
     pub counts: Counts,
 }
@@ -140,6 +142,7 @@ impl<J: Journal> Coordinator<J> {
             holding: false,
             asks: Vec::new(),
             under_way: HashMap::new(),
+            applied: Vec::new(),
             counts: Counts::default(),
         }
     }
@@ -210,7 +213,10 @@ impl<J: Journal> Coordinator<J> {
             }
             let mut active = Active { run, at, class: about.class, type_name: about.type_name, calls: 0, ahead: VecDeque::new() };
             for ((_, key), result) in self.under_way.extract_if(|(run, _), result| *run == at && result.is_some()) {
-                active.ahead.extend(result.map(|result| Transition::Result { key, result }));
+                if let Some(result) = result {
+                    active.ahead.push_back(Transition::Result { key, result: result.clone() });
+                    self.applied.push(((at, key), result));
+                }
             }
             active.calls = self.under_way.keys().filter(|(run, _)| *run == at).count();
             if !effects.is_empty() {
@@ -238,6 +244,10 @@ impl<J: Journal> Coordinator<J> {
         self.intents.retain(|begin| stays(&begin.run));
         self.asks.retain(|(at, _)| stays(at));
         self.active.retain(|_, active| stays(&active.at));
+        // What was not committed did not happen; that a call ended is known all the same.
+        for (place, result) in self.applied.extract_if(.., |((at, _), _)| !stays(at)) {
+            self.under_way.insert(place, Some(result));
+        }
         if !back {
             self.under_way.retain(|(at, _), _| stays(at));
         }
@@ -252,7 +262,8 @@ impl<J: Journal> Coordinator<J> {
         };
         self.under_way.remove(&(at, key));
         active.calls = active.calls.saturating_sub(1);
-        active.ahead.push_back(Transition::Result { key, result });
+        active.ahead.push_back(Transition::Result { key, result: result.clone() });
+        self.applied.push(((at, key), result));
         self.advance(at.id, now_us);
     }
 
@@ -518,6 +529,7 @@ impl<J: Journal> Coordinator<J> {
         if !self.staged.is_empty() {
             self.journal.commit(self.staged.records())?;
             self.staged.clear();
+            self.applied.clear();
         }
         let ready = std::mem::take(&mut self.intents);
         self.counts.calls += ready.len() as u64;
