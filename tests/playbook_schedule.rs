@@ -116,8 +116,12 @@ fn members_that_die_lose_nothing_and_repeat_only_what_was_not_committed() {
         let mut now = START_US;
         let mut first = true;
         for _life in 0..200 {
-            let mut coordinator =
-                Coordinator::new(std::mem::take(&mut journal), world.clone(), Bounds { queued: 100, running: 5, reserved: 1, ..Bounds::default() }, Rates::default());
+            let mut coordinator = Coordinator::new(
+                std::mem::take(&mut journal),
+                world.clone(),
+                Bounds { queued: 100, running: 5, reserved: 1, ..Bounds::default() },
+                Rates::default(),
+            );
             if first {
                 (0..30).for_each(|number| coordinator.accept(&run(number, ["A", "B"][number % 2], 2.0), 0, START_US).unwrap());
                 first = false;
@@ -201,7 +205,8 @@ fn pausing_holds_runs_back_and_resuming_lets_them_go_on() {
 #[test]
 fn reading_stops_when_the_queue_is_full_and_commands_keep_to_their_rates() {
     let rates = Rates::new(HashMap::from([("touch".to_owned(), 3)]));
-    let mut coordinator = Coordinator::new(Memory::default(), touching(OnUnknown::Retry), Bounds { queued: 5, running: 64, reserved: 0, ..Bounds::default() }, rates);
+    let mut coordinator =
+        Coordinator::new(Memory::default(), touching(OnUnknown::Retry), Bounds { queued: 5, running: 64, reserved: 0, ..Bounds::default() }, rates);
     for number in 0..5 {
         coordinator.accept(&run(number, "A", 2.0), 0, START_US).unwrap();
     }

@@ -270,10 +270,9 @@ fn read_limits(node: &Node, limits: &mut Limits, out: &mut Diagnostics) {
         let workers = read::whole_number(node, "`workers`", 1, WORKERS_MAX, out);
         limits.workers = workers.map(|workers| workers as usize);
     }
-    for (key, value, most) in [
-        ("queued_runs_max", &mut limits.queued_runs_max, QUEUED_RUNS_MAX),
-        ("running_runs_max", &mut limits.running_runs_max, RUNNING_RUNS_MAX),
-    ] {
+    for (key, value, most) in
+        [("queued_runs_max", &mut limits.queued_runs_max, QUEUED_RUNS_MAX), ("running_runs_max", &mut limits.running_runs_max, RUNNING_RUNS_MAX)]
+    {
         if let Some(node) = fields.get(key, out)
             && let Some(count) = read::whole_number(node, &format!("`{key}`"), 1, most, out)
         {

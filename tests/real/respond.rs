@@ -10,7 +10,8 @@ use super::respond_stage::{Server, Stage, created, hex, playbook, touch};
 use super::{WAIT, require_kafka, until};
 
 const SET: &str = "    task: { name: set, script: Builtin|||setIncident, iscommand: true }\n    scriptarguments: { owner: { simple: ann } }";
-const CLOSE: &str = "    task: { name: close, script: Builtin|||closeInvestigation, iscommand: true }\n    scriptarguments: { closeReason: { simple: Resolved } }";
+const CLOSE: &str =
+    "    task: { name: close, script: Builtin|||closeInvestigation, iscommand: true }\n    scriptarguments: { closeReason: { simple: Resolved } }";
 const MANUAL: &str = "    task: { name: look at it }";
 
 fn quick() -> Server {
@@ -44,7 +45,9 @@ fn real_respond_runs_a_playbook_and_its_facts_come_out() {
         let kinds: Vec<&str> = facts.iter().filter(|fact| text(fact, "id") == hex(id)).map(|fact| text(fact, "fact")).collect();
         assert_eq!(kinds, ["set", "close"], "{id}");
     }
-    assert!(facts.iter().filter(|fact| text(fact, "fact") == "close").all(|fact| text(fact, "actor") == "playbook:Noise" && text(fact, "reason") == "Resolved"));
+    assert!(
+        facts.iter().filter(|fact| text(fact, "fact") == "close").all(|fact| text(fact, "actor") == "playbook:Noise" && text(fact, "reason") == "Resolved")
+    );
     let room = stage.values("war-room");
     let of = |kind: &str| room.iter().filter(|entry| text(entry, "kind") == kind).collect::<Vec<_>>();
     let (calls, results) = (of("call"), of("result"));
@@ -89,7 +92,10 @@ fn real_respond_waits_for_people_and_keeps_to_the_version_of_a_run() {
     member.until_ready(WAIT);
     let answer = |incident: u128, task: &str| {
         let number = hex(incident + 1_000);
-        stage.say(incident, &json!({ "fact": "answer", "fact_id": number, "id": hex(incident), "run": run_of(incident), "task": task, "label": "yes", "actor": "cli:ann" }));
+        stage.say(
+            incident,
+            &json!({ "fact": "answer", "fact_id": number, "id": hex(incident), "run": run_of(incident), "task": task, "label": "yes", "actor": "cli:ann" }),
+        );
     };
     answer(1, "1");
     answer(2, "1");

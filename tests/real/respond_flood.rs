@@ -87,9 +87,17 @@ fn real_respond_flood_leaves_one_run_each_and_a_critical_one_does_not_wait() {
     let first = behind.iter().take(5).copied().collect::<Vec<_>>();
     let (mut sorted, worst) = (behind.clone(), behind.iter().copied().max().unwrap_or(0));
     let (a50, a99, b50, b99) = (percentile(&mut alone, 50), percentile(&mut alone, 99), percentile(&mut sorted, 50), percentile(&mut sorted, 99));
-    eprintln!("all {} runs completed in {:.1} s, {:.0} a second; {repeated} calls repeated", flood + rare, drained.as_secs_f64(), (flood + rare) as f64 / drained.as_secs_f64());
+    eprintln!(
+        "all {} runs completed in {:.1} s, {:.0} a second; {repeated} calls repeated",
+        flood + rare,
+        drained.as_secs_f64(),
+        (flood + rare) as f64 / drained.as_secs_f64()
+    );
     eprintln!("memory: {before} MiB before, at most {most} MiB");
-    eprintln!("a critical one, created to first request: alone p50 {a50} ms, p99 {a99} ms; behind the flood ({} of them) p50 {b50} ms, p99 {b99} ms, worst {worst} ms, the first {first:?}", behind.len());
+    eprintln!(
+        "a critical one, created to first request: alone p50 {a50} ms, p99 {a99} ms; behind the flood ({} of them) p50 {b50} ms, p99 {b99} ms, worst {worst} ms, the first {first:?}",
+        behind.len()
+    );
     assert_eq!(repeated, 0, "nobody died");
     assert!(b99 <= (10 * a99).max(500), "p99 of {b99} ms");
     assert!(most <= before + 256, "memory grew from {before} to {most} MiB");
@@ -166,6 +174,8 @@ fn real_respond_killed_completes_each_run_and_repeats_nothing_that_is_committed(
         std::thread::sleep(Duration::from_secs(2));
     }
     let repeated = stage.audit(total, &server);
-    eprintln!("{kills} kills ({fired} at failpoints), one that stood still for 14 s: {total} runs completed, {repeated} calls repeated, none after its result was committed");
+    eprintln!(
+        "{kills} kills ({fired} at failpoints), one that stood still for 14 s: {total} runs completed, {repeated} calls repeated, none after its result was committed"
+    );
     members.iter_mut().for_each(|member| member.stop(WAIT));
 }

@@ -114,7 +114,9 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Hit>>, gate: &Gate, takes: Duration
 
 /// A playbook whose tasks follow each other: `(id, type, lines of the task)`.
 pub(super) fn playbook(id: &str, tasks: &[(&str, &str)]) -> String {
-    let mut text = format!("id: {id}\nname: {id}\nstarttaskid: '0'\nquiet: true\ntasks:\n  '0': {{ id: '0', type: start, task: {{ name: '' }}, nexttasks: {{ '#none#': ['1'] }} }}\n");
+    let mut text = format!(
+        "id: {id}\nname: {id}\nstarttaskid: '0'\nquiet: true\ntasks:\n  '0': {{ id: '0', type: start, task: {{ name: '' }}, nexttasks: {{ '#none#': ['1'] }} }}\n"
+    );
     for (number, (kind, more)) in tasks.iter().enumerate() {
         let (own, next) = (number + 1, number + 2);
         let next = if next > tasks.len() { String::new() } else { format!("'#none#': ['{next}']") };

@@ -194,7 +194,8 @@ mod tests {
         let kinds: Vec<&str> = written
             .iter()
             .map(|fact| {
-                let read = read(Some(fact.key.as_bytes()), &fact.value, Some(0)).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&fact.value)));
+                let read =
+                    read(Some(fact.key.as_bytes()), &fact.value, Some(0)).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&fact.value)));
                 match &read.what {
                     What::Set(fields) => assert_eq!(fields.len(), 1, "what the keeper fills itself is left out"),
                     What::Created(incident) => assert_eq!(incident.id.to_string(), "3".repeat(32)),

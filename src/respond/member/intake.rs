@@ -198,7 +198,8 @@ mod tests {
     #[test]
     fn people_are_heard() {
         let run = "f".repeat(32);
-        let said = format!(r#"{{"fact":"answer","fact_id":"{ID}","id":"{ID}","run":"{run}","task":"7","label":"yes","actor":"cli:ann","at":"2026-01-01T00:00:00Z"}}"#);
+        let said =
+            format!(r#"{{"fact":"answer","fact_id":"{ID}","id":"{ID}","run":"{run}","task":"7","label":"yes","actor":"cli:ann","at":"2026-01-01T00:00:00Z"}}"#);
         let Heard::Answer(id, answer) = look(&said, Beside::default()) else { panic!("an answer") };
         assert_eq!((id, answer.task.as_str(), answer.label.as_str(), answer.actor.as_str()), (u128::MAX, "7", "yes", "cli:ann"));
         let said = format!(r#"{{"fact":"cancel_run","fact_id":"{ID}","id":"{ID}","run":"{run}"}}"#);

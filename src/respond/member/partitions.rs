@@ -132,8 +132,13 @@ impl Responder<'_> {
     pub(super) fn rewind(&mut self) -> Result<(), Error> {
         let all = self.parts.all();
         let topic = self.spec.names.incidents.as_str();
-        let read: Vec<(&str, i32)> =
-            self.parts.read().map(|(partition, _)| partition).filter(|partition| !self.taking.contains_key(partition)).map(|partition| (topic, partition)).collect();
+        let read: Vec<(&str, i32)> = self
+            .parts
+            .read()
+            .map(|(partition, _)| partition)
+            .filter(|partition| !self.taking.contains_key(partition))
+            .map(|partition| (topic, partition))
+            .collect();
         self.member.unassign(&read)?;
         self.taking.clear();
         self.coordinator.journal.ahead.clear();

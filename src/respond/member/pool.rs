@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::lease::Lease;
 use crate::error::Error;
+use crate::respond::outside::permit::Permit;
 use crate::respond::run::{Failure, FailureKind, Key, Output};
 use crate::respond::schedule::coordinator::Begin;
 use crate::respond::schedule::driver::Caller;
@@ -56,9 +57,15 @@ impl Pool {
                 return;
             }
             let (run, key) = (begin.run, begin.call.key);
-            let work = tokio::spawn(outside.call(begin.call));
+            let inside = lease.clone();
+            let may = Permit::new(move || inside.holds());
+            let work = tokio::spawn(may.clone().around(outside.call(begin.call.clone())));
             let broken = |_| Err(Failure::new(FailureKind::InDoubt, "the call broke off: this is a bug"));
             let result = work.await.unwrap_or_else(broken);
+            if may.was_refused() {
+                let _ = tell.send(Ended::NotBegun(Box::new(begin)));
+                return;
+            }
             // Nobody listens any more: the journal knows that the call was begun.
             let _ = tell.send(Ended::Done(run, key, result));
         });

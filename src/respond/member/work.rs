@@ -402,7 +402,8 @@ impl<'a> Responder<'a> {
     fn is_due(&self) -> bool {
         let old = self.ahead_since.is_some_and(|since| since.elapsed() >= POSITION_AGE);
         let wanted = !self.again.is_empty() || self.coordinator.under_way() > 0 || self.coordinator.load().0 > 0 || self.coordinator.held().1 > 0;
-        self.coordinator.is_dirty() || old || (wanted && self.lease.is_half_over() && self.anchor().is_some())     }
+        self.coordinator.is_dirty() || old || (wanted && self.lease.is_half_over() && self.anchor().is_some())
+    }
 
     fn anchor(&self) -> Option<(i32, i64)> {
         self.parts.read().next()

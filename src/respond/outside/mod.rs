@@ -5,6 +5,7 @@ pub mod config;
 pub mod guard;
 pub mod http;
 pub mod mail;
+pub mod permit;
 pub mod script;
 
 use std::sync::Arc;

@@ -16,7 +16,11 @@ pub fn resume(run: &mut Run, world: &World, now_us: i64, under_way: &dyn Fn(Key)
     for (number, frame) in &run.frames {
         for (at, task) in frame.tasks.iter().enumerate() {
             let key = Key { frame: *number, task: u32::try_from(at).unwrap_or(u32::MAX), attempt: task.attempt };
-            if task.status == Status::Running && !under_way(key) && !run.held.contains(&key) && matches!(task.wait.as_deref(), Some(Wait::Call(_) | Wait::Generic(_))) {
+            if task.status == Status::Running
+                && !under_way(key)
+                && !run.held.contains(&key)
+                && matches!(task.wait.as_deref(), Some(Wait::Call(_) | Wait::Generic(_)))
+            {
                 found.push((key.frame, key.task));
             }
         }

@@ -14,8 +14,11 @@ use super::journal::{About, Hint, Journal, JournalError, Record, RunRef};
 use super::rate::Rates;
 use super::staged::{Staged, call_entry, question_entry, result_entry};
 use super::waits::Waits;
-use crate::respond::run::{Answer, Ask, Call, Effect, Entry, Failure, Key, Output, Run, RunState, Transition, resume, step};
+use crate::respond::run::{Answer, Ask, Call, Effect, Entry, Failure, Key, Output, Run, RunState, Transition, step};
 use crate::respond::world::World;
+
+mod look;
+mod takeover;
 
 /// What a coordinator may hold.
 #[derive(Debug, Clone, Copy)]
@@ -180,77 +183,6 @@ impl<J: Journal> Coordinator<J> {
 
     fn queue(&mut self, class: Class, type_name: Arc<str>, run: RunRef, now_us: i64) {
         self.fair.force(class, type_name, Queued { run, since_s: u32::try_from(now_us / 1_000_000).unwrap_or(0) });
-    }
-
-    /// Takes over runs that were committed by whoever had them before. Calls whose results nobody
-    /// knows are repeated, asked about, or failed, as their commands say.
-    pub fn take_over(&mut self, runs: impl IntoIterator<Item = Taken>, now_us: i64) {
-        for Taken { run: at, hint } in runs {
-            match hint {
-                Some(hint) if hint.state.is_over() => continue,
-                Some(hint) if hint.state == RunState::New => {
-                    self.queue(hint.class, hint.type_name, at, now_us);
-                    continue;
-                }
-                Some(hint) if hint.state == RunState::Waiting => {
-                    hint.wakes_us.into_iter().for_each(|wakes| self.wake_at(at, wakes));
-                    continue;
-                }
-                _ => {}
-            }
-            let Some(mut run) = self.journal.load(at).filter(|run| !run.state.is_over()) else { continue };
-            let about = About::of(&run);
-            if run.state == RunState::New {
-                self.queue(about.class, about.type_name, at, now_us);
-                continue;
-            }
-            // This process may have begun them itself, before it had to look at everything anew.
-            let under_way = &self.under_way;
-            let effects = resume(&mut run, &self.world, now_us, &|key| under_way.contains_key(&(at, key)));
-            for key in &run.held {
-                let command = run.pending_command(*key).unwrap_or_default();
-                self.waits.add(about.class, about.type_name.clone(), at, &command, *key);
-            }
-            let mut active = Active { run, at, class: about.class, type_name: about.type_name, calls: 0, ahead: VecDeque::new() };
-            for ((_, key), result) in self.under_way.extract_if(|(run, _), result| *run == at && result.is_some()) {
-                if let Some(result) = result {
-                    active.ahead.push_back(Transition::Result { key, result: result.clone() });
-                    self.applied.push(((at, key), result));
-                }
-            }
-            active.calls = self.under_way.keys().filter(|(run, _)| *run == at).count();
-            if !effects.is_empty() {
-                self.stage(&mut active, effects, Vec::new(), now_us);
-            }
-            let late = !active.ahead.is_empty();
-            self.park(active, late);
-            if late {
-                self.advance(at.id, now_us);
-            }
-        }
-    }
-
-    /// The runs of a partition are not ours any more, or will be read anew. Calls that are under
-    /// way come to their end; who comes `back` wants their results.
-    pub fn forget(&mut self, partition: i32, back: bool) {
-        let stays = |at: &RunRef| at.partition != partition;
-        self.fair.retain(|queued| stays(&queued.run));
-        self.aside.retain(|(_, _, queued)| stays(&queued.run));
-        self.waits.retain(stays);
-        self.wakes.retain(|Reverse((_, at))| stays(at));
-        let wakes: std::collections::HashSet<u128> = self.wakes.iter().map(|Reverse((_, at))| at.id).collect();
-        self.wake_of.retain(|id, _| wakes.contains(id));
-        self.staged.retain(stays);
-        self.intents.retain(|begin| stays(&begin.run));
-        self.asks.retain(|(at, _)| stays(at));
-        self.active.retain(|_, active| stays(&active.at));
-        // What was not committed did not happen; that a call ended is known all the same.
-        for (place, result) in self.applied.extract_if(.., |((at, _), _)| !stays(at)) {
-            self.under_way.insert(place, Some(result));
-        }
-        if !back {
-            self.under_way.retain(|(at, _), _| stays(at));
-        }
     }
 
     /// A call ended.
@@ -509,16 +441,6 @@ impl<J: Journal> Coordinator<J> {
         self.staged.add(record);
     }
 
-    /// True where something waits to be committed.
-    pub fn is_dirty(&self) -> bool {
-        !self.staged.is_empty()
-    }
-
-    /// Bytes and runs that wait to be committed.
-    pub fn staged(&self) -> (usize, usize) {
-        (self.staged.bytes(), self.staged.len())
-    }
-
     /// Commits what was staged; what may begin then. After [`JournalError::Fenced`] nothing of this
     /// member counts any more.
     ///
@@ -535,59 +457,6 @@ impl<J: Journal> Coordinator<J> {
         self.counts.calls += ready.len() as u64;
         self.under_way.extend(ready.iter().map(|begin| ((begin.run, begin.call.key), None)));
         Ok(ready)
-    }
-
-    /// True for a call whose result is waited for.
-    pub fn waits_for(&self, at: RunRef, key: Key) -> bool {
-        self.under_way.contains_key(&(at, key))
-    }
-
-    /// Seconds that the run which waits longest for its turn has waited.
-    pub fn oldest_s(&self, now_us: i64) -> u32 {
-        let now_s = u32::try_from(now_us / 1_000_000).unwrap_or(0);
-        let queued = self.fair.fronts().chain(self.aside.iter().map(|(_, _, queued)| queued));
-        queued.map(|queued| now_s.saturating_sub(queued.since_s)).max().unwrap_or(0)
-    }
-
-    /// True while calls may begin: the lease holds.
-    pub fn may_begin(&self) -> bool {
-        self.journal.may_begin()
-    }
-
-    /// Calls whose results did not come yet.
-    pub fn under_way(&self) -> usize {
-        self.under_way.values().filter(|result| result.is_none()).count()
-    }
-
-    /// The same of one partition's runs that are here.
-    pub fn busy(&self, partition: i32) -> bool {
-        self.active.values().any(|active| active.at.partition == partition && active.calls > 0)
-    }
-
-    /// Questions to people since the last time.
-    pub fn asks(&mut self) -> Vec<(RunRef, Ask)> {
-        std::mem::take(&mut self.asks)
-    }
-
-    /// When something is to be done by itself, in microseconds.
-    pub fn next_us(&self) -> Option<i64> {
-        let wake = self.wakes.peek().map(|Reverse((at, _))| *at);
-        wake.into_iter().chain(self.waits.next_us()).min()
-    }
-
-    /// Runs that wait for their turn, and runs in memory.
-    pub fn load(&self) -> (usize, usize) {
-        (self.fair.len() + self.aside.len(), self.active.len())
-    }
-
-    /// Runs that wait for a time, and calls that are held back.
-    pub fn held(&self) -> (usize, usize) {
-        (self.wake_of.len(), self.waits.len())
-    }
-
-    /// What waits, by class and type.
-    pub fn waiting(&self) -> Vec<(Class, String, usize)> {
-        self.fair.waiting().map(|(class, name, count)| (class, name.to_string(), count)).collect()
     }
 }
 
