@@ -61,6 +61,7 @@ mod playbook_packs;
 mod playbook_schedule;
 mod playbook_soc;
 mod playbook_stage;
+mod playbook_timers;
 mod poison;
 mod real;
 mod record_attributes;

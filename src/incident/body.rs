@@ -28,6 +28,12 @@ pub fn set(body: &str, fields: &[(Box<str>, Box<str>)]) -> Option<String> {
     changed.then(|| join(&members))
 }
 
+/// The token of a field; `None` where there is none. `body` as in [`set`].
+pub fn field(body: &str, name: &str) -> Option<String> {
+    let (whole, key) = ([body, "}"].concat(), key(name));
+    members(&whole)?.into_iter().find(|(known, _)| *known == key).map(|(_, token)| token.to_owned())
+}
+
 /// The body without the copy of the event; `None` where it has none.
 pub fn without_raw(body: &str) -> Option<String> {
     let whole = [body, "}"].concat();

@@ -272,6 +272,9 @@ pub enum Wait {
         assignee: String,
         /// Only that one may.
         restricted: bool,
+        /// When to remind, in microseconds; 0: never, or it was done.
+        #[serde(default)]
+        remind_us: i64,
     },
 }
 
@@ -377,15 +380,28 @@ impl Run {
         self.frames.get_mut(&frame)?.tasks.get_mut(task as usize)
     }
 
-    /// The next time at which a task wakes or a timer has to be looked at, in microseconds.
+    /// The next time at which a task wakes, somebody has to be reminded, or a timer has to be looked at, in
+    /// microseconds. The timers of an incident outlive the run that started them: a run that is over looks after
+    /// them until they have ended.
     pub fn wakes_at(&self) -> Option<i64> {
-        if self.state.is_over() {
-            return None;
-        }
-        let sleeping = self.frames.values().flat_map(|frame| &frame.tasks).filter(|task| task.status == Status::Sleeping && self.state != RunState::Failed);
-        let wakes = sleeping.filter_map(|task| task.wait.as_deref().and_then(Wait::until_us));
-        // While a run goes on it looks after the timers that it started.
-        wakes.chain(self.timers.values().filter_map(super::timer::Timer::looks_at)).min()
+        let reminders = self.tasks().filter(|task| task.status == Status::Person).filter_map(|task| task.wait.as_deref().and_then(Wait::reminds_us));
+        let timers = self.timers.values().filter_map(super::timer::Timer::looks_at);
+        self.sleeps_until().into_iter().chain(reminders).chain(timers).min()
+    }
+
+    /// The next time at which a task goes on by itself, in microseconds.
+    pub fn sleeps_until(&self) -> Option<i64> {
+        let sleeping = self.tasks().filter(|task| task.status == Status::Sleeping && self.state != RunState::Failed);
+        sleeping.filter_map(|task| task.wait.as_deref().and_then(Wait::until_us)).min()
+    }
+
+    /// True where nothing can happen any more: it is over, and no timer of it runs.
+    pub fn is_done(&self) -> bool {
+        self.state.is_over() && !self.timers.values().any(super::timer::Timer::is_going)
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.frames.values().flat_map(|frame| &frame.tasks)
     }
 }
 
@@ -396,6 +412,14 @@ impl Wait {
             Wait::Sleep { until_us } | Wait::Retry { until_us } | Wait::Poll { until_us, .. } | Wait::Turn { until_us } => Some(*until_us),
             Wait::Generic(generic) => Some(generic.until_us),
             Wait::Call(_) | Wait::Person { .. } => None,
+        }
+    }
+
+    /// When whoever it waits for has to be reminded.
+    pub fn reminds_us(&self) -> Option<i64> {
+        match self {
+            Wait::Person { remind_us, .. } if *remind_us > 0 => Some(*remind_us),
+            _ => None,
         }
     }
 }

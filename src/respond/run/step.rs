@@ -40,12 +40,15 @@ pub fn step(run: &mut Run, world: &World, now_us: i64, transition: Transition) -
 
 impl Step<'_> {
     fn apply(&mut self, transition: Transition) {
+        if matches!(transition, Transition::Closed) {
+            return self.closed_elsewhere();
+        }
         if self.run.state.is_over() {
             return;
         }
         match transition {
             Transition::Begin if self.run.state == RunState::New => self.begin(),
-            Transition::Begin | Transition::More => {}
+            Transition::Begin | Transition::More | Transition::Closed => {}
             Transition::Result { key, result } => self.result(key, result),
             Transition::Due => self.wake(),
             Transition::Answer(answer) => self.answer(answer),
@@ -118,6 +121,7 @@ impl Step<'_> {
 
     /// Whatever waits for a time that has come goes on.
     fn wake(&mut self) {
+        self.remind();
         if self.run.state == RunState::Failed {
             return;
         }
@@ -246,17 +250,45 @@ impl Step<'_> {
     pub fn timer(&mut self, field: &str, action: &str) -> Result<(), &'static str> {
         let name = self.field_name(field);
         let (sla, risk) = self.world.timer_promise(&name);
-        let timer = self.run.timers.entry(name.clone()).or_insert_with(|| super::timer::Timer::new(sla, risk));
+        let timer = self.timer_of(&name, sla, risk);
         if let Some(what) = timer.act(action, self.now_us)? {
             self.timer_changed(&name, what);
         }
         Ok(())
     }
 
+    /// A timer that this run has not touched yet is as the incident has it.
+    pub fn timer_of(&mut self, name: &str, sla_minutes: i64, risk_minutes: i64) -> &mut super::timer::Timer {
+        let Run { timers, incident, .. } = &mut *self.run;
+        timers.entry(name.to_owned()).or_insert_with(|| {
+            let known = incident.get(name).and_then(|field| super::timer::Timer::read(&field.to_string(), risk_minutes));
+            known.unwrap_or_else(|| super::timer::Timer::new(sla_minutes, risk_minutes))
+        })
+    }
+
+    /// Stops all timers: the incident is closed.
+    pub(super) fn timers_stop(&mut self) {
+        let going: Vec<String> = self.run.timers.iter().filter(|(_, timer)| timer.is_going()).map(|(name, _)| name.clone()).collect();
+        for name in going {
+            // What is going can be stopped.
+            let _ = self.timer(&name, "stop");
+        }
+    }
+
+    fn closed_elsewhere(&mut self) {
+        self.timers_stop();
+        if let Value::Object(incident) = &mut self.run.incident {
+            incident.insert("status".to_owned(), Value::from(2));
+        }
+    }
+
     fn timer_changed(&mut self, name: &str, what: &str) {
         let Some(timer) = self.run.timers.get(name) else { return };
         let (value, due_us) = (timer.to_json(), timer.due_us());
         self.effects.push(Effect::Timer(super::timer::TimerFact { field: name.to_owned(), what: what.to_owned(), at_us: self.now_us, due_us }));
-        self.set_fields(serde_json::Map::from_iter([(name.to_owned(), value)]));
+        // Of the fact the keeper makes the field; tasks see it at once.
+        if let Value::Object(incident) = &mut self.run.incident {
+            incident.insert(name.to_owned(), value);
+        }
     }
 }

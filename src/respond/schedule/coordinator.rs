@@ -158,7 +158,7 @@ impl<J: Journal> Coordinator<J> {
     pub fn take_over(&mut self, ids: impl IntoIterator<Item = String>, now_us: i64) {
         for id in ids {
             let Some(mut run) = self.journal.load(&id) else { continue };
-            if run.state.is_over() {
+            if run.is_done() {
                 continue;
             }
             let (class, type_name) = place_of(&run);
@@ -192,12 +192,17 @@ impl<J: Journal> Coordinator<J> {
         self.poke(run, Why::Person(Box::new(Transition::Cancel { actor: actor.to_owned() })), now_us);
     }
 
+    /// Somebody else closed the incident of a run.
+    pub fn closed(&mut self, run: &str, now_us: i64) {
+        self.poke(run, Why::Person(Box::new(Transition::Closed)), now_us);
+    }
+
     fn poke(&mut self, id: &str, why: Why, now_us: i64) {
         if let Some(active) = self.active.get_mut(id) {
             active.ahead.push_back(transition(&why));
             return self.advance(id, now_us);
         }
-        if let Some(run) = self.current(id).filter(|run| !run.state.is_over()) {
+        if let Some(run) = self.current(id).filter(|run| !run.is_done()) {
             let (class, type_name) = place_of(&run);
             self.fair.force(class, type_name, Queued { run: number(id), why });
         }
@@ -244,7 +249,7 @@ impl<J: Journal> Coordinator<J> {
                 self.advance(&id, now_us);
                 continue;
             }
-            let Some(run) = self.current(&id).filter(|run| !run.state.is_over()) else { continue };
+            let Some(run) = self.current(&id).filter(|run| !run.is_done()) else { continue };
             match run.wakes_at() {
                 Some(at) if at <= now_us => {
                     let (class, type_name) = place_of(&run);
@@ -297,7 +302,7 @@ impl<J: Journal> Coordinator<J> {
 
     /// Keeps a run in memory while calls of it are under way.
     fn park(&mut self, active: Active) {
-        if let Some(at) = active.run.wakes_at().filter(|_| !active.run.state.is_over()) {
+        if let Some(at) = active.run.wakes_at() {
             self.wake_at(active.run.id.as_str().into(), at);
         }
         if active.calls > 0 {
