@@ -69,7 +69,8 @@ const RUN: &str = "0123456789abcdef0123456789abcdef";
 
 fn answer(id: u128) -> Fact {
     let answers = r#"{"0":1e999,"1":"\ud800"}"#.into();
-    let answer = AnswerOrder { run: RUN.into(), task: "4".into(), frame: Some(2), label: "yes\n".into(), answers, comment: "\u{1}".into(), again: true, refuse: false };
+    let answer =
+        AnswerOrder { run: RUN.into(), task: "4".into(), frame: Some(2), label: "yes\n".into(), answers, comment: "\u{1}".into(), again: true, refuse: false };
     edit(id, What::Order(Order::Answer(answer)), None)
 }
 

@@ -69,7 +69,9 @@ fn a_timer_outlives_the_run_that_started_it() {
 
 #[test]
 fn a_run_goes_on_with_the_timers_of_the_one_before() {
-    let stops = world("  nexttasks: {'#none#': ['2']}\n'2':\n  id: '2'\n  type: regular\n  task: {name: stop, script: 'Builtin|||stopTimer', iscommand: true}\n  scriptarguments: {timerField: {simple: triage}}\n  nexttasks: {}\n");
+    let stops = world(
+        "  nexttasks: {'#none#': ['2']}\n'2':\n  id: '2'\n  type: regular\n  task: {name: stop, script: 'Builtin|||stopTimer', iscommand: true}\n  scriptarguments: {timerField: {simple: triage}}\n  nexttasks: {}\n",
+    );
     let mut timer = Timer::new(60, 0);
     timer.act("start", START_US).unwrap();
     let mut run = start("p", json!({ "id": "1", "type": "T", "triage": timer.to_json() }));
@@ -79,7 +81,9 @@ fn a_run_goes_on_with_the_timers_of_the_one_before() {
 
 #[test]
 fn people_are_reminded_once_and_not_after_they_answered() {
-    let world = world("  nexttasks: {'#none#': ['2']}\n'2':\n  id: '2'\n  type: regular\n  task: {name: look}\n  defaultassigneecomplex: {simple: ann}\n  sla: {hours: 2}\n  slareminder: {minutes: 30}\n  nexttasks: {}\n");
+    let world = world(
+        "  nexttasks: {'#none#': ['2']}\n'2':\n  id: '2'\n  type: regular\n  task: {name: look}\n  defaultassigneecomplex: {simple: ann}\n  sla: {hours: 2}\n  slareminder: {minutes: 30}\n  nexttasks: {}\n",
+    );
     let reminders = |effects: &[Effect]| {
         let asked = effects.iter().filter(|effect| matches!(effect, Effect::Ask(ask) if ask.kind == REMINDER && ask.task == "2")).count();
         let noted = effects.iter().filter(|effect| matches!(effect, Effect::Entry(entry) if entry.kind == "reminder")).count();

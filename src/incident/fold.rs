@@ -85,6 +85,9 @@ impl Refusal {
     }
 }
 
+/// A field that gets a value: its name, and a JSON token.
+type Field = (Box<str>, Box<str>);
+
 /// What a fact did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
@@ -226,7 +229,7 @@ fn edit(mut held: Incident, fact: &Fact, record_bytes_max: usize) -> (Incident, 
     }
 }
 
-fn set(incident: &mut Incident, fields: &[(Box<str>, Box<str>)]) -> bool {
+fn set(incident: &mut Incident, fields: &[Field]) -> bool {
     let Some(body) = body::set(&incident.body, fields) else { return false };
     incident.body = body;
     incident.state.version = incident.state.version.saturating_add(1);
@@ -234,7 +237,7 @@ fn set(incident: &mut Incident, fields: &[(Box<str>, Box<str>)]) -> bool {
 }
 
 /// The field of a timer after something became of it; `None` where that is so already.
-fn timed(held: &Incident, field: &str, event: TimerEvent, at: i64, due: i64) -> Result<Option<(Box<str>, Box<str>)>, Refusal> {
+fn timed(held: &Incident, field: &str, event: TimerEvent, at: i64, due: i64) -> Result<Option<Field>, Refusal> {
     let name: Box<str> = field.into();
     if let Some(why) = refusal(&[(name.clone(), "{}".into())]) {
         return Err(why);

@@ -248,7 +248,11 @@ impl Timer {
     pub fn to_json(&self) -> Value {
         let date = |us: i64| {
             let mut text = String::new();
-            if us == 0 { NO_DATE.clone_into(&mut text) } else { push_time(&mut text, us) }
+            if us == 0 {
+                NO_DATE.clone_into(&mut text)
+            } else {
+                push_time(&mut text, us)
+            }
             text
         };
         let total = match self.state {

@@ -23,6 +23,10 @@ pub const RECENT_MAX: usize = 32;
 pub const RECENT_BYTES_MAX: usize = 4 << 10;
 /// Bytes of all lists that a run changed.
 pub const LISTS_BYTES_MAX: usize = 64 << 10;
+/// Tasks of a run that wait and are told by name (count).
+pub const WAITS_MAX: usize = 64;
+/// Bytes of the name of a task, or of a person, in tables.
+pub const NAME_BYTES_MAX: usize = 200;
 /// Indicators that a run knows (count).
 pub const INDICATORS_MAX: usize = 2_000;
 /// Seconds between two tries where nothing is said, and at the most: as documented.

@@ -60,6 +60,9 @@ pub struct Run {
     /// What it did with the incident's timers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timers: BTreeMap<String, super::timer::Timer>,
+    /// Its tasks that wait, as people know them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<Waits>,
     /// A close that waits for the type's closure script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<Closing>,
@@ -108,6 +111,27 @@ impl RunState {
     pub fn is_over(self) -> bool {
         matches!(self, RunState::Completed | RunState::Cancelled)
     }
+}
+
+/// A task that waits: what tables and commands say of it without its playbook at hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waits {
+    /// Which turn of which playbook.
+    pub frame: u32,
+    /// Its id in the playbook.
+    pub task: String,
+    /// Its name.
+    pub name: String,
+    /// What for.
+    pub status: Status,
+    /// Since when, in microseconds.
+    pub since_us: i64,
+    /// Until when, in microseconds; 0: it is not known, or there is no promise.
+    #[serde(default)]
+    pub until_us: i64,
+    /// Who is asked, if it is said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub who: String,
 }
 
 /// A close that waits for the type's closure script: its task ends when the script does.
@@ -214,6 +238,11 @@ pub enum Status {
 impl Status {
     fn is_idle(&self) -> bool {
         *self == Status::Idle
+    }
+
+    /// True where a person can do something about it.
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Status::Person | Status::Approval | Status::Failed)
     }
 
     /// For people.
@@ -351,6 +380,7 @@ impl Run {
             lists: BTreeMap::new(),
             indicators: Map::new(),
             timers: BTreeMap::new(),
+            waits: Vec::new(),
             closing: None,
             began_us: 0,
             ended_us: None,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::effect::{Effect, Entry, Failure, FailureKind, Transition};
-use super::state::{Recent, Run, RunState, Status, Wait};
-use crate::respond::limits::{ENTRIES_MAX, ENTRY_BYTES_MAX, RECENT_BYTES_MAX, RECENT_MAX, STARTED_MAX, STEP_TASKS_MAX, cut};
+use super::state::{Recent, Run, RunState, Status, Wait, Waits};
+use crate::respond::limits::{ENTRIES_MAX, ENTRY_BYTES_MAX, NAME_BYTES_MAX, RECENT_BYTES_MAX, RECENT_MAX, STARTED_MAX, STEP_TASKS_MAX, WAITS_MAX, cut};
 use crate::respond::program::Program;
 use crate::respond::world::World;
 
@@ -31,6 +31,7 @@ pub fn step(run: &mut Run, world: &World, now_us: i64, transition: Transition) -
     step.apply(transition);
     step.drive();
     step.timers_look();
+    step.note_waits();
     let after = step.run.state;
     if after != before {
         step.effects.push(Effect::State(after));
@@ -232,6 +233,33 @@ impl Step<'_> {
         self.effects.push(Effect::Edit(super::effect::Edit::Set { incident: None, fields }));
     }
 
+    /// Notes which tasks wait, and for what.
+    fn note_waits(&mut self) {
+        let before = std::mem::take(&mut self.run.waits);
+        let mut found: Vec<(u32, u32, Status, i64, String)> = Vec::new();
+        for (number, frame) in &self.run.frames {
+            for (at, task) in frame.tasks.iter().enumerate() {
+                let (until_us, who) = match (task.status, task.wait.as_deref()) {
+                    (Status::Person, Some(Wait::Person { due_us, assignee, .. })) => (*due_us, cut(assignee, NAME_BYTES_MAX).to_owned()),
+                    (Status::Person | Status::Approval | Status::Failed, _) => (0, String::new()),
+                    (Status::Sleeping, Some(wait)) => (wait.until_us().unwrap_or(0), String::new()),
+                    _ => continue,
+                };
+                if found.len() < WAITS_MAX {
+                    found.push((*number, u32::try_from(at).unwrap_or(u32::MAX), task.status, until_us, who));
+                }
+            }
+        }
+        for (frame, task, status, until_us, who) in found {
+            let Some(program) = self.program_of(frame) else { continue };
+            let Some(node) = program.tasks.get(task as usize) else { continue };
+            let known = before.iter().find(|known| known.frame == frame && known.task == node.id && known.status == status);
+            let since_us = known.map_or(self.now_us, |known| known.since_us);
+            let name = cut(&node.name, NAME_BYTES_MAX).to_owned();
+            self.run.waits.push(Waits { frame, task: node.id.clone(), name, status, since_us, until_us, who });
+        }
+    }
+
     /// What time did to the incident's timers.
     fn timers_look(&mut self) {
         let names: Vec<String> = self.run.timers.keys().cloned().collect();
@@ -250,8 +278,8 @@ impl Step<'_> {
     pub fn timer(&mut self, field: &str, action: &str) -> Result<(), &'static str> {
         let name = self.field_name(field);
         let (sla, risk) = self.world.timer_promise(&name);
-        let timer = self.timer_of(&name, sla, risk);
-        if let Some(what) = timer.act(action, self.now_us)? {
+        let now_us = self.now_us;
+        if let Some(what) = self.timer_of(&name, sla, risk).act(action, now_us)? {
             self.timer_changed(&name, what);
         }
         Ok(())
