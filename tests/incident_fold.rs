@@ -229,14 +229,16 @@ fn timers_become_fields() {
     let told = field(&facts);
     assert_eq!((&told["runStatus"], &told["sla"], &told["dueDate"]), (&json!("running"), &json!(10), &json!("1970-01-01T00:11:00Z")));
     facts.extend([timer(2, "triage", AtRisk, 9 * MINUTE, 11 * MINUTE), timer(3, "triage", AtRisk, 9 * MINUTE, 11 * MINUTE)]);
-    facts.extend([timer(4, "triage", Breached, 11 * MINUTE, 11 * MINUTE), timer(5, "triage", Started, 12 * MINUTE, 0), close(6)]);
+    facts.extend([timer(4, "triage", Breached, 11 * MINUTE, 11 * MINUTE), timer(5, "triage", Started, 12 * MINUTE, 0)]);
+    // Whoever closes it stops its timers.
+    facts.push(Fact { at: 13 * MINUTE, ..close(6) });
     facts.extend([timer(7, "triage", Stopped, 13 * MINUTE, 0), timer(8, "triage", Started, 14 * MINUTE, 0), timer(9, "triage", Breached, 15 * MINUTE, 0)]);
     let (held, effects) = after(&facts);
     let held = held.unwrap();
     assert_stable(&held);
     assert_eq!(effects[1..6], [Effect::Applied, Effect::Applied, Effect::Unchanged, Effect::Applied, Effect::Unchanged]);
-    assert_eq!(effects[6..], [Effect::Applied, Effect::Applied, Effect::Rejected(Refusal::Timer), Effect::Unchanged]);
-    assert_eq!(held.state.version, 6);
+    assert_eq!(effects[6..], [Effect::Applied, Effect::Unchanged, Effect::Rejected(Refusal::Timer), Effect::Unchanged]);
+    assert_eq!(held.state.version, 5);
     let json = json_of(&held);
     assert_eq!((&json["last_rejected"]["reason"], &json["last_rejected"]["kind"]), (&json!("timer"), &json!("timer")));
     assert_eq!((&json["triage"]["runStatus"], &json["triage"]["totalDuration"], &json["triage"]["slaStatus"]), (&json!("ended"), &json!(720), &json!(1)));
@@ -403,7 +405,12 @@ impl Model {
                 let before = if &**token == "null" { self.fields.remove(&**name) } else { self.fields.insert(name.to_string(), token.to_string()) };
                 changed || before.as_deref() != (&**token != "null").then_some(&**token)
             }),
-            What::Close { .. } => std::mem::take(&mut self.open),
+            What::Close { .. } => {
+                if self.open && ["running", "paused"].contains(&self.timer.0) {
+                    self.timer.0 = "ended";
+                }
+                std::mem::take(&mut self.open)
+            }
             What::Reopen => !std::mem::replace(&mut self.open, true),
             What::Order(_) => false,
             What::Timer { event, due, .. } => {

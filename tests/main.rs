@@ -4,6 +4,7 @@
 mod archive_clients;
 mod archive_lake;
 mod archive_newest;
+mod archive_playbooks;
 mod archive_s3;
 mod archive_sql;
 mod archive_table;
@@ -56,6 +57,7 @@ mod playbook_brakes;
 mod playbook_cli;
 mod playbook_engine;
 mod playbook_hostile;
+mod playbook_injection;
 mod playbook_outside;
 mod playbook_packs;
 mod playbook_schedule;

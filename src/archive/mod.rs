@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `columns` | what columns there are; they are only ever added |
 //! | `cells`, `rows`, `letters`, `ledgers`, `playbooks` | records of the topics → rows |
+//! | `outputs` | what is too large for a run of a playbook |
 //! | `location` | a directory, or a prefix of an S3 bucket |
 //! | `files`, `measures` | data files and what the log tells of them |
 //! | `table` | one Delta table: versions, positions, commits |
@@ -36,6 +37,7 @@ pub mod location;
 pub mod measures;
 pub mod newest;
 pub mod once;
+pub mod outputs;
 pub mod playbooks;
 pub mod reader;
 pub mod repeats;

@@ -212,7 +212,11 @@ fn edit(mut held: Incident, fact: &Fact, record_bytes_max: usize) -> (Incident, 
         What::Timer { .. } => timer.ok().flatten().is_some_and(|field| set(&mut new, &[field])),
         What::Close { reason, notes } => {
             let by = Closer::Actor(fact.actor.clone().unwrap_or_else(|| "unknown".into()));
-            new.state.apply(&Change::Closed(Closed { by, at: fact.at, reason: reason.clone(), notes: notes.clone() }))
+            let closed = new.state.apply(&Change::Closed(Closed { by, at: fact.at, reason: reason.clone(), notes: notes.clone() }));
+            if closed {
+                stop_timers(&mut new, fact.at);
+            }
+            closed
         }
         _ => new.state.apply(&Change::Reopened),
     };
@@ -246,6 +250,18 @@ fn timed(held: &Incident, field: &str, event: TimerEvent, at: i64, due: i64) -> 
     let mut timer = known.unwrap_or_else(|| Timer::new(-1, 0));
     let changed = timer.told(event, at, due).map_err(|_| Refusal::Timer)?;
     Ok(changed.then(|| (name, timer.to_json().to_string().into())))
+}
+
+/// Timers of an incident that is closed stop, whoever closes it. What a field holds tells that it is one.
+fn stop_timers(incident: &mut Incident, at: i64) {
+    let stopped = |name: &str, token: &str| {
+        let mut timer = Timer::read(token, 0).filter(Timer::is_going).filter(|_| !SYSTEM_FIELDS.contains(&name))?;
+        timer.told(TimerEvent::Stopped, at, 0).ok()?;
+        Some((name.into(), timer.to_json().to_string().into()))
+    };
+    if let Some(body) = body::with(&incident.body, stopped) {
+        incident.body = body;
+    }
 }
 
 fn refusal(fields: &[(Box<str>, Box<str>)]) -> Option<Refusal> {

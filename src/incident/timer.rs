@@ -220,7 +220,8 @@ impl Timer {
     /// Reads the value of an incident field, as [`Timer::to_json`] writes it; `None` for what is no timer. When it
     /// is at risk stands elsewhere.
     pub fn read(token: &str, risk_minutes: i64) -> Option<Timer> {
-        let members = members(Some(token).filter(|token| token.len() <= FIELD_BYTES_MAX)?)?;
+        // Nearly all fields are not even objects.
+        let members = members(Some(token).filter(|token| token.starts_with('{') && token.len() <= FIELD_BYTES_MAX)?)?;
         let number = |key: &str| find(&members, key).and_then(|token| token.parse::<i64>().ok());
         let date = |key: &str| find(&members, key).and_then(text).filter(|date| date != NO_DATE).and_then(|date| read_time(&date)).unwrap_or(0);
         let state = match text(find(&members, "runStatus")?)?.as_ref() {
