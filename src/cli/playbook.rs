@@ -14,17 +14,20 @@ use crate::respond::outside::config::Settings;
 use crate::respond::setup;
 use crate::respond::world::World;
 
+mod answer;
 mod check;
 mod run;
+mod runs;
 mod show;
 mod survey;
 mod test;
+mod top;
 mod trace;
 
 /// `playbook`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A playbook is a file, or a name within --in. docs/playbooks.md tells what playbooks can do.\n\nExamples:\n  catchment playbook show playbooks/brute-force.yml\n  catchment playbook check playbooks/\n  catchment playbook run playbooks/brute-force.yml --file incident.json --simulate answers.yaml\n  catchment playbook run playbooks/brute-force.yml --file incident.json       for real\n  catchment playbook survey packs/                 every playbook, with generated answers\n\nExit codes: 0 done, or waiting for a person; 1 failed; 2 could not be done."
+    after_help = "A playbook is a file, or a name within --in. docs/playbooks.md tells what playbooks can do.\n\nExamples:\n  catchment playbook show playbooks/brute-force.yml\n  catchment playbook check playbooks/\n  catchment playbook run playbooks/brute-force.yml --file incident.json --simulate answers.yaml\n  catchment playbook run playbooks/brute-force.yml --file incident.json       for real\n  catchment playbook survey packs/                 every playbook, with generated answers\n  catchment playbook top pipelines/soc             what waits in a running pipeline\n  catchment playbook answer pipelines/soc 4ac0 5 --label Yes\n\nExit codes: 0 done, or waiting for a person; 1 failed; 2 could not be done."
 )]
 pub struct PlaybookArgs {
     /// What to do.
@@ -45,6 +48,12 @@ pub enum Command {
     Test(test::TestArgs),
     /// Run every playbook with generated answers, and count how they end
     Survey(survey::SurveyArgs),
+    /// What waits in a running pipeline: why, since when, for whom
+    Top(top::TopArgs),
+    /// Answer a task of a run that waits for a person
+    Answer(answer::AnswerArgs),
+    /// End a run
+    Cancel(answer::CancelArgs),
 }
 
 /// Where playbooks and what they need stand.
@@ -66,6 +75,9 @@ pub fn run(args: &PlaybookArgs) -> Result<Answer, Error> {
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Survey(args) => survey::run(args),
+        Command::Top(args) => top::run(args),
+        Command::Answer(args) => answer::answer(args),
+        Command::Cancel(args) => answer::cancel(args),
     }
 }
 
@@ -117,6 +129,16 @@ fn read(playbook: Option<&str>, within: &Within) -> Result<Loaded, Error> {
     world.users.clone_from(&settings.users);
     world.brakes = settings.brakes.clone();
     Ok(Loaded { content, diagnostics, world, settings })
+}
+
+/// An incident of a running pipeline, in its newest version; `None`: there is none.
+fn incident_of(which: &super::incident::Which) -> Result<Option<serde_json::Value>, Error> {
+    let Some(value) = super::incident::newest(which)? else {
+        eprintln!("there is no incident {} in this pipeline", which.id);
+        return Ok(None);
+    };
+    let value = serde_json::from_slice(&value).map_err(|_| Error::environment("the incident holds what playbooks cannot read"))?;
+    Ok(Some(crate::respond::world::incident_view(value)))
 }
 
 /// An incident from a file: an object, or the first line of one a line; a `created` fact counts as well.

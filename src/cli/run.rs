@@ -13,6 +13,7 @@ use super::environment::EnvironmentArgs;
 use super::load::{compile, require};
 use super::output::{Style, colour_err, err_style};
 use super::test::run_one;
+use crate::archive::outputs::Outputs;
 use crate::archive::upkeep::Keep;
 use crate::archive::work::{ArchiveSpec, Rings};
 use crate::config::environment::{self, Environment};
@@ -101,7 +102,7 @@ pub fn run(args: &RunArgs) -> Result<Answer, Error> {
         }
         roles => roles.to_vec(),
     };
-    let playbooks = wanted.contains(&Role::Respond).then(|| Setup::of(&loaded.pipeline)).transpose()?.map(|setup| Arc::new(Next::new(setup)));
+    let playbooks = wanted.contains(&Role::Respond).then(|| playbooks_of(&loaded.pipeline, &environment)).transpose()?.map(|setup| Arc::new(Next::new(setup)));
     let live = serve_sql(&environment, &loaded.pipeline, wanted.contains(&Role::Archive))?;
     let roles: Vec<&str> = wanted.iter().map(|role| role.name()).collect();
     eprintln!(
@@ -136,7 +137,7 @@ pub fn run(args: &RunArgs) -> Result<Answer, Error> {
     while !running.iter().any(JoinHandle::is_finished) {
         std::thread::sleep(STEP);
         if signals.reload.swap(false, Ordering::AcqRel) {
-            reload(args, &current, &swap, playbooks.as_deref());
+            reload(&member, &current, &swap, playbooks.as_deref());
         }
     }
     // One role's end is the end of all.
@@ -337,18 +338,24 @@ fn serve_sql(environment: &Environment, pipeline: &Pipeline, archives: bool) -> 
     Ok(LiveSql { rings, port: Some(SqlPort::open(&spec, engine)?) })
 }
 
+/// What the pipeline says about its playbooks.
+fn playbooks_of(pipeline: &Pipeline, environment: &Environment) -> Result<Setup, Error> {
+    let outputs = environment.archive.as_ref().map(|archive| super::sql::location(archive).and_then(|location| Ok(Outputs::open(&location)?)));
+    Setup::of(pipeline, outputs.transpose()?)
+}
+
 fn lock_of(current: &std::sync::Mutex<Loaded>) -> std::sync::MutexGuard<'_, Loaded> {
     current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Loads the pipeline anew. Only one that passes its checks and its own tests takes the place
 /// of the current one.
-fn reload(args: &RunArgs, current: &std::sync::Mutex<Loaded>, swap: &AtomicBool, playbooks: Option<&Next>) {
+fn reload(member: &Member<'_>, current: &std::sync::Mutex<Loaded>, swap: &AtomicBool, playbooks: Option<&Next>) {
     let keep = |why: String| {
         tracing::error!("the pipeline is not reloaded, the old one goes on: {why}");
         eprintln!("{} {why}; the old pipeline goes on", err_style("not reloaded:", Style::Bad));
     };
-    let (compiled, diagnostics) = compile(&args.pipeline, &Options { arrival: None });
+    let (compiled, diagnostics) = compile(&member.args.pipeline, &Options { arrival: None });
     let Some((pipeline, plan)) = compiled else {
         eprint!("{}", diagnostics.render(colour_err()));
         return keep(diagnostics.summary());
@@ -362,7 +369,7 @@ fn reload(args: &RunArgs, current: &std::sync::Mutex<Loaded>, swap: &AtomicBool,
     }
     if let Some(next) = playbooks {
         // Playbooks and respond.yaml are files of their own, so they may have changed all alone.
-        match Setup::of(&pipeline) {
+        match playbooks_of(&pipeline, &member.environment) {
             Ok(setup) => next.set(setup),
             Err(error) => return keep(error.message),
         }
@@ -373,7 +380,7 @@ fn reload(args: &RunArgs, current: &std::sync::Mutex<Loaded>, swap: &AtomicBool,
         return;
     }
     // Tests take the time of arrival from the event, so they have a plan of their own.
-    let tests = compile(&args.pipeline, &Options { arrival: Some(crate::ingest::plan::build::Arrival::Occurred) }).0;
+    let tests = compile(&member.args.pipeline, &Options { arrival: Some(crate::ingest::plan::build::Arrival::Occurred) }).0;
     let failed = match tests {
         None => return keep("it changed while it was read".to_owned()),
         Some((tested, plan)) => {

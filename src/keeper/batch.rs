@@ -130,7 +130,7 @@ impl Batch {
             Effect::Created | Effect::Applied => Some(Outcome::Applied),
             Effect::Unchanged => Some(Outcome::Unchanged),
             Effect::Rejected(_) => Some(Outcome::Rejected),
-            Effect::Repeated | Effect::Unknown | Effect::TooLarge => None,
+            Effect::Repeated | Effect::Unknown | Effect::Passed | Effect::TooLarge => None,
         };
         if let Some(outcome) = outcome {
             held.by = Some((fact.id, outcome));

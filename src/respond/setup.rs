@@ -1,7 +1,7 @@
 //! Owns what a pipeline says about its playbooks, ready to run: which type starts which, the ways
 //! out and their secrets, brakes and rates. Loaded at the start and anew with every reload.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use super::outside::config::Settings;
 use super::schedule::driver::Caller;
 use super::world::World;
 use super::world::brakes::Mode;
+use crate::archive::outputs::Outputs;
 use crate::config::model::{Pipeline, PlaybookMode};
 use crate::config::{Diagnostics, yaml};
 use crate::content::{Body, Content, Kind, check as spanning, load};
@@ -40,11 +41,11 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Of a pipeline that passed its checks.
+    /// Of a pipeline that passed its checks. Outputs that are too large for runs go to `outputs`.
     ///
     /// # Errors
     /// Playbooks that are not there or cannot run; mistakes of `respond.yaml`, each printed.
-    pub fn of(pipeline: &Pipeline) -> Result<Setup, Error> {
+    pub fn of(pipeline: &Pipeline, outputs: Option<Outputs>) -> Result<Setup, Error> {
         let mut paths: Vec<PathBuf> = Vec::new();
         for playbook in &pipeline.playbooks {
             let file = &playbook.file.value;
@@ -94,9 +95,18 @@ impl Setup {
         }
         setup.texts = texts(&content, &diagnostics, &world);
         setup.rates.clone_from(&settings.rates);
-        setup.outside = Some(Arc::new(Outside::new(settings).map_err(Error::user)?));
+        let outside = Outside::new(settings).map_err(Error::user)?;
+        setup.outside = Some(Arc::new(match outputs {
+            Some(outputs) => outside.storing(outputs),
+            None => outside,
+        }));
         setup.world = world;
         Ok(setup)
+    }
+
+    /// The playbooks that creating an incident may start, each once.
+    pub fn playbooks(&self) -> BTreeSet<&String> {
+        self.starts.values().collect()
     }
 }
 

@@ -33,6 +33,7 @@ mod keeper_kill;
 mod kill;
 mod killer;
 mod member;
+mod playbook_people;
 mod process;
 mod records;
 mod respond;

@@ -14,6 +14,8 @@ pub const BACKFILL: &str = "backfill";
 pub const DEPTH: &str = "run-depth";
 /// Playbooks that create incidents whose playbooks create incidents … (levels).
 const DEPTH_MAX: u64 = 8;
+/// What runs have as their trigger that start with their incident.
+const CREATED: &str = "created";
 /// Bytes of an actor's name; what is longer is cut.
 const ACTOR_BYTES: usize = 200;
 
@@ -30,6 +32,8 @@ pub enum Heard {
     Answer(u128, Box<Answer>),
     /// A person ends a run.
     Cancel(u128, String),
+    /// Somebody closed an incident: its runs, as far as creating it started any.
+    Closed(Vec<u128>),
 }
 
 /// What is beside a record's value.
@@ -88,6 +92,11 @@ pub fn heard(key: Option<&[u8]>, value: &[u8], beside: Beside, setup: &Setup) ->
             Some(run) => Heard::Cancel(run, actor(&word("actor"))),
             None => Heard::Refused("a request to end a run names none"),
         },
+        // A run that closes its incident knows that it did.
+        "close" if ours(&id) && !word("actor").starts_with("playbook:") => {
+            let run = |playbook: &String| run_of(&Run::new(&id, playbook, CREATED, Value::Null).id);
+            Heard::Closed(setup.playbooks().into_iter().filter_map(run).collect())
+        }
         _ => Heard::Nothing,
     }
 }
@@ -99,7 +108,7 @@ fn actor(name: &str) -> String {
 
 fn worth_reading(value: &[u8]) -> bool {
     let Some(rest) = value.strip_prefix(b"{\"fact\":\"") else { return true };
-    [&b"created"[..], b"start_run", b"answer", b"cancel_run"].iter().any(|kind| rest.starts_with(kind))
+    [&b"created"[..], b"start_run", b"answer", b"cancel_run", b"close"].iter().any(|kind| rest.starts_with(kind))
 }
 
 fn run_of(hex: &str) -> Option<u128> {
@@ -117,7 +126,7 @@ fn created(token: &str, beside: Beside, setup: &Setup, ours: impl Fn(&str) -> bo
         return Heard::Nothing;
     }
     let id = word("id").into_owned();
-    started(&id, playbook, "created", value_of(token), beside)
+    started(&id, playbook, CREATED, value_of(token), beside)
 }
 
 fn started(id: &str, playbook: &str, trigger: &str, incident: Value, beside: Beside) -> Heard {

@@ -110,7 +110,7 @@ impl KafkaJournal {
                 continue;
             }
             // Of what is over only that it was there.
-            let state: &[u8] = if record.about.state.is_over() { &[] } else { &record.state };
+            let state: &[u8] = if record.about.is_done() { &[] } else { &record.state };
             write.put(at.partition, at.id, state, &head_of(&record.about))?;
         }
         for (partition, end) in &self.marks {
@@ -221,7 +221,7 @@ pub fn cached(record: &KafkaRecord<'_>) -> Option<Cached> {
             _ => {}
         }
     });
-    let over = RunState::parse(&state).is_some_and(RunState::is_over);
+    let over = wakes.is_empty() && RunState::parse(&state).is_some_and(RunState::is_over);
     let value = if over { Vec::new() } else { record.payload().to_vec() };
     Some((id, Some((value, head(&state, &class, &wakes, &type_name)))))
 }

@@ -28,7 +28,7 @@ pub(super) struct Taking {
 
 /// True for a run whose state has to be read.
 fn is_costly(taken: &Taken) -> bool {
-    !matches!(&taken.hint, Some(Hint { state: RunState::New | RunState::Waiting, .. }))
+    !matches!(&taken.hint, Some(Hint { state: RunState::New | RunState::Waiting | RunState::Completed | RunState::Cancelled, .. }))
 }
 
 impl Responder<'_> {
@@ -56,7 +56,7 @@ impl Responder<'_> {
             let (mut runs, mut known) = (VecDeque::new(), BTreeSet::new());
             let each = self.coordinator.journal.store.each(partition, |id, head| {
                 let hint = hint_of(head, &mut known);
-                if hint.as_ref().is_none_or(|hint| !hint.state.is_over()) {
+                if hint.as_ref().is_none_or(|hint| !hint.state.is_over() || hint.wakes_us.is_some()) {
                     runs.push_back(Taken { run: RunRef { id, partition }, hint });
                 }
                 true

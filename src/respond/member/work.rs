@@ -525,6 +525,13 @@ fn act(coordinator: &mut Coordinator<KafkaJournal>, heard: Heard, partition: i32
         }
         Heard::Answer(id, answer) => coordinator.answer(RunRef { id, partition }, *answer, now),
         Heard::Cancel(id, actor) => coordinator.cancel(RunRef { id, partition }, &actor, now),
+        Heard::Closed(runs) => {
+            for at in runs.into_iter().map(|id| RunRef { id, partition }) {
+                if coordinator.knows(at) {
+                    coordinator.closed(at, now);
+                }
+            }
+        }
         Heard::Refused(why) => tracing::warn!(partition, why, "a fact for playbooks is left out"),
     }
 }

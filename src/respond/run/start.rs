@@ -252,11 +252,7 @@ impl Step<'_> {
 
     /// Closes the run's own incident.
     pub(super) fn close(&mut self, reason: &str, notes: &str) {
-        let names: Vec<String> = self.run.timers.keys().cloned().collect();
-        for name in names {
-            // Stopping cannot fail; one that has ended stays as it is.
-            let _ = self.timer(&name, "stop");
-        }
+        self.timers_stop();
         if let Value::Object(incident) = &mut self.run.incident {
             for (name, value) in [("status", Value::from(2)), ("closeReason", Value::from(reason)), ("closeNotes", Value::from(notes))] {
                 incident.insert(name.to_owned(), value);

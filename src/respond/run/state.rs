@@ -69,6 +69,9 @@ pub struct Run {
     /// Calls that were not let begin yet: whoever goes on with the run lets them.
     #[serde(default, skip_serializing_if = "std::collections::BTreeSet::is_empty")]
     pub held: std::collections::BTreeSet<Key>,
+    /// Its tasks that wait, as people know them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<Waits>,
     /// A close that waits for the type's closure script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<Closing>,
@@ -123,6 +126,27 @@ impl RunState {
     pub fn is_over(self) -> bool {
         matches!(self, RunState::Completed | RunState::Cancelled)
     }
+}
+
+/// A task that waits: what tables and commands say of it without its playbook at hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waits {
+    /// Which turn of which playbook.
+    pub frame: u32,
+    /// Its id in the playbook.
+    pub task: String,
+    /// Its name.
+    pub name: String,
+    /// What for.
+    pub status: Status,
+    /// Since when, in microseconds.
+    pub since_us: i64,
+    /// Until when, in microseconds; 0: it is not known, or there is no promise.
+    #[serde(default)]
+    pub until_us: i64,
+    /// Who is asked, if it is said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub who: String,
 }
 
 /// A close that waits for the type's closure script: its task ends when the script does.
@@ -235,6 +259,11 @@ impl Status {
         *self == Status::Idle
     }
 
+    /// True where a person can do something about it.
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Status::Person | Status::Approval | Status::Failed)
+    }
+
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
@@ -291,6 +320,9 @@ pub enum Wait {
         assignee: String,
         /// Only that one may.
         restricted: bool,
+        /// When to remind, in microseconds; 0: never, or it was done.
+        #[serde(default)]
+        remind_us: i64,
     },
 }
 
@@ -370,6 +402,7 @@ impl Run {
             indicators: Map::new(),
             timers: BTreeMap::new(),
             held: std::collections::BTreeSet::new(),
+            waits: Vec::new(),
             closing: None,
             began_us: 0,
             ended_us: None,
@@ -415,15 +448,28 @@ impl Run {
         self.frames.get_mut(&frame)?.tasks.get_mut(task as usize)
     }
 
-    /// The next time at which a task wakes or a timer has to be looked at, in microseconds.
+    /// The next time at which a task wakes, somebody has to be reminded, or a timer has to be looked at, in
+    /// microseconds. The timers of an incident outlive the run that started them: a run that is over looks after
+    /// them until they have ended.
     pub fn wakes_at(&self) -> Option<i64> {
-        if self.state.is_over() {
-            return None;
-        }
-        let sleeping = self.frames.values().flat_map(|frame| &frame.tasks).filter(|task| task.status == Status::Sleeping && self.state != RunState::Failed);
-        let wakes = sleeping.filter_map(|task| task.wait.as_deref().and_then(Wait::until_us));
-        // While a run goes on it looks after the timers that it started.
-        wakes.chain(self.timers.values().filter_map(super::timer::Timer::looks_at)).min()
+        let reminders = self.tasks().filter(|task| task.status == Status::Person).filter_map(|task| task.wait.as_deref().and_then(Wait::reminds_us));
+        let timers = self.timers.values().filter_map(super::timer::Timer::looks_at);
+        self.sleeps_until().into_iter().chain(reminders).chain(timers).min()
+    }
+
+    /// The next time at which a task goes on by itself, in microseconds.
+    pub fn sleeps_until(&self) -> Option<i64> {
+        let sleeping = self.tasks().filter(|task| task.status == Status::Sleeping && self.state != RunState::Failed);
+        sleeping.filter_map(|task| task.wait.as_deref().and_then(Wait::until_us)).min()
+    }
+
+    /// True where nothing can happen any more: it is over, and no timer of it runs.
+    pub fn is_done(&self) -> bool {
+        self.state.is_over() && !self.timers.values().any(super::timer::Timer::is_going)
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.frames.values().flat_map(|frame| &frame.tasks)
     }
 }
 
@@ -434,6 +480,14 @@ impl Wait {
             Wait::Sleep { until_us } | Wait::Retry { until_us } | Wait::Poll { until_us, .. } | Wait::Turn { until_us } => Some(*until_us),
             Wait::Generic(generic) => Some(generic.until_us),
             Wait::Call(_) | Wait::Person { .. } => None,
+        }
+    }
+
+    /// When whoever it waits for has to be reminded.
+    pub fn reminds_us(&self) -> Option<i64> {
+        match self {
+            Wait::Person { remind_us, .. } if *remind_us > 0 => Some(*remind_us),
+            _ => None,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::journal::{About, Hint, Journal, JournalError, Record, RunRef};
 use super::rate::Rates;
 use super::staged::{Staged, call_entry, question_entry, result_entry};
 use super::waits::Waits;
-use crate::respond::run::{Answer, Ask, Call, Effect, Entry, Failure, Key, Output, Run, RunState, Transition, step};
+use crate::respond::run::{Answer, Ask, Call, Effect, Entry, Failure, Key, Output, REMINDER, Run, RunState, Transition, step};
 use crate::respond::world::World;
 
 mod look;
@@ -209,11 +209,16 @@ impl<J: Journal> Coordinator<J> {
         self.poke(at, Transition::Cancel { actor: actor.to_owned() }, now_us);
     }
 
+    /// Somebody else closed the incident of a run.
+    pub fn closed(&mut self, at: RunRef, now_us: i64) {
+        self.poke(at, Transition::Closed, now_us);
+    }
+
     /// What people say takes effect with the very next commit, so that it is not said in vain; the
     /// calls that follow from it are held back like any other.
     fn poke(&mut self, at: RunRef, said: Transition, now_us: i64) {
         if !self.active.contains_key(&at.id) {
-            let Some(run) = self.current(at).filter(|run| !run.state.is_over()) else { return };
+            let Some(run) = self.current(at).filter(|run| !run.is_done()) else { return };
             self.activate(at, run);
         }
         if let Some(active) = self.active.get_mut(&at.id) {
@@ -265,7 +270,7 @@ impl<J: Journal> Coordinator<J> {
             && let Some((at, key)) = self.waits.next(&self.paused, now_us)
         {
             if !self.active.contains_key(&at.id) {
-                let Some(run) = self.current(at).filter(|run| !run.state.is_over()) else { continue };
+                let Some(run) = self.current(at).filter(|run| !run.is_done()) else { continue };
                 self.activate(at, run);
             }
             let Some(mut active) = self.active.remove(&at.id) else { continue };
@@ -304,7 +309,7 @@ impl<J: Journal> Coordinator<J> {
                 self.advance(at.id, now_us);
                 continue;
             }
-            let Some(run) = self.current(at).filter(|run| !run.state.is_over()) else { continue };
+            let Some(run) = self.current(at).filter(|run| !run.is_done()) else { continue };
             match run.wakes_at() {
                 Some(time) if time <= now_us => {
                     let about = About::of(&run);
@@ -326,7 +331,7 @@ impl<J: Journal> Coordinator<J> {
             }
             let at = queued.run;
             if !self.active.contains_key(&at.id) {
-                let Some(run) = self.current(at).filter(|run| !run.state.is_over()) else { continue };
+                let Some(run) = self.current(at).filter(|run| !run.is_done()) else { continue };
                 self.activate(at, run);
             }
             if let Some(active) = self.active.get_mut(&at.id) {
@@ -366,7 +371,7 @@ impl<J: Journal> Coordinator<J> {
 
     /// Keeps a run in memory while calls of it are under way.
     fn park(&mut self, active: Active, stays: bool) {
-        if let Some(time) = active.run.wakes_at().filter(|_| !active.run.state.is_over()) {
+        if let Some(time) = active.run.wakes_at() {
             self.wake_at(active.at, time);
         }
         if active.calls > 0 || stays {
@@ -405,7 +410,10 @@ impl<J: Journal> Coordinator<J> {
                     self.intents.push(Begin { run: active.at, call });
                 }
                 Effect::Ask(ask) => {
-                    record.entries.push(question_entry(&active.run, &ask, now_us));
+                    // A reminder has its own entry.
+                    if ask.kind != REMINDER {
+                        record.entries.push(question_entry(&active.run, &ask, now_us));
+                    }
                     self.asks.push((active.at, ask));
                 }
                 Effect::Entry(entry) => record.entries.push(entry),

@@ -65,6 +65,11 @@ pub struct About {
 }
 
 impl About {
+    /// True where nothing can happen any more.
+    pub fn is_done(&self) -> bool {
+        self.state.is_over() && self.wakes_us.is_none()
+    }
+
     /// Of this run.
     pub fn of(run: &Run) -> About {
         let severity = run.incident.get("severity").and_then(crate::expr::xsoar::value::as_number).unwrap_or(0.0);
@@ -72,7 +77,8 @@ impl About {
             state: run.state,
             class: Class::of(severity),
             type_name: run.incident.get("type").and_then(serde_json::Value::as_str).unwrap_or_default().into(),
-            wakes_us: run.wakes_at(),
+            // What is over may have timers that go on; that they are there is told in this way.
+            wakes_us: run.wakes_at().or((run.state.is_over() && !run.is_done()).then_some(0)),
             incident: run.incident_id().to_owned(),
             playbook: run.playbook.clone(),
             version: run.pinned.get(&run.playbook).cloned().unwrap_or_default(),

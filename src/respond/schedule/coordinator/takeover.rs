@@ -13,18 +13,17 @@ impl<J: Journal> Coordinator<J> {
     pub fn take_over(&mut self, runs: impl IntoIterator<Item = Taken>, now_us: i64) {
         for Taken { run: at, hint } in runs {
             match hint {
-                Some(hint) if hint.state.is_over() => continue,
                 Some(hint) if hint.state == RunState::New => {
                     self.queue(hint.class, hint.type_name, at, now_us);
                     continue;
                 }
-                Some(hint) if hint.state == RunState::Waiting => {
+                Some(hint) if hint.state == RunState::Waiting || hint.state.is_over() => {
                     hint.wakes_us.into_iter().for_each(|wakes| self.wake_at(at, wakes));
                     continue;
                 }
                 _ => {}
             }
-            let Some(mut run) = self.journal.load(at).filter(|run| !run.state.is_over()) else { continue };
+            let Some(mut run) = self.journal.load(at).filter(|run| !run.is_done()) else { continue };
             let about = About::of(&run);
             if run.state == RunState::New {
                 self.queue(about.class, about.type_name, at, now_us);
