@@ -76,7 +76,11 @@ pub fn heard(key: Option<&[u8]>, value: &[u8], beside: Beside, setup: &Setup) ->
             let incident = find(&members, "incident").map(value_of).filter(Value::is_object);
             let (Some(incident), true) = (incident, !playbook.is_empty()) else { return Heard::Refused("a request to start a run holds no incident") };
             // The fact's id makes it another run than those before it.
-            started(&id, &playbook, &format!("request {}", word("fact_id")), incident, beside)
+            let mut heard = started(&id, &playbook, &format!("request {}", word("fact_id")), incident, beside);
+            if let Heard::Start(run) = &mut heard {
+                run.mode = word("mode");
+            }
+            heard
         }
         "answer" if ours(&id) => {
             let answer = serde_json::from_slice::<Answer>(value).ok().filter(|answer| !answer.task.is_empty());

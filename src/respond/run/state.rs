@@ -51,6 +51,9 @@ pub struct Run {
     /// Changes of incidents so far: with the run's id they name facts.
     #[serde(default, skip_serializing_if = "is_none_yet")]
     pub changes: u64,
+    /// The mode that it was asked for with, if it was; what holds for all runs may be stricter.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub mode: String,
     /// Runs whose playbooks created this incident, one by the other.
     #[serde(default, skip_serializing_if = "is_none_yet")]
     pub depth: u64,
@@ -396,6 +399,7 @@ impl Run {
             started: 0,
             entries: 0,
             changes: 0,
+            mode: String::new(),
             depth: 0,
             recent: VecDeque::new(),
             lists: BTreeMap::new(),
