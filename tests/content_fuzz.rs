@@ -106,3 +106,28 @@ fn content_fuzz_loader() {
         files.iter().map(String::as_str).chain(["a: &a [*a, *a]\nb: !!str [", "{\"id\": \"x\", \"type\": \"classification\", \"keyTypeMap\": []}"]).collect();
     run(&seeds, inputs() / 6, |input| bodies::loader(input, dir.path()));
 }
+
+#[test]
+fn content_fuzz_template() {
+    let seeds = [
+        "http://host/${v}/x?q=${n}\n../../admin?x=1#y",
+        "{\"k\": \"${v}\", \"list\": ${list}}\n\"}, \"evil\": {\"",
+        "x ${v}\n${secret}",
+        "${.=val.secret} ${v}@corp.example\nann@corp.example, evil@bad.example\r\nBcc: x",
+        "${v}${v}\n..",
+    ];
+    run(&seeds, inputs(), bodies::template);
+}
+
+#[test]
+fn content_fuzz_playbook() {
+    let dir = tempfile::tempdir().unwrap();
+    let playbooks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/soc/playbooks");
+    let files: Vec<String> = ["brute-force.yml", "phishing.yml", "malware.yml", "contain-host.yml"]
+        .iter()
+        .map(|name| std::fs::read_to_string(playbooks.join(name)).unwrap())
+        .collect();
+    let looped = "id: p\nname: p\nstarttaskid: '0'\ntasks:\n  '0':\n    id: '0'\n    type: start\n    task: {name: ''}\n    nexttasks: {'#none#': ['1']}\n  '1':\n    id: '1'\n    type: playbook\n    task: {name: again, playbookName: p}\n    loop: {iscommand: false, exitCondition: '', wait: 1, max: 100, forEach: true}\n    scriptarguments: {x: {simple: '${a}'}}\n    nexttasks: {'#none#': ['1']}\n";
+    let seeds: Vec<&str> = files.iter().map(String::as_str).chain([looped]).collect();
+    run(&seeds, inputs() / 10, |input| bodies::playbook(input, dir.path()));
+}

@@ -6,9 +6,11 @@ use catchment::incident::fact::{Fact, What, read};
 use catchment::incident::facts::{push_attached_fact, push_created_head, push_edit, push_linked_fact};
 use catchment::incident::fold::{Effect, NOTES_BYTES_MAX, Refusal, SET_VALUE_BYTES_MAX, fold, rejected_version};
 use catchment::incident::id::{FactId, IncidentId};
+use catchment::incident::order::{ANSWERS_BYTES_MAX, AnswerOrder, Order};
 use catchment::incident::record::{Incident, Outcome, RECENT_FACTS_MAX};
 use catchment::incident::state::{Attachment, Change, LINKS_MAX, SAMPLES_MAX, Sample, State};
 use catchment::incident::time_text::TimeText;
+use catchment::incident::timer::TimerEvent;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -55,6 +57,21 @@ fn set(id: u128, name: &str, token: &str, if_version: Option<u64>) -> Fact {
 
 fn close(id: u128) -> Fact {
     edit(id, What::Close { reason: Some("\"false positive\"".into()), notes: Some("\"\\ud800\"".into()) }, None)
+}
+
+fn timer(id: u128, field: &str, event: TimerEvent, at: i64, due: i64) -> Fact {
+    let mut fact = edit(id, What::Timer { field: field.into(), event, due }, None);
+    fact.at = at;
+    fact
+}
+
+const RUN: &str = "0123456789abcdef0123456789abcdef";
+
+fn answer(id: u128) -> Fact {
+    let answers = r#"{"0":1e999,"1":"\ud800"}"#.into();
+    let answer =
+        AnswerOrder { run: RUN.into(), task: "4".into(), frame: Some(2), label: "yes\n".into(), answers, comment: "\u{1}".into(), again: true, refuse: false };
+    edit(id, What::Order(Order::Answer(answer)), None)
 }
 
 fn after(facts: &[Fact]) -> (Option<Incident>, Vec<Effect>) {
@@ -204,6 +221,62 @@ fn what_a_newer_version_wrote_is_carried_along() {
 }
 
 #[test]
+fn timers_become_fields() {
+    use TimerEvent::{AtRisk, Breached, Paused, Reset, Started, Stopped};
+    const MINUTE: i64 = 60_000_000;
+    let mut facts = vec![created(",\"owner\":\"ann\""), timer(1, "triage", Started, MINUTE, 11 * MINUTE)];
+    let field = |facts: &[Fact]| json_of(&after(facts).0.unwrap())["triage"].clone();
+    let told = field(&facts);
+    assert_eq!((&told["runStatus"], &told["sla"], &told["dueDate"]), (&json!("running"), &json!(10), &json!("1970-01-01T00:11:00Z")));
+    facts.extend([timer(2, "triage", AtRisk, 9 * MINUTE, 11 * MINUTE), timer(3, "triage", AtRisk, 9 * MINUTE, 11 * MINUTE)]);
+    facts.extend([timer(4, "triage", Breached, 11 * MINUTE, 11 * MINUTE), timer(5, "triage", Started, 12 * MINUTE, 0)]);
+    // Whoever closes it stops its timers.
+    facts.push(Fact { at: 13 * MINUTE, ..close(6) });
+    facts.extend([timer(7, "triage", Stopped, 13 * MINUTE, 0), timer(8, "triage", Started, 14 * MINUTE, 0), timer(9, "triage", Breached, 15 * MINUTE, 0)]);
+    let (held, effects) = after(&facts);
+    let held = held.unwrap();
+    assert_stable(&held);
+    assert_eq!(effects[1..6], [Effect::Applied, Effect::Applied, Effect::Unchanged, Effect::Applied, Effect::Unchanged]);
+    assert_eq!(effects[6..], [Effect::Applied, Effect::Unchanged, Effect::Rejected(Refusal::Timer), Effect::Unchanged]);
+    assert_eq!(held.state.version, 5);
+    let json = json_of(&held);
+    assert_eq!((&json["last_rejected"]["reason"], &json["last_rejected"]["kind"]), (&json!("timer"), &json!("timer")));
+    assert_eq!((&json["triage"]["runStatus"], &json["triage"]["totalDuration"], &json["triage"]["slaStatus"]), (&json!("ended"), &json!(720), &json!(1)));
+    assert_eq!(field(&[facts.as_slice(), &[timer(10, "triage", Reset, 20 * MINUTE, 0)]].concat())["runStatus"], "idle");
+    assert_eq!(after(&[created(""), timer(1, "triage", Paused, 1, 0)]).1[1], Effect::Rejected(Refusal::Timer));
+    assert_eq!(after(&[created(""), timer(1, "status", Started, 1, 0)]).1[1], Effect::Rejected(Refusal::SystemField));
+    assert_eq!(after(&[created(""), timer(1, "a b", Started, 1, 0)]).1[1], Effect::Rejected(Refusal::FieldName));
+}
+
+#[test]
+fn what_is_for_playbooks_changes_no_incident() {
+    let cancel = edit(2, What::Order(Order::Cancel { run: RUN.into() }), None);
+    let start = edit(3, What::Order(Order::Start { playbook: "block it".into(), mode: Some("ask".into()) }), None);
+    let before = after(&[created("")]).0;
+    let (held, effects) = after(&[answer(9), created(""), answer(1), cancel.clone(), start.clone()]);
+    assert_eq!(effects, [Effect::Passed, Effect::Created, Effect::Passed, Effect::Passed, Effect::Passed]);
+    assert_eq!(held, before);
+    assert_eq!([answer(1).what.kind(), cancel.what.kind(), start.what.kind()], ["answer", "cancel_run", "start_run"]);
+    let said = |members: &str| format!(r#"{{"fact":"answer","fact_id":"{RUN}","id":"{ABOUT}",{members}}}"#);
+    let read = |text: String| read(Some(&ABOUT.hex()), text.as_bytes(), None);
+    assert!(read(said(&format!(r#""run":"{RUN}","task":"1""#))).is_ok());
+    let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(ANSWERS_BYTES_MAX));
+    for bad in [
+        r#""task":"1""#.to_owned(),
+        r#""run":"1","task":"1""#.to_owned(),
+        format!(r#""run":"{}","task":"1""#, RUN.to_uppercase()),
+        format!(r#""run":"{RUN}""#),
+        format!(r#""run":"{RUN}","task":"""#),
+        format!(r#""run":"{RUN}","task":"1","answers":[]"#),
+        format!(r#""run":"{RUN}","task":"1","answers":{long}"#),
+        format!(r#""run":"{RUN}","task":"1","again":1"#),
+        format!(r#""run":"{RUN}","task":"1","frame":-1"#),
+    ] {
+        assert!(read(said(&bad)).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn foreign_records_are_no_facts() {
     let key = ABOUT.hex();
     let good = String::from_utf8({
@@ -222,6 +295,8 @@ fn foreign_records_are_no_facts() {
         "[]",
         "\u{0}",
         &good.replace("linked", "answer"),
+        &good.replace("linked", "timer"),
+        &good.replace("linked", "nothing"),
         &good.replace("fact_id", "fact_ie"),
         &good.replace("\"other\":\"0", "\"other\":\"x"),
     ] {
@@ -235,7 +310,7 @@ fn foreign_records_are_no_facts() {
 
 proptest! {
     #[test]
-    fn hostile_bytes_are_no_fact_and_no_panic(number in 0..4usize, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+    fn hostile_bytes_are_no_fact_and_no_panic(number in 0..6usize, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         let mut out = Vec::new();
         let mut times = TimeText::default();
         match number {
@@ -246,6 +321,8 @@ proptest! {
             }
             1 => push_attached_fact(&mut out, ABOUT, &Attachment { rule: "r".into(), count: 1, first: 1, last: 1, samples: vec![sample(1)] }, &mut times),
             2 => push_linked_fact(&mut out, ABOUT, "r", IncidentId(1)),
+            3 => push_edit(&mut out, &answer(1), &mut times),
+            4 => push_edit(&mut out, &timer(1, "a", TimerEvent::Started, 1, 2), &mut times),
             _ => push_edit(&mut out, &set(1, "a", "[1]", Some(1)), &mut times),
         }
         for (at, byte) in changes {
@@ -273,6 +350,8 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         3 => (100..140u128, 0..3u8, 0..4u8, version).prop_map(|(id, name, value, version)| set(id, &format!("f{name}"), ["null", "1", "\"x\"", "{}"][value as usize], version)),
         1 => (200..210u128).prop_map(close),
         1 => (300..310u128).prop_map(|id| edit(id, What::Reopen, None)),
+        1 => (400..410u128).prop_map(answer),
+        2 => (500..530u128, 0..6usize, 0..9i64).prop_map(|(id, event, at)| timer(id, "f9", TimerEvent::ALL[event], at * 60_000_000, id as i64 % 2 * (at + 5) * 60_000_000)),
     ]
 }
 
@@ -286,6 +365,9 @@ struct Model {
     open: bool,
     links: Vec<IncidentId>,
     attached: u64,
+    /// The timer `f9`: where it stands, and what time did to it.
+    timer: (&'static str, bool, bool),
+    promised: bool,
 }
 
 impl Model {
@@ -297,7 +379,7 @@ impl Model {
             return;
         }
         // The order in which the incident forgets facts is told by the real one; with fewer facts than it keeps none is forgotten.
-        if matches!(fact.what, What::Created(_)) || self.seen.contains(&fact.id) {
+        if matches!(fact.what, What::Created(_) | What::Order(_)) || self.seen.contains(&fact.id) {
             return;
         }
         if let What::Linked { other, .. } = &fact.what
@@ -323,8 +405,32 @@ impl Model {
                 let before = if &**token == "null" { self.fields.remove(&**name) } else { self.fields.insert(name.to_string(), token.to_string()) };
                 changed || before.as_deref() != (&**token != "null").then_some(&**token)
             }),
-            What::Close { .. } => std::mem::take(&mut self.open),
+            What::Close { .. } => {
+                if self.open && ["running", "paused"].contains(&self.timer.0) {
+                    self.timer.0 = "ended";
+                }
+                std::mem::take(&mut self.open)
+            }
             What::Reopen => !std::mem::replace(&mut self.open, true),
+            What::Order(_) => false,
+            What::Timer { event, due, .. } => {
+                let before = self.timer;
+                // A promise is broken only where there is one; only a start takes one away.
+                let promised = *due != 0 || (self.promised && *event != TimerEvent::Started);
+                self.timer = match (event, before.0) {
+                    (TimerEvent::Started, "" | "idle" | "paused") => ("running", before.1, before.2),
+                    (TimerEvent::Paused, "running") => ("paused", before.1, before.2),
+                    (TimerEvent::Stopped, _) => ("ended", before.1, before.2),
+                    (TimerEvent::Reset, "running" | "paused" | "ended") => ("idle", false, false),
+                    (TimerEvent::AtRisk, "running") if self.promised => ("running", true, before.2),
+                    (TimerEvent::Breached, "running") if self.promised => ("running", true, true),
+                    _ => before,
+                };
+                if before != self.timer && *event != TimerEvent::Reset {
+                    self.promised = promised;
+                }
+                before != self.timer
+            }
         };
         self.version += u64::from(changed);
     }
@@ -355,6 +461,8 @@ proptest! {
             prop_assert_eq!(json["status"] == "open", model.open);
             prop_assert_eq!(json["attached"]["count"].as_u64().unwrap_or(0), model.attached);
             prop_assert_eq!(json["linked"].as_array().map_or(0, Vec::len), model.links.len());
+            prop_assert_eq!(json["f9"]["runStatus"].as_str().unwrap_or(""), model.timer.0);
+            prop_assert_eq!(json["f9"]["breachTriggered"] == true, model.timer.2);
             for name in ["f0", "f1", "f2"] {
                 prop_assert_eq!(json.get(name).map(Value::to_string), model.fields.get(name).cloned());
             }

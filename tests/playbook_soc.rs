@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::playbook_outside::{Server, loopback};
 
 /// A mail server that accepts everything: recipients and messages.
-fn mail_server() -> (u16, Arc<Mutex<Vec<String>>>) {
+pub fn mail_server() -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -65,11 +65,18 @@ fn mail_server() -> (u16, Arc<Mutex<Vec<String>>>) {
 }
 
 #[derive(Default)]
-struct Log {
+pub struct Log {
     edits: Vec<Edit>,
     asked: Vec<Ask>,
     entries: Vec<(String, String)>,
     says: Option<&'static str>,
+}
+
+impl Log {
+    /// Texts of the war room.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(_, text)| text.as_str())
+    }
 }
 
 impl Watcher for Log {

@@ -7,7 +7,7 @@ use super::cells::Cells;
 use super::columns::Columns;
 use super::ring::Topic;
 use super::rows::{Origin, Rows};
-use super::{ledgers, letters};
+use super::{ledgers, letters, playbooks};
 use crate::kafka::Record;
 use crate::run::ingest::records::LEDGER_KEY;
 
@@ -20,6 +20,10 @@ pub enum Source {
     Letters,
     /// The ledger records of the index topic.
     Ledger,
+    /// States of runs of playbooks.
+    Runs,
+    /// Entries of the war room.
+    WarRoom,
 }
 
 /// Rows of one table that are being built.
@@ -30,6 +34,10 @@ pub enum Feeds {
     Letters(Cells),
     /// Of the ledger.
     Ledger(Cells),
+    /// Of runs of playbooks.
+    Runs(Cells),
+    /// Of the war room.
+    WarRoom(Cells),
 }
 
 impl Feeds {
@@ -39,6 +47,8 @@ impl Feeds {
             Source::Incidents => Feeds::Incidents(Rows::new(columns), columns.clone()),
             Source::Letters => Feeds::Letters(Cells::new(&letters::columns())),
             Source::Ledger => Feeds::Ledger(Cells::new(&ledgers::columns())),
+            Source::Runs => Feeds::Runs(Cells::new(&playbooks::run_columns())),
+            Source::WarRoom => Feeds::WarRoom(Cells::new(&playbooks::war_room_columns())),
         }
     }
 
@@ -46,7 +56,7 @@ impl Feeds {
     pub fn rows(&self) -> usize {
         match self {
             Feeds::Incidents(rows, _) => rows.len(),
-            Feeds::Letters(cells) | Feeds::Ledger(cells) => cells.len(),
+            Feeds::Letters(cells) | Feeds::Ledger(cells) | Feeds::Runs(cells) | Feeds::WarRoom(cells) => cells.len(),
         }
     }
 
@@ -78,6 +88,16 @@ impl Feeds {
             Feeds::Letters(cells) => letters::push(cells, value, &origin),
             Feeds::Ledger(cells) if record.key() == Some(LEDGER_KEY) => ledgers::push(cells, value, &origin),
             Feeds::Ledger(_) => Ok(false),
+            Feeds::Runs(cells) => {
+                let mut updated = None;
+                record.headers(|name, value| {
+                    if name == "updated" {
+                        updated = std::str::from_utf8(value).ok().map(str::to_owned);
+                    }
+                });
+                playbooks::push_run(cells, value, updated.as_deref(), &origin)
+            }
+            Feeds::WarRoom(cells) => playbooks::push_entry(cells, value, &origin),
         }
     }
 
@@ -88,7 +108,7 @@ impl Feeds {
     pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         match self {
             Feeds::Incidents(rows, _) => rows.finish(),
-            Feeds::Letters(cells) | Feeds::Ledger(cells) => cells.finish(),
+            Feeds::Letters(cells) | Feeds::Ledger(cells) | Feeds::Runs(cells) | Feeds::WarRoom(cells) => cells.finish(),
         }
     }
 
@@ -98,6 +118,8 @@ impl Feeds {
             Feeds::Incidents(_, columns) => Feeds::Incidents(Rows::new(columns), columns.clone()),
             Feeds::Letters(_) => Feeds::new(Source::Letters, &letters::columns()),
             Feeds::Ledger(_) => Feeds::new(Source::Ledger, &ledgers::columns()),
+            Feeds::Runs(_) => Feeds::new(Source::Runs, &playbooks::run_columns()),
+            Feeds::WarRoom(_) => Feeds::new(Source::WarRoom, &playbooks::war_room_columns()),
         };
     }
 }

@@ -4,7 +4,8 @@
 //! | file | job |
 //! |---|---|
 //! | `columns` | what columns there are; they are only ever added |
-//! | `cells`, `rows`, `letters`, `ledgers` | records of the topics → rows |
+//! | `cells`, `rows`, `letters`, `ledgers`, `playbooks` | records of the topics → rows |
+//! | `outputs` | what is too large for a run of a playbook |
 //! | `location` | a directory, or a prefix of an S3 bucket |
 //! | `files`, `measures` | data files and what the log tells of them |
 //! | `table` | one Delta table: versions, positions, commits |
@@ -36,6 +37,8 @@ pub mod location;
 pub mod measures;
 pub mod newest;
 pub mod once;
+pub mod outputs;
+pub mod playbooks;
 pub mod reader;
 pub mod repeats;
 pub mod ring;
@@ -56,6 +59,10 @@ pub const INCIDENT_VERSIONS: &str = "incident_versions";
 pub const DEAD_LETTERS: &str = "dead_letters";
 /// The table of what became of events.
 pub const LEDGER: &str = "ledger";
+/// The table of runs of playbooks.
+pub const PLAYBOOK_RUNS: &str = "playbook_runs";
+/// The table of what playbooks and people did.
+pub const WAR_ROOM: &str = "war_room";
 
 /// What goes wrong with an archive.
 #[derive(Debug, thiserror::Error)]

@@ -20,6 +20,10 @@ pub enum Topic {
     Letters,
     /// `index`, for the ledger in it.
     Index,
+    /// `runs`.
+    Runs,
+    /// `war-room`.
+    WarRoom,
 }
 
 /// A partition of a topic.

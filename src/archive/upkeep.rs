@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::compact::{Compactor, Ran};
 use super::table::Table;
-use super::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, Location};
+use super::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, Location, PLAYBOOK_RUNS, WAR_ROOM};
 use crate::error::Error;
 
 /// How often the tail is looked at.
@@ -90,8 +90,13 @@ impl Drop for Upkeep {
 }
 
 async fn look(location: &Location, keep: Keep, clean: bool) -> Result<(), ArchiveError> {
-    for name in [INCIDENT_VERSIONS, DEAD_LETTERS, LEDGER] {
-        let table = Table::open(location, name, None).await?;
+    for name in [INCIDENT_VERSIONS, DEAD_LETTERS, LEDGER, PLAYBOOK_RUNS, WAR_ROOM] {
+        let table = match Table::open(location, name, None).await {
+            Ok(table) => table,
+            // Without playbooks there are no runs.
+            Err(ArchiveError::NoTable { .. }) if [PLAYBOOK_RUNS, WAR_ROOM].contains(&name) => continue,
+            Err(error) => return Err(error),
+        };
         let mut compactor = Compactor::new(table)?;
         let ran = if name == INCIDENT_VERSIONS { compactor.tail(false).await? } else { compactor.small("").await? };
         if let Ran::Replaced { old, new } = ran {

@@ -1,5 +1,5 @@
-//! The role: a member of the group `<pipeline>.archive` reads facts, states, dead letters and the
-//! ledger, keeps their rows in rings for live queries, and commits them to Delta tables.
+//! The role: a member of the group `<pipeline>.archive` reads facts, states, dead letters, the ledger, and
+//! where there are playbooks their runs and the war room, keeps their rows in rings for live queries, and commits them to Delta tables.
 //!
 //! Positions live in the tables, not in the group: a partition is read from where its table ends.
 //! Whatever goes wrong, the role ends and begins anew from there.
@@ -17,7 +17,7 @@ use super::ring::{Feed, Ring, Segment, Topic};
 use super::scan::padded;
 use super::table::{Committed, Position, Table};
 use super::upkeep::{Keep, Upkeep};
-use super::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, Location, ledgers, letters};
+use super::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, Location, PLAYBOOK_RUNS, WAR_ROOM, ledgers, letters, playbooks};
 use crate::archive::columns::Columns;
 use crate::archive::files::FILE_BYTES;
 use crate::config::schema::Schema;
@@ -47,6 +47,10 @@ pub struct Rings {
     pub letters: Arc<Ring>,
     /// Of the ledger.
     pub ledger: Arc<Ring>,
+    /// Of runs of playbooks.
+    pub runs: Arc<Ring>,
+    /// Of the war room.
+    pub war_room: Arc<Ring>,
 }
 
 /// What the role needs.
@@ -167,9 +171,18 @@ impl<'a> Role<'a> {
             (Topic::Letters, &spec.names.dead_letters),
             (Topic::Index, &spec.names.index),
         ];
-        let asked: Vec<&str> = names.iter().map(|(_, name)| name.as_str()).collect();
+        let mut asked: Vec<&str> = names.iter().map(|(_, name)| name.as_str()).collect();
         let found = admin.existing(&asked)?;
-        let ids = names.iter().zip(found).map(|((topic, name), found)| ((*name).clone(), (*topic, found.identity(), found.partitions))).collect();
+        let mut ids: BTreeMap<String, (Topic, String, i32)> =
+            names.iter().zip(found).map(|((topic, name), found)| ((*name).clone(), (*topic, found.identity(), found.partitions))).collect();
+        // A pipeline without playbooks has no topics of theirs.
+        let others = [(Topic::Runs, spec.names.runs.as_str()), (Topic::WarRoom, spec.names.war_room.as_str())];
+        let found = admin.topics(&others.map(|(_, name)| name))?;
+        let responds = found.iter().all(Option::is_some);
+        for ((topic, name), found) in others.into_iter().zip(found.into_iter().flatten()).filter(|_| responds) {
+            asked.push(name);
+            ids.insert(name.to_owned(), (topic, found.identity(), found.partitions));
+        }
         let (rings, location) = (&spec.rings, &spec.location);
         let plain = |name: &'static str, columns: Columns| runtime.block_on(Table::open(location, name, Some((&columns, false))));
         let incidents = runtime.block_on(open_incidents(location, &spec.schema))?;
@@ -180,11 +193,15 @@ impl<'a> Role<'a> {
             let layered = matches!(source, Source::Incidents);
             Ok(Target { feeds: Feeds::new(source, &columns), table, ring: ring.clone(), covers: BTreeMap::new(), since: None, bytes: 0, layered })
         };
-        let targets = vec![
+        let mut targets = vec![
             target(incidents, &rings.incidents, Source::Incidents)?,
             target(plain(DEAD_LETTERS, letters::columns())?, &rings.letters, Source::Letters)?,
             target(plain(LEDGER, ledgers::columns())?, &rings.ledger, Source::Ledger)?,
         ];
+        if responds {
+            targets.push(target(plain(PLAYBOOK_RUNS, playbooks::run_columns())?, &rings.runs, Source::Runs)?);
+            targets.push(target(plain(WAR_ROOM, playbooks::war_room_columns())?, &rings.war_room, Source::WarRoom)?);
+        }
         let upkeep = Upkeep::start(location.clone(), spec.keep)?;
         let member = Member::join(&spec.member, &asked)?;
         let cluster = admin.cluster_id().to_owned();
@@ -435,6 +452,8 @@ fn target_of(topic: Topic) -> usize {
         Topic::Facts | Topic::States => 0,
         Topic::Letters => 1,
         Topic::Index => 2,
+        Topic::Runs => 3,
+        Topic::WarRoom => 4,
     }
 }
 

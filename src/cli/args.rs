@@ -66,6 +66,8 @@ pub enum Command {
     Content(super::content::ContentArgs),
     /// Playbooks: run, show, check and test them
     Playbook(super::playbook::PlaybookArgs),
+    /// Brakes of a running pipeline: pause, resume or simulate what playbooks do
+    Respond(super::respond::RespondArgs),
     /// Say why an event ends as it does, or print the pipeline as SQL
     Explain(super::explain::ExplainArgs),
     /// Write seeded events, and what must become of them

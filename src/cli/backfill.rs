@@ -79,7 +79,7 @@ pub fn run(args: &BackfillArgs) -> Result<Answer, Error> {
     let names = Names::of(&pipeline);
     let target = match &args.to {
         None => Target::Merge,
-        Some(topic) if names.outputs().contains(&topic.as_str()) => {
+        Some(topic) if names.own().contains(&topic.as_str()) => {
             return Err(Error::user(format!("`{topic}` is the pipeline's own")).hint("--merge writes what is missing to the topic of incidents"));
         }
         Some(topic) => Target::Topic(topic.clone()),

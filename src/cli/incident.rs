@@ -149,6 +149,11 @@ pub fn run(args: &IncidentArgs) -> Result<Answer, Error> {
     }
 }
 
+/// The newest version of an incident as JSON; `None`: there is no such incident.
+pub fn newest(which: &Which) -> Result<Option<Vec<u8>>, Error> {
+    Ok(place::Place::find(which)?.newest(None)?.0.map(|record| record.value))
+}
+
 /// The id that a person wrote.
 fn id_of(text: &str) -> Result<IncidentId, Error> {
     IncidentId::parse(text).ok_or_else(|| {

@@ -24,8 +24,10 @@ pub mod load_run;
 pub mod output;
 pub mod playbook;
 pub mod replay;
+pub mod respond;
 pub mod run;
 pub mod samples;
+mod saying;
 pub mod sql;
 pub mod status;
 pub mod summary;
@@ -106,6 +108,7 @@ fn run(args: &args::Args) -> Result<Answer, Error> {
         args::Command::Test(test) => test::run(test),
         args::Command::Incident(incident) => incident::run(incident),
         args::Command::Playbook(playbook) => playbook::run(playbook),
+        args::Command::Respond(respond) => respond::run(respond),
         args::Command::Explain(explain) => explain::run(explain),
         args::Command::Generate(generate) => generate::run(generate),
         args::Command::Sql(sql) => sql::run(sql),

@@ -92,21 +92,24 @@ pub fn run(args: &StatusArgs) -> Result<Answer, Error> {
     let reader = Settings::reader(&bootstrap).with_user(&environment.client_properties())?;
     let admin = connect(&environment, &bootstrap)?;
 
-    let inputs = admin.sources(&pipeline.sources, &names.outputs())?;
+    let inputs = admin.sources(&pipeline.sources, &names.own())?;
     let mut missing: Vec<String> = inputs.iter().filter(|(_, _, topic)| topic.is_none()).map(|(_, name, _)| name.clone()).collect();
     let inputs: Vec<Topic> = inputs.into_iter().filter_map(|(_, _, topic)| topic).collect();
-    let found = admin.topics(&names.outputs())?;
-    missing.extend(names.outputs().iter().zip(&found).filter(|(_, topic)| topic.is_none()).map(|(name, _)| (*name).to_owned()));
+    let needed = names.needed(&pipeline);
+    let found = admin.topics(&needed)?;
+    missing.extend(needed.iter().zip(&found).filter(|(_, topic)| topic.is_none()).map(|(name, _)| (*name).to_owned()));
     let output = |name: &str| found.iter().flatten().find(|topic| topic.name == name);
 
-    let mut groups = admin.groups(&[&names.ingest_group, &names.keeper_group])?.into_iter();
+    let respond = pipeline.responds().then_some(names.respond_group.as_str());
+    let asked: Vec<&str> = [names.ingest_group.as_str(), &names.keeper_group].into_iter().chain(respond).collect();
+    let mut groups = admin.groups(&asked)?.into_iter();
     let mut role = |name, topics: &[Topic]| -> Result<Option<Role>, Error> {
         let Some(group) = groups.next() else { return Ok(None) };
         let parts = parts(&admin, &reader, &group, topics)?;
         Ok(Some(Role { name, group, parts }))
     };
     let facts: Vec<Topic> = output(&names.incidents).cloned().into_iter().collect();
-    let roles = [role("ingest", &inputs)?, role("keeper", &facts)?].into_iter().flatten().collect();
+    let roles = [role("ingest", &inputs)?, role("keeper", &facts)?, role("respond", &facts)?].into_iter().flatten().collect();
     let index = match output(&names.index) {
         Some(topic) => index::newest(&admin, &reader, topic, &inputs)?,
         None => BTreeMap::new(),

@@ -120,7 +120,7 @@ fn rows(
     names: &Names,
     admin: Option<&Admin>,
 ) -> Result<(Vec<Row>, Vec<(String, String)>), Error> {
-    let written = names.outputs();
+    let written = names.own();
     let named = match admin {
         Some(admin) => admin.sources(&pipeline.sources, &written)?.into_iter().map(|(source, name, _)| (source, name)).collect(),
         None => source_topics(&pipeline.sources, &[], &written),
@@ -135,11 +135,13 @@ fn rows(
     let outputs = outputs(pipeline, names, &environment.topics, partitions).into_iter().map(|wanted| (wanted, None)).collect();
     let mut outputs = settle(outputs, admin, args.create)?;
     let topic = |rows: &[Row], role| rows.iter().find(|row| row.wanted.role == role).and_then(|row| row.found.as_ref().map(|(topic, _)| topic.clone()));
-    if let (Some(facts), Some(states)) = (topic(&outputs, Role::Facts), topic(&outputs, Role::States))
-        && let Some(problem) = pairing(&facts, &states)
-        && let Some(row) = outputs.iter_mut().find(|row| row.wanted.role == Role::States)
-    {
-        row.problems.insert(0, problem);
+    for role in [Role::States, Role::Runs] {
+        if let (Some(facts), Some(states)) = (topic(&outputs, Role::Facts), topic(&outputs, role))
+            && let Some(problem) = pairing(&facts, &states, role)
+            && let Some(row) = outputs.iter_mut().find(|row| row.wanted.role == role)
+        {
+            row.problems.insert(0, problem);
+        }
     }
     rows.append(&mut outputs);
     Ok((rows, if admin.is_some() { idle_patterns(pipeline, &named) } else { Vec::new() }))

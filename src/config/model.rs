@@ -53,10 +53,22 @@ pub struct Pipeline {
     pub preprocess: Preprocess,
     /// Where incidents go.
     pub sink: Sink,
-    /// Playbooks by type; parsed now, run by a later step.
+    /// Playbooks by type.
     pub playbooks: Vec<PlaybookRef>,
     /// Events and what must become of them.
     pub tests: Vec<Test>,
+}
+
+impl Pipeline {
+    /// True where creating an incident may start a playbook: the pipeline's own, or that of a type
+    /// of its content packs.
+    pub fn responds(&self) -> bool {
+        let of_type = |item: &crate::content::Item| match &item.body {
+            Some(crate::content::Body::Type(found)) => found.playbook.is_some() && found.autorun,
+            _ => false,
+        };
+        !self.playbooks.is_empty() || self.content.as_deref().is_some_and(|content| content.items.iter().any(of_type))
+    }
 }
 
 /// Whose incidents these are.
@@ -281,6 +293,8 @@ pub enum PlaybookMode {
     Ask,
     /// They run.
     Run,
+    /// They are told, and do not run.
+    Simulate,
 }
 
 /// Events and what must become of the last of them.

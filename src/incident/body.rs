@@ -28,6 +28,20 @@ pub fn set(body: &str, fields: &[(Box<str>, Box<str>)]) -> Option<String> {
     changed.then(|| join(&members))
 }
 
+/// The token of a field; `None` where there is none. `body` as in [`set`].
+pub fn field(body: &str, name: &str) -> Option<String> {
+    let (whole, key) = ([body, "}"].concat(), key(name));
+    members(&whole)?.into_iter().find(|(known, _)| *known == key).map(|(_, token)| token.to_owned())
+}
+
+/// The body with the fields for which `change` has a new value, given their names and tokens; `None` where that
+/// changes nothing.
+pub fn with(body: &str, mut change: impl FnMut(&str, &str) -> Option<(Box<str>, Box<str>)>) -> Option<String> {
+    let whole = [body, "}"].concat();
+    let fields: Vec<(Box<str>, Box<str>)> = members(&whole)?.into_iter().filter_map(|(key, token)| change(&super::split::text(key)?, token)).collect();
+    if fields.is_empty() { None } else { set(body, &fields) }
+}
+
 /// The body without the copy of the event; `None` where it has none.
 pub fn without_raw(body: &str) -> Option<String> {
     let whole = [body, "}"].concat();

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use super::id::{FactId, IncidentId};
+use super::order::Order;
 use super::record::Incident;
 use super::split::{find, integer, members, text};
 use super::state::Attachment;
 use super::state_read;
+use super::timer::TimerEvent;
 
 /// Bytes of an actor's name; what is longer is cut.
 pub const ACTOR_BYTES_MAX: usize = 200;
@@ -54,6 +56,17 @@ pub enum What {
     },
     /// It is opened again.
     Reopen,
+    /// Something became of one of its timers.
+    Timer {
+        /// The field that holds the timer.
+        field: Box<str>,
+        /// What.
+        event: TimerEvent,
+        /// When its promise is broken if nothing happens, in microseconds; 0: never.
+        due: i64,
+    },
+    /// For the role `respond`: nothing becomes of the incident by it.
+    Order(Order),
 }
 
 impl What {
@@ -66,6 +79,8 @@ impl What {
             What::Set(_) => "set",
             What::Close { .. } => "close",
             What::Reopen => "reopen",
+            What::Timer { .. } => "timer",
+            What::Order(order) => order.kind(),
         }
     }
 }
@@ -123,6 +138,16 @@ pub fn read(key: Option<&[u8]>, value: &[u8], timestamp_ms: Option<i64>) -> Resu
             (incident_id()?, What::Close { reason: said("reason")?, notes: said("notes")? })
         }
         "reopen" => (incident_id()?, What::Reopen),
+        "timer" => {
+            let field = text(of("field")?).ok_or(wrong("field"))?;
+            let event = text(of("what")?).and_then(|name| TimerEvent::parse(&name)).ok_or(wrong("what"))?;
+            let due = match find(&members, "due") {
+                None | Some("null") => 0,
+                Some(_) => time("due")?,
+            };
+            (incident_id()?, What::Timer { field: (&*field).into(), event, due })
+        }
+        kind @ ("answer" | "cancel_run" | "start_run") => (incident_id()?, What::Order(Order::read(kind, &members).map_err(NoFact::Malformed)?)),
         _ => return Err(NoFact::UnknownKind),
     };
     if key != Some(&about.hex()[..]) {

@@ -1,8 +1,8 @@
 //! Facts as JSON: what ingest, people and programs write to the `incidents` topic.
 //!
 //! `{"fact":"created","fact_id":…,"incident":{…}}`, `{"fact":"attached","fact_id":…,"id":…,…}`,
-//! `{"fact":"linked","fact_id":…,"id":…,"other":…,"rule":…}`; and from people `set`, `close` and
-//! `reopen`. The id of a fact of ingest is derived from what it says, so that a repeated fact is
+//! `{"fact":"linked","fact_id":…,"id":…,"other":…,"rule":…}`; and from people and playbooks `set`, `close`,
+//! `reopen`, `timer`, and what the role `respond` is told. The id of a fact of ingest is derived from what it says, so that a repeated fact is
 //! known as one. `fact` reads them back.
 
 use std::hash::Hasher;
@@ -51,14 +51,24 @@ pub fn push_attached_fact(out: &mut Vec<u8>, id: IncidentId, fact: &Attachment, 
     out.push(b'}');
 }
 
-/// Appends a fact of a person or a program: `set`, `close` or `reopen`. Nothing for facts that
-/// only ingest may write.
+/// Appends a fact of a person, a program or a playbook. Nothing for facts that only ingest may write.
 pub fn push_edit(out: &mut Vec<u8>, fact: &Fact, times: &mut TimeText) {
     let start = out.len();
     push_head(out, fact.what.kind(), fact.id, fact.about);
     match &fact.what {
         What::Created(_) | What::Attached(_) | What::Linked { .. } => return out.truncate(start),
         What::Reopen => {}
+        What::Order(order) => order.push(out),
+        What::Timer { field, event, due } => {
+            push_key(out, "field");
+            push_string(out, field);
+            push_key(out, "what");
+            push_string(out, event.name());
+            if *due != 0 {
+                push_key(out, "due");
+                times.push(out, *due);
+            }
+        }
         What::Close { reason, notes } => {
             for (key, token) in [("reason", reason), ("notes", notes)] {
                 if let Some(token) = token {

@@ -17,6 +17,7 @@ use super::record::{Incident, Outcome, Updated};
 use super::split::{integer, text};
 use super::state::{Change, Closed, Closer};
 use super::time_text::TimeText;
+use super::timer::{Timer, TimerEvent};
 use crate::config::limits::NAME_MAX;
 
 /// Fields that one `set` may name (count): more than any form has.
@@ -64,6 +65,8 @@ pub enum Refusal {
     FieldName,
     /// A severity that is not 0, 0.5, 1, 2, 3 or 4; a type that is not a text.
     FieldValue,
+    /// A timer that this cannot happen to: a pause of one that does not run, a start of one that has ended.
+    Timer,
     /// More fields, longer texts, or a larger incident than is allowed.
     TooLarge,
 }
@@ -76,10 +79,14 @@ impl Refusal {
             Refusal::SystemField => "system_field",
             Refusal::FieldName => "field_name",
             Refusal::FieldValue => "field_value",
+            Refusal::Timer => "timer",
             Refusal::TooLarge => "too_large",
         }
     }
 }
+
+/// A field that gets a value: its name, and a JSON token.
+type Field = (Box<str>, Box<str>);
 
 /// What a fact did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +103,8 @@ pub enum Effect {
     Repeated,
     /// Nothing: no such incident.
     Unknown,
+    /// Nothing: it is for the role `respond`.
+    Passed,
     /// Nothing: the incident would no longer fit into a record, even without its event.
     TooLarge,
 }
@@ -115,6 +124,7 @@ impl Effect {
             Effect::Rejected(_) => "rejected",
             Effect::Repeated => "repeated",
             Effect::Unknown => "unknown_incident",
+            Effect::Passed => "passed",
             Effect::TooLarge => "too_large",
         }
     }
@@ -123,6 +133,9 @@ impl Effect {
 /// The incident after a fact, and what the fact did. No record is larger than
 /// `record_bytes_max`, key and headers included.
 pub fn fold(held: Option<Incident>, fact: &Fact, record_bytes_max: usize) -> (Option<Incident>, Effect) {
+    if matches!(fact.what, What::Order(_)) {
+        return (held, Effect::Passed);
+    }
     let Some(held) = held else {
         return match &fact.what {
             What::Created(incident) => create(incident, fact, record_bytes_max),
@@ -133,10 +146,10 @@ pub fn fold(held: Option<Incident>, fact: &Fact, record_bytes_max: usize) -> (Op
         return (Some(held), Effect::Repeated);
     }
     let (incident, effect) = match &fact.what {
-        What::Created(_) => (held, Effect::Repeated),
+        What::Created(_) | What::Order(_) => (held, Effect::Repeated),
         What::Attached(attachment) => by_rule(held, &Change::Attached(attachment.clone()), &attachment.rule, fact, record_bytes_max),
         What::Linked { rule, other } => by_rule(held, &Change::Linked { rule: rule.clone(), other: *other }, rule, fact, record_bytes_max),
-        What::Set(_) | What::Close { .. } | What::Reopen => edit(held, fact, record_bytes_max),
+        What::Set(_) | What::Close { .. } | What::Reopen | What::Timer { .. } => edit(held, fact, record_bytes_max),
     };
     (Some(incident), effect)
 }
@@ -176,9 +189,14 @@ fn by_rule(mut held: Incident, change: &Change, rule: &str, fact: &Fact, record_
 }
 
 fn edit(mut held: Incident, fact: &Fact, record_bytes_max: usize) -> (Incident, Effect) {
+    let timer = match &fact.what {
+        What::Timer { field, event, due } => timed(&held, field, *event, fact.at, *due),
+        _ => Ok(None),
+    };
     let refused = match (fact.if_version, &fact.what) {
         (Some(seen), _) if seen != held.state.version => Some(Refusal::IfVersion),
         (_, What::Set(fields)) => refusal(fields),
+        (_, What::Timer { .. }) => timer.as_ref().err().copied(),
         (_, What::Close { reason, notes }) => {
             let over = |text: &Option<Box<str>>, max| text.as_ref().is_some_and(|text| text.len() > max);
             (over(reason, REASON_BYTES_MAX) || over(notes, NOTES_BYTES_MAX)).then_some(Refusal::TooLarge)
@@ -190,16 +208,15 @@ fn edit(mut held: Incident, fact: &Fact, record_bytes_max: usize) -> (Incident, 
     }
     let mut new = held.clone();
     let changed = match &fact.what {
-        What::Set(fields) => {
-            let body = body::set(&new.body, fields);
-            let changed = body.is_some();
-            new.body = body.unwrap_or(new.body);
-            new.state.version = new.state.version.saturating_add(u64::from(changed));
-            changed
-        }
+        What::Set(fields) => set(&mut new, fields),
+        What::Timer { .. } => timer.ok().flatten().is_some_and(|field| set(&mut new, &[field])),
         What::Close { reason, notes } => {
             let by = Closer::Actor(fact.actor.clone().unwrap_or_else(|| "unknown".into()));
-            new.state.apply(&Change::Closed(Closed { by, at: fact.at, reason: reason.clone(), notes: notes.clone() }))
+            let closed = new.state.apply(&Change::Closed(Closed { by, at: fact.at, reason: reason.clone(), notes: notes.clone() }));
+            if closed {
+                stop_timers(&mut new, fact.at);
+            }
+            closed
         }
         _ => new.state.apply(&Change::Reopened),
     };
@@ -213,6 +230,37 @@ fn edit(mut held: Incident, fact: &Fact, record_bytes_max: usize) -> (Incident, 
     match fits(&mut new, record_bytes_max) {
         true => (new, Effect::Applied),
         false => reject(held, fact, Refusal::TooLarge),
+    }
+}
+
+fn set(incident: &mut Incident, fields: &[Field]) -> bool {
+    let Some(body) = body::set(&incident.body, fields) else { return false };
+    incident.body = body;
+    incident.state.version = incident.state.version.saturating_add(1);
+    true
+}
+
+/// The field of a timer after something became of it; `None` where that is so already.
+fn timed(held: &Incident, field: &str, event: TimerEvent, at: i64, due: i64) -> Result<Option<Field>, Refusal> {
+    let name: Box<str> = field.into();
+    if let Some(why) = refusal(&[(name.clone(), "{}".into())]) {
+        return Err(why);
+    }
+    let known = body::field(&held.body, field).and_then(|token| Timer::read(&token, 0));
+    let mut timer = known.unwrap_or_else(|| Timer::new(-1, 0));
+    let changed = timer.told(event, at, due).map_err(|_| Refusal::Timer)?;
+    Ok(changed.then(|| (name, timer.to_json().to_string().into())))
+}
+
+/// Timers of an incident that is closed stop, whoever closes it. What a field holds tells that it is one.
+fn stop_timers(incident: &mut Incident, at: i64) {
+    let stopped = |name: &str, token: &str| {
+        let mut timer = Timer::read(token, 0).filter(Timer::is_going).filter(|_| !SYSTEM_FIELDS.contains(&name))?;
+        timer.told(TimerEvent::Stopped, at, 0).ok()?;
+        Some((name.into(), timer.to_json().to_string().into()))
+    };
+    if let Some(body) = body::with(&incident.body, stopped) {
+        incident.body = body;
     }
 }
 

@@ -10,6 +10,8 @@
 //! | `facts` | facts as JSON |
 //! | `fact` | reads them back, from whomever |
 //! | `fold` | what a fact makes of an incident |
+//! | `timer` | SLA timers |
+//! | `order` | what people tell the role `respond` |
 //! | `split` | JSON taken apart into raw tokens |
 //! | `shorten` | makes what is too large for its topic fit |
 //! | `encode`, `time_text` | bytes of JSON |
@@ -20,9 +22,11 @@ pub mod fact;
 pub mod facts;
 pub mod fold;
 pub mod id;
+pub mod order;
 pub mod record;
 pub mod shorten;
 pub mod split;
 pub mod state;
 pub mod state_read;
 pub mod time_text;
+pub mod timer;

@@ -7,12 +7,12 @@ use std::time::Instant;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use super::store::{Store, StoreError};
 use super::{CUT_AGE, CUT_BYTES, CUT_FACTS};
 use crate::incident::fact::{self, NoFact};
 use crate::incident::fold::{Effect, fold};
 use crate::incident::id::{FactId, IncidentId};
 use crate::incident::record::{Incident, Outcome};
+use crate::run::states::store::{Store, StoreError};
 
 /// A record of `incidents`.
 pub struct FactRecord<'a> {
@@ -117,10 +117,10 @@ impl Batch {
         let held = match self.held.entry(fact.about) {
             Entry::Occupied(held) => held.into_mut(),
             Entry::Vacant(free) => {
-                let stored = store.get(partition, fact.about)?;
+                let stored = store.get(partition, fact.about.0)?;
                 self.bytes += stored.as_ref().map_or(0, |stored| stored.value().len());
                 let read = |value: &[u8], facts: &[u8]| Incident::read(simdutf8::basic::from_utf8(value).ok()?, facts);
-                let incident = stored.and_then(|stored| read(stored.value(), stored.facts()));
+                let incident = stored.and_then(|stored| read(stored.value(), stored.head()));
                 free.insert(Held { partition, incident, by: None })
             }
         };
@@ -130,7 +130,7 @@ impl Batch {
             Effect::Created | Effect::Applied => Some(Outcome::Applied),
             Effect::Unchanged => Some(Outcome::Unchanged),
             Effect::Rejected(_) => Some(Outcome::Rejected),
-            Effect::Repeated | Effect::Unknown | Effect::TooLarge => None,
+            Effect::Repeated | Effect::Unknown | Effect::Passed | Effect::TooLarge => None,
         };
         if let Some(outcome) = outcome {
             held.by = Some((fact.id, outcome));

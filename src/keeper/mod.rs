@@ -7,10 +7,9 @@
 //! |---|---|
 //! | `work` | the loop: one thread, one member, one producer |
 //! | `batch` | facts folded since the last commit: one state per incident |
-//! | `restore` | fills the cache from `incident-state` before a partition is read |
-//! | `store` | the cache on disk |
-//! | `watch` | how far the facts reach, and whether brokers answer |
 //! | `measure` | counters and metrics |
+//!
+//! The cache, its restoring and the look at the brokers are in [`crate::run::states`].
 //!
 //! What holds, whatever dies:
 //! - A state and the position behind the facts that led to it become visible together, or not
@@ -23,9 +22,6 @@
 
 mod batch;
 mod measure;
-mod restore;
-pub mod store;
-mod watch;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -40,7 +36,7 @@ use crate::kafka::{Admin, Error as KafkaError, Settings, Topic};
 use crate::run::fencing::Fencing;
 use crate::run::health::RoleHealth;
 use crate::run::names::Names;
-use store::{Store, StoreSpec};
+use crate::run::states::store::{Store, StoreSpec};
 use work::Keeper;
 
 /// Oldest that a fact becomes before its transaction is committed: a quarter of what a person
@@ -107,6 +103,7 @@ fn kept(spec: &KeeperSpec, stop: &Arc<AtomicBool>, cache_failed: &AtomicBool) ->
     let admin = Admin::connect(&spec.admin, ADMIN_WAIT)?;
     let (facts, states) = topics(spec, &admin)?;
     let store = StoreSpec {
+        what: "incident states",
         dir: spec.store_dir.clone(),
         identity: format!("{} {} {} {}", spec.names.pipeline, admin.cluster_id(), facts.identity(), states.identity()),
         partitions: states.partitions,

@@ -1,6 +1,5 @@
 //! The loop of a keeper: one thread serves its membership, folds facts, and commits.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,13 +7,15 @@ use std::time::{Duration, Instant};
 use super::KeeperSpec;
 use super::batch::{Batch, FactRecord};
 use super::measure::{KeeperTotals, record_latencies};
-use super::restore::{Answer, Job, Restorer, Source, What};
-use super::store::{Store, StoreError};
-use super::watch::{Standing, Watch};
 use crate::error::Error;
+use crate::incident::id::IncidentId;
 use crate::incident::time_text::TimeText;
-use crate::kafka::{Admin, At, Delivery, Error as KafkaError, Member, MemberEvent, OutputTopic, Part, Start, Transactor, TxnError};
+use crate::kafka::{Admin, At, Delivery, Error as KafkaError, Member, MemberEvent, OutputTopic, Part, Record, Transactor, TxnError};
 use crate::run::failpoint;
+use crate::run::states::parts::{Parts, Wrong};
+use crate::run::states::restore::{Cached, Restorer, Source};
+use crate::run::states::store::{Store, StoreError};
+use crate::run::states::watch::{Standing, Watch, WatchSpec};
 
 /// One wait for records while there is nothing to do.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
@@ -31,19 +32,6 @@ const ABORTS_MAX: u32 = 5;
 /// Memory of encoded states that is kept between transactions, in bytes: what most of them need.
 const VALUES_BYTES_KEPT: usize = 2 * super::CUT_BYTES;
 
-/// A partition that the group gave us.
-enum Owned {
-    /// Its states are read into the cache.
-    Opening { epoch: u64, cancelled: Arc<AtomicBool> },
-    /// Its facts are read.
-    Reading {
-        /// States were written that the cache's mark does not cover.
-        written: bool,
-        /// Behind the last fact that was committed.
-        next: i64,
-    },
-}
-
 /// A running keeper.
 pub struct Keeper<'a> {
     spec: &'a KeeperSpec,
@@ -51,15 +39,13 @@ pub struct Keeper<'a> {
     store: Store,
     /// Raised when the cache cannot be used any more.
     cache_failed: &'a AtomicBool,
-    /// Before the member: its thread holds the membership, too.
-    restorer: Restorer,
+    /// Before the member: the thread that restores holds the membership, too.
+    parts: Parts,
     member: Member,
     transactor: Transactor,
     partitions: i32,
     record_bytes_max: usize,
-    owned: BTreeMap<i32, Owned>,
     batch: Batch,
-    epoch: u64,
     aborts: u32,
     began: Instant,
     /// The group took this member for replaced.
@@ -108,6 +94,7 @@ impl<'a> Keeper<'a> {
             membership: member.membership(),
             facts: spec.names.incidents.clone(),
             states: spec.names.incident_state.clone(),
+            cached,
         };
         Ok(Keeper {
             spec,
@@ -116,18 +103,24 @@ impl<'a> Keeper<'a> {
             cache_failed,
             member,
             transactor,
-            restorer: Restorer::start(source)?,
+            parts: Parts::new(Restorer::start(source)?),
             partitions,
             record_bytes_max,
-            owned: BTreeMap::new(),
             batch: Batch::new(record_bytes_max),
-            epoch: 0,
             aborts: 0,
             began: Instant::now(),
             fenced: false,
             marked: Instant::now(),
             told: Instant::now(),
-            watch: Watch::start(spec, partitions)?,
+            watch: Watch::start(WatchSpec {
+                settings: spec.admin.clone(),
+                facts: spec.names.incidents.clone(),
+                partitions,
+                group: spec.names.keeper_group.clone(),
+                instance: spec.instance.clone(),
+                health: spec.health.clone(),
+                sizes: super::measure::record_sizes,
+            })?,
             totals: KeeperTotals::default(),
             times: TimeText::default(),
             values: Vec::new(),
@@ -159,7 +152,7 @@ impl<'a> Keeper<'a> {
             }
             if self.marked.elapsed() >= MARK_EVERY {
                 self.marked = Instant::now();
-                self.commit_and_mark(&self.all())?;
+                self.commit_and_mark(&self.parts.all())?;
             }
             if self.told.elapsed() >= STANDS_EVERY {
                 self.told = Instant::now();
@@ -169,20 +162,12 @@ impl<'a> Keeper<'a> {
                 }
             }
         }
-        self.commit_and_mark(&self.all())
-    }
-
-    fn all(&self) -> Vec<i32> {
-        self.owned.keys().copied().collect()
+        self.commit_and_mark(&self.parts.all())
     }
 
     /// Ends: a transaction that is open is taken back; a cache that failed is wiped.
     pub fn end(mut self, done: Result<(), Error>) -> Result<KeeperTotals, Error> {
-        for owned in self.owned.values() {
-            if let Owned::Opening { cancelled, .. } = owned {
-                cancelled.store(true, Ordering::Relaxed);
-            }
-        }
+        self.parts.cancel();
         if self.transactor.is_open()
             && let Err(error) = self.transactor.abort()
         {
@@ -196,14 +181,13 @@ impl<'a> Keeper<'a> {
     }
 
     fn poll(&mut self) -> Result<Step, Error> {
-        let opening = self.owned.values().any(|owned| matches!(owned, Owned::Opening { .. }));
-        let idle = if opening { RESTORE_WAIT } else { IDLE_WAIT };
+        let idle = if self.parts.opening() { RESTORE_WAIT } else { IDLE_WAIT };
         let wait = self.batch.due_at().map_or(idle, |due| due.saturating_duration_since(Instant::now()).min(idle));
-        let Keeper { member, batch, store, owned, .. } = self;
+        let Keeper { member, batch, store, parts, .. } = self;
         let step = member.poll(wait, |event| -> Result<Step, StoreError> {
             Ok(match event {
                 // Not even a record that was on its way when its partition was closed gets through.
-                MemberEvent::Record(record) if !is_due(owned, batch, record.partition, record.offset) => Step::Nothing,
+                MemberEvent::Record(record) if !is_due(parts, batch, record.partition, record.offset) => Step::Nothing,
                 MemberEvent::Record(record) => {
                     let (key, value) = (record.key(), record.payload());
                     batch.add(&FactRecord { partition: record.partition, offset: record.offset, key, value, timestamp_ms: record.timestamp_ms }, store)?;
@@ -241,55 +225,28 @@ impl<'a> Keeper<'a> {
     }
 
     fn open(&mut self, partition: i32) -> Result<(), Error> {
-        self.epoch += 1;
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let filled = self.store.open_partition(partition).map_err(|error| self.broken(error))?;
-        if let Some(Owned::Opening { cancelled, .. }) = self.owned.insert(partition, Owned::Opening { epoch: self.epoch, cancelled: cancelled.clone() }) {
-            cancelled.store(true, Ordering::Relaxed);
+        let done = self.parts.open(&mut self.store, partition);
+        done.map_err(|wrong| self.wrong(wrong))
+    }
+
+    fn wrong(&mut self, wrong: Wrong) -> Error {
+        match wrong {
+            Wrong::Store(error) => self.broken(error),
+            Wrong::Other(error) => error,
         }
-        self.restorer.open(Job { partition, epoch: self.epoch, filled, cancelled })
     }
 
     /// Takes over what the restoring thread has read.
     fn answers(&mut self) -> Result<(), Error> {
-        while let Some(Answer { partition, epoch, what }) = self.restorer.answer() {
-            if !matches!(self.owned.get(&partition), Some(Owned::Opening { epoch: now, .. }) if *now == epoch) {
-                continue;
-            }
-            match what {
-                What::Forget => self.store.clear(partition).map_err(|error| self.broken(error))?,
-                What::Records(records, next) => {
-                    let mut write = self.store.write();
-                    let done = records.iter().try_for_each(|(id, record)| match record {
-                        Some((value, facts)) => write.put(partition, *id, value, facts),
-                        None => write.remove(partition, *id),
-                    });
-                    write.filled(partition, next);
-                    done.and_then(|()| write.commit()).map_err(|error| self.broken(error))?;
-                }
-                What::Failed(error) => return Err(error),
-                What::Done(opened) => {
-                    if opened.lost > 0 {
-                        tracing::error!(
-                            partition,
-                            facts = opened.lost,
-                            "facts were deleted by the broker before they were read: keepers stood still for longer than the topic keeps them"
-                        );
-                        self.totals.lost(opened.lost);
-                    }
-                    tracing::info!(partition, records = opened.records, took = ?opened.took, "incident states restored");
-                    self.totals.opened(opened.records, opened.took);
-                    let next = match opened.start {
-                        Start::Offset(offset) => offset,
-                        _ => 0,
-                    };
-                    self.owned.insert(partition, Owned::Reading { written: false, next });
-                    self.member.assign(&[(&self.spec.names.incidents, partition, opened.start)])?;
-                    self.tell_reading();
-                }
-            }
+        loop {
+            let opened = self.parts.opened(&mut self.store);
+            let Some((partition, opened)) = opened.map_err(|wrong| self.wrong(wrong))? else { return Ok(()) };
+            self.totals.lost(opened.lost);
+            tracing::info!(partition, records = opened.records, took = ?opened.took, "incident states restored");
+            self.totals.opened(opened.records, opened.took);
+            self.member.assign(&[(&self.spec.names.incidents, partition, opened.start)])?;
+            self.tell_reading();
         }
-        Ok(())
     }
 
     /// The group takes partitions: what was folded of them is committed before they go.
@@ -305,10 +262,8 @@ impl<'a> Keeper<'a> {
         failpoint::hit("in_revoke");
         let mut read = Vec::new();
         for partition in gone {
-            match self.owned.remove(&partition) {
-                Some(Owned::Opening { cancelled, .. }) => cancelled.store(true, Ordering::Relaxed),
-                Some(Owned::Reading { .. }) => read.push((self.spec.names.incidents.as_str(), partition)),
-                None => {}
+            if self.parts.remove(partition) {
+                read.push((self.spec.names.incidents.as_str(), partition));
             }
         }
         self.member.unassign(&read)?;
@@ -318,13 +273,8 @@ impl<'a> Keeper<'a> {
 
     /// Opens all partitions anew, from the positions that are committed.
     fn rewind(&mut self) -> Result<(), Error> {
-        let all = self.all();
-        let read: Vec<(&str, i32)> = self
-            .owned
-            .iter()
-            .filter(|(_, owned)| matches!(owned, Owned::Reading { .. }))
-            .map(|(partition, _)| (self.spec.names.incidents.as_str(), *partition))
-            .collect();
+        let all = self.parts.all();
+        let read: Vec<(&str, i32)> = self.parts.read().map(|(partition, _)| (self.spec.names.incidents.as_str(), partition)).collect();
         self.member.unassign(&read)?;
         self.batch.clear();
         all.into_iter().try_for_each(|partition| self.open(partition))?;
@@ -339,11 +289,7 @@ impl<'a> Keeper<'a> {
     /// first, and noted only if the commit after it, which the group checks, goes through: then all
     /// before that end was written by us or read at the opening, and is in the cache.
     fn commit_and_mark(&mut self, partitions: &[i32]) -> Result<(), Error> {
-        let written = |partition: &i32| match self.owned.get(partition) {
-            Some(Owned::Reading { written: true, next }) => Some((*partition, *next)),
-            _ => None,
-        };
-        let dirty: Vec<(i32, i64)> = partitions.iter().filter_map(written).collect();
+        let dirty = self.parts.written(partitions);
         let asked: Vec<(&str, i32)> = dirty.iter().map(|(partition, _)| (self.spec.names.incident_state.as_str(), *partition)).collect();
         let ends = self.admin.offsets(&asked, At::End).unwrap_or_else(|error| {
             // Only a cache: a later mark does.
@@ -376,23 +322,17 @@ impl<'a> Keeper<'a> {
             states += 1;
             let value = self.values.get(start..*end).unwrap_or_default();
             start = *end;
-            done = done.and_then(|()| write.put(state.partition, state.id, value, &state.incident.facts_header()));
-            if let Some(Owned::Reading { written, .. }) = self.owned.get_mut(&state.partition) {
-                *written = true;
-            }
+            done = done.and_then(|()| write.put(state.partition, state.id.0, value, &state.incident.facts_header()));
+            self.parts.set_written(state.partition, true);
         }
         for (partition, end) in marks {
             write.filled(*partition, *end);
             // What this very commit wrote stands behind the mark.
-            if let Some(Owned::Reading { written, .. }) = self.owned.get_mut(partition) {
-                *written = self.batch.writes().any(|state| state.partition == *partition);
-            }
+            self.parts.set_written(*partition, self.batch.writes().any(|state| state.partition == *partition));
         }
         done.and_then(|()| write.commit()).map_err(|error| self.broken(error))?;
         for (partition, to) in self.batch.positions() {
-            if let Some(Owned::Reading { next, .. }) = self.owned.get_mut(&partition) {
-                *next = to;
-            }
+            self.parts.committed(partition, to);
         }
         let strangers = self.batch.outcome("unknown_incident");
         if strangers > 0 {
@@ -449,31 +389,39 @@ impl<'a> Keeper<'a> {
     }
 
     fn standing(&mut self) -> Standing {
-        let read = |(partition, owned): (&i32, &Owned)| match owned {
-            Owned::Reading { next, .. } => Some((*partition, *next)),
-            Owned::Opening { .. } => None,
-        };
-        let positions: Vec<(i32, i64)> = self.owned.iter().filter_map(read).collect();
-        let incidents = positions.iter().map(|(partition, _)| self.store.approximate_len(*partition)).sum();
-        Standing { positions, incidents }
+        let positions: Vec<(i32, i64)> = self.parts.read().collect();
+        let cached = positions.iter().map(|(partition, _)| self.store.approximate_len(*partition)).sum();
+        Standing { positions, cached }
     }
 
     /// Ready is who reads all that it was given, also where that is nothing.
     fn tell_reading(&self) {
-        self.spec.health.set_reading(self.owned.values().all(|owned| matches!(owned, Owned::Reading { .. })));
+        self.spec.health.set_reading(!self.parts.opening());
     }
 }
 
 /// True for a record that is read for the first time since its partition was opened.
-fn is_due(owned: &BTreeMap<i32, Owned>, batch: &Batch, partition: i32, offset: i64) -> bool {
-    match owned.get(&partition) {
-        Some(Owned::Reading { next, .. }) => offset >= batch.next(partition).unwrap_or(*next),
-        _ => false,
-    }
+fn is_due(parts: &Parts, batch: &Batch, partition: i32, offset: i64) -> bool {
+    parts.next(partition).is_some_and(|next| offset >= batch.next(partition).unwrap_or(next))
 }
 
 fn transactor(spec: &KeeperSpec, partitions: i32, record_bytes_max: usize) -> Result<Transactor, Error> {
     let settings = spec.transactional.clone().message_bytes(record_bytes_max);
     let topics = vec![OutputTopic { name: spec.names.incident_state.clone(), partitions }];
     Transactor::start(&settings, Delivery::ExactlyOnce, topics).map_err(|error| error.into_error().into())
+}
+
+/// A record of `incident-state` for the cache; `None` for one whose key is no incident's.
+fn cached(record: &Record<'_>) -> Option<Cached> {
+    let id = IncidentId::parse(std::str::from_utf8(record.key()?).ok()?)?;
+    if record.payload().is_empty() {
+        return Some((id.0, None));
+    }
+    let mut facts = Vec::new();
+    record.headers(|name, value| {
+        if name == "facts" {
+            facts = value.to_vec();
+        }
+    });
+    Some((id.0, Some((record.payload().to_vec(), facts))))
 }

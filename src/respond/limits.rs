@@ -9,7 +9,7 @@ pub const STEP_TASKS_MAX: u32 = 500;
 pub const FRAMES_DEEP_MAX: u32 = 16;
 /// Turns of playbooks that may go on at once in one run (count).
 pub const FRAMES_MAX: usize = 256;
-/// Bytes of one command's context output. Larger values are stored elsewhere and named.
+/// Bytes of one command's context output. What is larger is stored beside the archive and named, or cut.
 pub const OUTPUT_BYTES_MAX: usize = 256 << 10;
 /// Bytes of all contexts of a run: it has to fit into a Kafka record with the incident.
 pub const CONTEXT_BYTES_MAX: usize = 768 << 10;
@@ -23,6 +23,10 @@ pub const RECENT_MAX: usize = 32;
 pub const RECENT_BYTES_MAX: usize = 4 << 10;
 /// Bytes of all lists that a run changed.
 pub const LISTS_BYTES_MAX: usize = 64 << 10;
+/// Tasks of a run that wait and are told by name (count).
+pub const WAITS_MAX: usize = 64;
+/// Bytes of the name of a task, or of a person, in tables.
+pub const NAME_BYTES_MAX: usize = 200;
 /// Indicators that a run knows (count).
 pub const INDICATORS_MAX: usize = 2_000;
 /// Seconds between two tries where nothing is said, and at the most: as documented.
@@ -37,6 +41,32 @@ pub const SLEEP_SECONDS_MAX: i64 = 31 * 86_400;
 pub const POLL_SECONDS: i64 = 86_400;
 /// Items of a `forEach` at the most (turns).
 pub const TURNS_MAX: usize = 10_000;
+
+/// Bytes of what stands in the place of a value that was too large, at the most.
+const MARK_BYTES_MAX: usize = 1 << 10;
+
+/// What stands in the place of a value that is too large.
+pub fn mark() -> serde_json::Value {
+    serde_json::json!({ "truncated": true, "reason": format!("larger than {} KiB", OUTPUT_BYTES_MAX >> 10) })
+}
+
+/// The keys of an output whose values are too large, all before them taken together.
+pub fn too_large(context: &serde_json::Map<String, serde_json::Value>) -> Vec<String> {
+    let mut left = OUTPUT_BYTES_MAX;
+    let mut found = Vec::new();
+    for (key, value) in context {
+        let bytes = weight(value, left.max(MARK_BYTES_MAX));
+        // What was stored elsewhere is small.
+        if bytes <= MARK_BYTES_MAX && value.get("truncated").is_some() {
+            continue;
+        }
+        match left.checked_sub(bytes) {
+            Some(rest) => left = rest,
+            None => found.push(key.clone()),
+        }
+    }
+    found
+}
 
 /// A text cut at a number of bytes, on a character.
 pub fn cut(text: &str, bytes: usize) -> &str {

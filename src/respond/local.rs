@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::clock::now_us;
 use super::outside::Outside;
-use super::run::{Answer, Ask, Effect, Failure, Key, Output, Run, RunState, Transition, step};
+use super::run::{Answer, Ask, Effect, Failure, Key, Output, REMINDER, Run, RunState, Transition, step};
 use super::world::World;
 
 /// Calls of one run that are under way at once (count): a run does not take all workers.
@@ -32,7 +32,7 @@ pub async fn run(run: &mut Run, world: &World, outside: &Arc<Outside>, watcher: 
                 watcher.effect(run, &effect);
                 match effect {
                     Effect::Call(call) => waiting.push_back(call),
-                    Effect::Ask(ask) => ahead.extend(watcher.ask(&ask).map(Transition::Answer)),
+                    Effect::Ask(ask) if ask.kind != REMINDER => ahead.extend(watcher.ask(&ask).map(Transition::Answer)),
                     Effect::More => ahead.push_back(Transition::More),
                     _ => {}
                 }
@@ -47,7 +47,8 @@ pub async fn run(run: &mut Run, world: &World, outside: &Arc<Outside>, watcher: 
         if run.state.is_over() {
             return;
         }
-        let wake = run.wakes_at().map(|at| Duration::from_micros(u64::try_from(at - now_us()).unwrap_or(0))).filter(|_| run.state != RunState::Failed);
+        // Nobody sits here until a person is late.
+        let wake = run.sleeps_until().map(|at| Duration::from_micros(u64::try_from(at - now_us()).unwrap_or(0))).filter(|_| run.state != RunState::Failed);
         match (calls.is_empty(), wake) {
             (true, None) => return,
             (true, Some(wait)) => {

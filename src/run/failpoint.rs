@@ -12,8 +12,9 @@ pub const VARIABLE: &str = "CATCHMENT_FAILPOINT";
 /// after the commit, before this process acts on it; while a partition is restored; while
 /// partitions are given back; the same first two in the keeper; in the archive after data files were
 /// written, after the commit that names them, and before the commit of a compaction; in a backfill
-/// before a commit.
-pub const NAMES: [&str; 11] = [
+/// before a commit; in the role `respond` before and after a commit (of intents among others), and after
+/// calls ended, before their results are committed.
+pub const NAMES: [&str; 14] = [
     "after_produce",
     "after_send_offsets",
     "after_end_txn",
@@ -25,6 +26,9 @@ pub const NAMES: [&str; 11] = [
     "archive_after_commit",
     "archive_before_replace",
     "backfill_before_commit",
+    "respond_after_produce",
+    "respond_after_commit",
+    "respond_before_result",
 ];
 
 struct Armed {

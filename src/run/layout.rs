@@ -26,6 +26,10 @@ pub const INDEX_STANDSTILL_MS: i64 = 7 * DAY_MS;
 pub const INDEX_STANDSTILL_MIN_MS: i64 = DAY_MS;
 /// Partitions of `dead-letters`: there should be few, and three brokers may share them.
 pub const DEAD_LETTERS_PARTITIONS: i32 = 3;
+/// How long the war room is kept, in milliseconds: it is the audit record; the archive keeps it longer.
+pub const WAR_ROOM_RETENTION_MS: i64 = 90 * DAY_MS;
+/// The least that an audit record is worth, in milliseconds.
+pub const WAR_ROOM_RETENTION_MIN_MS: i64 = 30 * DAY_MS;
 /// Copies from which on two of them must have a record before it counts as stored.
 const REPLICATION_SAFE: i32 = 3;
 /// Longest time until a segment is closed, in milliseconds. Retention and compaction only see
@@ -45,6 +49,12 @@ pub enum Role {
     Index,
     /// What could not become an event or an incident.
     DeadLetters,
+    /// The newest state of every run of a playbook.
+    Runs,
+    /// What playbooks and people did.
+    WarRoom,
+    /// What stands still, and in which mode the others are.
+    RespondControl,
 }
 
 impl Role {
@@ -56,6 +66,9 @@ impl Role {
             Role::States => "incident state",
             Role::Index => "index",
             Role::DeadLetters => "dead letters",
+            Role::Runs => "playbook runs",
+            Role::WarRoom => "war room",
+            Role::RespondControl => "playbook control",
         }
     }
 }
@@ -234,12 +247,31 @@ pub fn outputs(pipeline: &Pipeline, names: &Names, topics: &Topics, input_partit
         }
         Wanted { name: name.to_owned(), role, partitions, replication: topics.replication, properties }
     };
-    vec![
+    let mut all = vec![
         wanted(&names.incidents, Role::Facts, Some(topics.partitions), facts),
         wanted(&names.incident_state, Role::States, Some(topics.partitions), states),
         wanted(&names.index, Role::Index, input_partitions, index),
         wanted(&names.dead_letters, Role::DeadLetters, Some(DEAD_LETTERS_PARTITIONS), dead),
-    ]
+    ];
+    if pipeline.responds() {
+        let compact = |why| property("cleanup.policy", Want::Is("compact"), "compact".to_owned(), Needed, why);
+        let runs = vec![compact("the newest state of every run must stay: it is where the run goes on"), segment("open segments are not compacted")];
+        let war_room = vec![
+            delete("it is an audit record: no entry may take the place of another"),
+            property(
+                "retention.ms",
+                Want::AtLeastMs(WAR_ROOM_RETENTION_MIN_MS),
+                WAR_ROOM_RETENTION_MS.to_string(),
+                Advice,
+                "who did what is asked for weeks later",
+            ),
+        ];
+        let control = vec![compact("what stands still must stand still after a restart")];
+        all.push(wanted(&names.runs, Role::Runs, Some(topics.partitions), runs));
+        all.push(wanted(&names.war_room, Role::WarRoom, Some(topics.partitions), war_room));
+        all.push(wanted(&names.respond_control, Role::RespondControl, Some(1), control));
+    }
+    all
 }
 
 /// An input topic; `create`: with so many partitions, if it is not there.
@@ -302,24 +334,36 @@ fn partitions_differ(wanted: &Wanted, partitions: i32, found: i32) -> Option<Pro
         // More are never written to.
         Role::Index if found > partitions => None,
         Role::Index => problem(Weight::Needed, "input partition n has its index in partition n", Fix::Grow(partitions)),
-        Role::Facts | Role::States => {
+        Role::Facts | Role::States | Role::Runs => {
             let advice =
                 format!("write topics: {{ partitions: {found} }} into catchment.yaml; adding partitions would send an incident's facts to another one");
             problem(Weight::Advice, "catchment.yaml says so", Fix::Advice(advice))
         }
-        Role::Events | Role::DeadLetters => None,
+        Role::RespondControl => problem(
+            Weight::Advice,
+            "it is read as a whole, in one order",
+            Fix::Advice("delete it and make it again; what is paused then has to be paused again".to_owned()),
+        ),
+        Role::Events | Role::DeadLetters | Role::WarRoom => None,
     }
 }
 
-/// The problem of facts and states that do not have equally many partitions, if they do not.
-pub fn pairing(facts: &Topic, states: &Topic) -> Option<Problem> {
+/// The problem of facts and states (of incidents, or of runs) that do not have equally many
+/// partitions, if they do not.
+pub fn pairing(facts: &Topic, states: &Topic, role: Role) -> Option<Problem> {
+    let (why, advice) = match role {
+        Role::Runs => {
+            ("a run's state stands in the partition of its incident", "runs that are under way are lost, and begin anew from the facts that are kept")
+        }
+        _ => ("an incident's state stands in the partition of its facts", "the keeper writes it anew from the facts that are kept"),
+    };
     (facts.partitions != states.partitions).then(|| Problem {
         weight: Weight::Needed,
         what: "partitions".into(),
         wanted: format!("{}, as {}", facts.partitions, facts.name),
         found: states.partitions.to_string(),
-        why: "an incident's state stands in the partition of its facts".into(),
-        fix: Fix::Advice(format!("delete {} and make it again: the keeper writes it anew from the facts that are kept", states.name)),
+        why: why.into(),
+        fix: Fix::Advice(format!("delete {} and make it again: {advice}", states.name)),
     })
 }
 
@@ -386,7 +430,8 @@ mod tests {
         assert_eq!(needed(&wanted[0]), ["cleanup.policy"]);
         assert_eq!(needed(&wanted[1]), ["cleanup.policy"]);
         assert_eq!(compare(&wanted[0], None)[0].fix, Fix::Create);
+        assert_eq!(wanted.len(), 4, "without playbooks no topics of playbooks");
         let states = Topic { partitions: 6, ..topic.clone() };
-        assert!(pairing(&topic, &states).is_some() && pairing(&topic, &topic).is_none());
+        assert!(pairing(&topic, &states, Role::States).is_some() && pairing(&topic, &topic, Role::States).is_none());
     }
 }

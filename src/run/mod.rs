@@ -10,6 +10,7 @@ pub mod lock;
 pub mod names;
 pub mod orphans;
 pub mod signals;
+pub(crate) mod states;
 pub mod supervise;
 
 pub use names::Names;

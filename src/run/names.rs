@@ -23,6 +23,14 @@ pub struct Names {
     pub keeper_group: String,
     /// The group of the members that archive incidents: `<pipeline>.archive`.
     pub archive_group: String,
+    /// The newest state of every run of a playbook: `<pipeline>.runs`.
+    pub runs: String,
+    /// What playbooks and people did, entry by entry: `<pipeline>.war-room`.
+    pub war_room: String,
+    /// What stands still, and in which mode the others are: `<pipeline>.respond-control`.
+    pub respond_control: String,
+    /// The group of the members that run playbooks: `<pipeline>.respond`.
+    pub respond_group: String,
 }
 
 impl Names {
@@ -44,6 +52,10 @@ impl Names {
             ingest_group: with("ingest"),
             keeper_group: with("keeper"),
             archive_group: with("archive"),
+            runs: with("runs"),
+            war_room: with("war-room"),
+            respond_control: with("respond-control"),
+            respond_group: with("respond"),
         }
     }
 
@@ -53,9 +65,24 @@ impl Names {
         format!("{}-{role}-{instance}", self.pipeline)
     }
 
-    /// The topics that the pipeline writes, in the order of the data's way.
+    /// The topics that every pipeline writes, in the order of the data's way.
     pub fn outputs(&self) -> [&str; 4] {
         [&self.incidents, &self.incident_state, &self.index, &self.dead_letters]
+    }
+
+    /// The topics of playbooks.
+    pub fn of_playbooks(&self) -> [&str; 3] {
+        [&self.runs, &self.war_room, &self.respond_control]
+    }
+
+    /// All topics that are the pipeline's own: it never reads them as events.
+    pub fn own(&self) -> Vec<&str> {
+        self.outputs().into_iter().chain(self.of_playbooks()).collect()
+    }
+
+    /// The topics that this pipeline needs.
+    pub fn needed(&self, pipeline: &Pipeline) -> Vec<&str> {
+        if pipeline.responds() { self.own() } else { self.outputs().to_vec() }
     }
 }
 
@@ -69,6 +96,8 @@ mod tests {
         assert_eq!(names.outputs(), ["soc.incidents", "soc.incident-state", "soc.index", "soc.dead-letters"]);
         assert_eq!((names.ingest_group.as_str(), names.keeper_group.as_str()), ("soc.ingest", "soc.keeper"));
         assert_eq!(names.transactional_id("ingest", "node-1"), "soc-ingest-node-1");
+        assert_eq!(names.of_playbooks(), ["soc.runs", "soc.war-room", "soc.respond-control"]);
+        assert_eq!((names.respond_group.as_str(), names.own().len()), ("soc.respond", 7));
     }
 
     #[test]

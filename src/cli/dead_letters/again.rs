@@ -140,7 +140,7 @@ impl Tally {
 }
 
 fn targets(admin: &Admin, sources: &[crate::config::Source], names: &Names) -> Result<Targets, Error> {
-    let found = admin.sources(sources, &names.outputs())?;
+    let found = admin.sources(sources, &names.own())?;
     let topics: Vec<Topic> = found.into_iter().filter_map(|(_, _, topic)| topic).collect();
     let numbers = (0..).zip(&topics).map(|(number, topic)| (topic.name.clone(), number)).collect();
     Ok(Targets { cluster: admin.cluster_id().to_owned(), topics, numbers })

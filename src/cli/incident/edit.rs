@@ -1,18 +1,17 @@
 //! `incident set|close|reopen`: a fact, and what the keeper made of it.
 
-use std::hash::{BuildHasher, Hasher};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::place::{Place, StateRecord};
 use super::value::{field_of, token_of};
 use super::{CloseArgs, EditArgs, ReopenArgs, SetArgs, Which};
 use crate::cli::Answer;
 use crate::cli::output::{Style, style};
+use crate::cli::saying::{actor, new_id, now_us};
 use crate::error::Error;
 use crate::incident::fact::{Fact, What};
 use crate::incident::facts::push_edit;
 use crate::incident::fold::{NOTES_BYTES_MAX, REASON_BYTES_MAX, SET_VALUE_BYTES_MAX};
-use crate::incident::id::FactId;
 use crate::incident::record::{Incident, Noted, Outcome, read_facts};
 use crate::incident::split::{find, members, text};
 use crate::incident::time_text::TimeText;
@@ -25,7 +24,7 @@ pub fn set(args: &SetArgs) -> Result<Answer, Error> {
     let place = Place::find(&args.which)?;
     let mut fields: Vec<(Box<str>, Box<str>)> = Vec::new();
     for written in &args.fields {
-        let (name, token) = field_of(written, &place.pipeline, args.any_field)?;
+        let (name, token) = field_of(written, &place.pipe.pipeline, args.any_field)?;
         bounded(&format!("the value of `{name}`"), &token, SET_VALUE_BYTES_MAX)?;
         if fields.iter().any(|(known, _)| *known == name) {
             return Err(Error::user(format!("`{name}` is given twice")));
@@ -59,9 +58,8 @@ fn edit(place: &Place, which: &Which, args: &EditArgs, what: What) -> Result<Ans
         eprintln!("there is no incident {} in this pipeline", place.id);
         return Ok(Answer::No);
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
-    let actor = args.actor.clone().unwrap_or_else(|| format!("cli:{}", user()));
-    let fact = Fact { id: new_id(), about: place.id, actor: Some(actor.into()), at: now, if_version: args.if_version, what };
+    let actor = actor(args.actor.as_deref());
+    let fact = Fact { id: new_id(), about: place.id, actor: Some(actor.into()), at: now_us(), if_version: args.if_version, what };
     let mut out = Vec::new();
     push_edit(&mut out, &fact, &mut TimeText::default());
     place.say(&out)?;
@@ -111,6 +109,7 @@ fn tell(record: &StateRecord, noted: &Noted, json: bool) -> Result<Answer, Error
                 Some("if_version") => format!("there is a newer version, {}", noted.version),
                 Some("system_field") => "a field that Catchment fills itself".to_owned(),
                 Some("field_name") => "that is no name of a field".to_owned(),
+                Some("timer") => "that cannot happen to the timer in its state".to_owned(),
                 Some("field_value") => "a severity or type that is none".to_owned(),
                 Some("too_large") => "the incident would be larger than its topic takes".to_owned(),
                 _ => format!("the incident is in version {}", noted.version),
@@ -119,19 +118,4 @@ fn tell(record: &StateRecord, noted: &Noted, json: bool) -> Result<Answer, Error
         }
     }
     Ok(answer)
-}
-
-/// The name of the user, as their session has it.
-fn user() -> String {
-    ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty())).unwrap_or_else(|| "unknown".to_owned())
-}
-
-/// A random id: two hashers, each keyed from the system's random numbers.
-fn new_id() -> FactId {
-    let half = || {
-        let mut hasher = std::hash::RandomState::new().build_hasher();
-        hasher.write_u128(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos()));
-        u128::from(hasher.finish())
-    };
-    FactId(half() << 64 | half())
 }

@@ -1,12 +1,10 @@
 //! Where an incident is on Kafka: its partition, its newest record, what comes after it.
 
-use crate::cli::environment::connect;
 use crate::cli::incident::{Which, id_of};
-use crate::config::{Pipeline, load};
+use crate::cli::saying::Pipe;
 use crate::error::Error;
 use crate::incident::id::IncidentId;
-use crate::kafka::{Admin, At, Delivery, Error as KafkaError, OutputTopic, Settings, Transactor, partition_of, read_to_end};
-use crate::run::names::Names;
+use crate::kafka::{At, Error as KafkaError, partition_of, read_to_end};
 
 /// A record of `incident-state`.
 pub struct StateRecord {
@@ -19,11 +17,7 @@ pub struct StateRecord {
 /// One incident's place.
 pub struct Place {
     pub id: IncidentId,
-    pub pipeline: Pipeline,
-    names: Names,
-    admin: Admin,
-    reader: Settings,
-    producer: Settings,
+    pub pipe: Pipe,
     partitions: i32,
     partition: i32,
 }
@@ -32,40 +26,24 @@ impl Place {
     /// Finds it.
     pub fn find(which: &Which) -> Result<Place, Error> {
         let id = id_of(&which.id)?;
-        let (pipeline, diagnostics) = load(&which.pipeline);
-        let Some(pipeline) = pipeline else {
-            eprint!("{}", diagnostics.render(crate::cli::output::colour_err()));
-            return Err(Error::user(format!("{} cannot be read: {}", which.pipeline.display(), diagnostics.summary())));
-        };
-        let (environment, bootstrap) = which.environment.require(Some(&which.pipeline))?;
-        let names = Names::of(&pipeline);
-        let admin = connect(&environment, &bootstrap)?;
+        let pipe = Pipe::find(&which.pipeline, &which.environment)?;
+        let names = &pipe.names;
         let missing = |error: KafkaError| {
             let hint = matches!(error, KafkaError::NoSuchTopic { .. });
             let error = Error::from(error);
             if hint { error.hint("`catchment topics PIPELINE --create` makes it, `catchment run --role keeper` fills it") } else { error }
         };
-        let topics = admin.existing(&[&names.incident_state, &names.incidents]).map_err(missing)?;
+        let topics = pipe.admin.existing(&[&names.incident_state, &names.incidents]).map_err(missing)?;
         let partitions = topics.iter().map(|topic| topic.partitions).min().unwrap_or(1);
         if topics.iter().any(|topic| topic.partitions != partitions) {
             return Err(Error::user(format!("`{}` and `{}` have different numbers of partitions", names.incidents, names.incident_state)));
         }
-        let properties = environment.client_properties();
-        Ok(Place {
-            id,
-            pipeline,
-            admin,
-            reader: Settings::reader(&bootstrap).with_user(&properties)?,
-            producer: Settings::producer(&bootstrap).only_failures().with_user(&properties)?,
-            partitions,
-            partition: partition_of(&id.hex(), partitions),
-            names,
-        })
+        Ok(Place { id, pipe, partitions, partition: partition_of(&id.hex(), partitions) })
     }
 
     /// Where the next state will stand at the earliest.
     pub fn end(&self) -> Result<i64, Error> {
-        let ends = self.admin.offsets(&[(&self.names.incident_state, self.partition)], At::End)?;
+        let ends = self.pipe.admin.offsets(&[(&self.pipe.names.incident_state, self.partition)], At::End)?;
         ends.first().copied().ok_or_else(|| Error::bug("one partition was asked for"))
     }
 
@@ -73,7 +51,7 @@ impl Place {
     pub fn newest(&self, from: Option<i64>) -> Result<(Option<StateRecord>, i64), Error> {
         let key = self.id.hex();
         let mut newest = None;
-        let read = read_to_end(&self.reader, &self.names.incident_state, self.partition, from, |record| -> Result<(), Error> {
+        let read = read_to_end(&self.pipe.reader, &self.pipe.names.incident_state, self.partition, from, |record| -> Result<(), Error> {
             if record.key() == Some(&key) {
                 let mut facts = Vec::new();
                 record.headers(|name, value| {
@@ -90,11 +68,6 @@ impl Place {
 
     /// Writes a fact about the incident.
     pub fn say(&self, fact: &[u8]) -> Result<(), Error> {
-        let topics = vec![OutputTopic { name: self.names.incidents.clone(), partitions: self.partitions }];
-        let failed = |error: crate::kafka::TxnError| Error::from(error.into_error());
-        let mut producer = Transactor::start(&self.producer, Delivery::AtLeastOnce, topics).map_err(failed)?;
-        producer.begin().map_err(failed)?;
-        producer.produce(0, Some(self.partition), &self.id.hex(), fact, &[], 0).map_err(failed)?;
-        producer.commit().map_err(failed)
+        self.pipe.write(&self.pipe.names.incidents, self.partitions, self.partition, &self.id.hex(), fact)
     }
 }

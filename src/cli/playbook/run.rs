@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::super::Answer as Said;
 use super::{Within, trace};
+use crate::cli::environment::EnvironmentArgs;
+use crate::cli::incident::Which;
 use crate::config::{Diagnostics, yaml};
 use crate::error::Error;
 use crate::respond::clock::now_us;
@@ -19,14 +21,23 @@ use crate::respond::world::brakes::Mode;
 /// `playbook run`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without --simulate the playbook runs for real: requests and mails go out, scripts run. Commands with an effect then wait for a person unless respond.yaml says `mode: run`, or --mode does.\n\nExamples:\n  catchment playbook run playbooks/phishing.yml --file incident.json --simulate answers.yaml\n  catchment playbook run \"Phishing\" --in packs/ --file incident.json --simulate generate:7\n  catchment playbook run playbooks/phishing.yml --file incident.json --mode run --say 12=yes"
+    after_help = "Without --simulate the playbook runs for real: requests and mails go out, scripts run. Commands with an effect then wait for a person unless respond.yaml says `mode: run`, or --mode does.\n\nExamples:\n  catchment playbook run playbooks/phishing.yml --file incident.json --simulate answers.yaml\n  catchment playbook run \"Phishing\" --in packs/ --file incident.json --simulate generate:7\n  catchment playbook run playbooks/phishing.yml --file incident.json --mode run --say 12=yes\n  catchment playbook run playbooks/phishing.yml --incident 0f3ad6c2b1e84f6da2c07d3f5b9e1a44 --pipeline pipelines/soc --mode simulate"
 )]
 pub struct RunArgs {
     /// The playbook: a file, or a name within --in
     pub playbook: String,
     /// The incident as JSON: a file, or -
-    #[arg(long, value_name = "FILE")]
-    pub file: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "incident")]
+    pub file: Option<PathBuf>,
+    /// The incident of a running pipeline: its id
+    #[arg(long, value_name = "ID", conflicts_with = "file", requires = "pipeline")]
+    pub incident: Option<String>,
+    /// The pipeline whose incident it is; the run stays in this process, and is not recorded there
+    #[arg(long, value_name = "PIPELINE")]
+    pub pipeline: Option<PathBuf>,
+    /// Brokers, instead of those in the environment file
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
+    pub brokers: Vec<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub within: Within,
@@ -52,9 +63,12 @@ pub struct RunArgs {
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<Said, Error> {
-    let mut loaded = super::read(Some(&args.playbook), &args.within)?;
+    let mut within = args.within.clone();
+    let beside = args.pipeline.as_ref().map(|pipeline| pipeline.join("playbooks")).filter(|dir| within.within.is_empty() && dir.is_dir());
+    within.within.extend(beside.filter(|_| !PathBuf::from(&args.playbook).is_file()));
+    let mut loaded = super::read(Some(&args.playbook), &within)?;
     let id = loaded.id(&args.playbook)?;
-    let incident = super::incident(&args.file)?;
+    let Some(incident) = incident(args)? else { return Ok(Said::No) };
     if let Some(mode) = args.mode.as_deref().and_then(Mode::parse) {
         loaded.world.brakes.mode = mode;
         loaded.world.brakes.types.clear();
@@ -96,6 +110,17 @@ pub fn run(args: &RunArgs) -> Result<Said, Error> {
         trace::end(&run);
     }
     Ok(if matches!(run.state, RunState::Failed | RunState::Cancelled) { Said::No } else { Said::Yes })
+}
+
+fn incident(args: &RunArgs) -> Result<Option<serde_json::Value>, Error> {
+    match (&args.file, &args.incident, &args.pipeline) {
+        (Some(file), _, _) => super::incident(file).map(Some),
+        (None, Some(id), Some(pipeline)) => {
+            let environment = EnvironmentArgs { config: None, brokers: args.brokers.clone() };
+            super::incident_of(&Which { id: id.clone(), pipeline: pipeline.clone(), environment, json: false })
+        }
+        _ => Err(Error::user("name an incident: --file, or --incident and --pipeline")),
+    }
 }
 
 fn answers(path: &str) -> Result<Answers, Error> {

@@ -2,7 +2,7 @@
 
 use super::super::output::{Style, style};
 use super::super::text::visible;
-use crate::respond::run::{Ask, Edit, Effect, Entry, Happened, Run, RunState};
+use crate::respond::run::{Ask, Edit, Effect, Entry, Happened, REMINDER, Run, RunState};
 
 /// Prints what happens.
 pub fn print(effect: &Effect, verbose: bool) {
@@ -19,6 +19,8 @@ pub fn print(effect: &Effect, verbose: bool) {
             }
         }
         Effect::Entry(entry) => self::entry(entry, verbose),
+        // The entry beside it says so.
+        Effect::Ask(ask) if ask.kind == REMINDER => {}
         Effect::Ask(ask) => question(ask),
         Effect::Edit(edit) => println!("       {}", style(&visible(&edit_text(edit)), Style::Head)),
         Effect::Timer(fact) => println!("       timer {} {}", visible(&fact.field), fact.what),

@@ -52,18 +52,11 @@ pub fn table(report: &Report<'_>, args: &TopicsArgs) -> String {
         text.push_str(&format!("\n{}: patterns that no topic matches yet\n{}\n", style("note", Style::Warn), wrap(patterns, ", ", 2)));
     }
     let ids = |role: &str| report.names.transactional_id(role, &report.environment.instance);
+    text.push_str(&format!("\n{}   {}\n", style("consumer groups", Style::Head), groups(report).join(", ")));
     text.push_str(&format!(
-        "\n{}   {}, {}, {}\n",
-        style("consumer groups", Style::Head),
-        report.names.ingest_group,
-        report.names.keeper_group,
-        report.names.archive_group
-    ));
-    text.push_str(&format!(
-        "{} {}, {} {}\n",
+        "{} {} {}\n",
         style("transactional ids", Style::Head),
-        ids("ingest"),
-        ids("keeper"),
+        writers(report).into_iter().map(ids).collect::<Vec<_>>().join(", "),
         style(&format!("(instance {})", report.environment.instance), Style::Dim)
     ));
     let user = acl::user(report);
@@ -240,11 +233,23 @@ pub fn json(report: &Report<'_>) -> Value {
         "ready": report.cluster.is_some() && report.needed() == 0,
         "topics": rows,
         "idle_patterns": report.idle.iter().map(|(pattern, source)| json!({ "pattern": pattern, "source": source })).collect::<Vec<_>>(),
-        "groups": [report.names.ingest_group, report.names.keeper_group, report.names.archive_group],
+        "groups": groups(report),
         "instance": instance,
-        "transactional_ids": [report.names.transactional_id("ingest", instance), report.names.transactional_id("keeper", instance)],
+        "transactional_ids": writers(report).into_iter().map(|role| report.names.transactional_id(role, instance)).collect::<Vec<_>>(),
         "acls": acl::needed(report).iter().map(|acl| json!({
             "resource": acl.resource, "names": acl.names, "pattern": if acl.prefixed { "prefixed" } else { "literal" }, "operations": acl.operations,
             "command": format!("kafka-acls.sh --bootstrap-server {} {} {}", report.bootstrap, acl::adding(&user), acl.arguments().join(" ")) })).collect::<Vec<_>>(),
     })
+}
+
+/// The groups of the pipeline's members.
+fn groups<'r>(report: &'r Report<'_>) -> Vec<&'r str> {
+    let names = &report.names;
+    let respond = report.pipeline.responds().then_some(names.respond_group.as_str());
+    [names.ingest_group.as_str(), &names.keeper_group, &names.archive_group].into_iter().chain(respond).collect()
+}
+
+/// The roles that write, each with a transactional id.
+fn writers(report: &Report<'_>) -> Vec<&'static str> {
+    ["ingest", "keeper"].into_iter().chain(report.pipeline.responds().then_some("respond")).collect()
 }

@@ -18,13 +18,19 @@ pub enum Escape {
     Url,
     /// JSON: inside quotes values are escaped, outside they are JSON themselves.
     Json,
+    /// A line of words: a value is one word, or a part of one.
+    Word,
+    /// A list of mail addresses: a value is one address, or a part of one.
+    Address,
 }
 
 /// What an argument of a command is.
 pub fn escape_of(command: &str, argument: &str) -> Escape {
     match (command.to_lowercase().as_str(), argument.to_lowercase().as_str()) {
-        ("http", "url") => Escape::Url,
-        ("http", "json") => Escape::Json,
+        ("http" | "http-get", "url") => Escape::Url,
+        ("http" | "http-get", "json" | "headers" | "query" | "params") => Escape::Json,
+        ("scheduleentry", "command") => Escape::Word,
+        ("send-mail" | "sendemail", "to" | "cc" | "bcc" | "replyto") => Escape::Address,
         _ => Escape::Plain,
     }
 }
@@ -51,6 +57,8 @@ pub fn escaped(prepared: &Prepared, escape: Escape, env: &Env<'_>) -> Result<Val
                         out.push_str(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default());
                     }
                     Escape::Json => out.push_str(&value.to_string()),
+                    Escape::Word => out.push_str(&word(&value, "")?),
+                    Escape::Address => out.push_str(&word(&value, ",;:<>()[]\\")?),
                     Escape::Plain => out.push_str(&text_of(&value)),
                 }
             }
@@ -61,6 +69,15 @@ pub fn escaped(prepared: &Prepared, escape: Escape, env: &Env<'_>) -> Result<Val
         return Err(Fault::Unusable("dots alone cannot be a part of a URL: they would lead elsewhere".to_owned()));
     }
     Ok(Value::String(out))
+}
+
+/// A value that cannot end the word that it stands in.
+fn word(value: &Value, others: &str) -> Result<String, Fault> {
+    let text = text_of(value);
+    match text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '"' || others.contains(c)) {
+        true => Err(Fault::Unusable("a value that is put into a list of words is more than one word".to_owned())),
+        false => Ok(text),
+    }
 }
 
 /// Everything but letters, digits and `-_~.`.
@@ -122,5 +139,11 @@ mod tests {
         let read: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(read, json!({ "user": "a/../b?x=1&y#\"\r\n", "n": 5, "all": ["a", "\""], "none": null }));
         assert_eq!(with("${user}", Escape::Json), "a/../b?x=1&y#\"\r\n");
+        assert_eq!(with("a${n}@corp.example", Escape::Address), "a5@corp.example");
+        assert_eq!(with("!get url=${base}", Escape::Word), "!get url=http://h:1/");
+        for more in ["${user}@corp.example", "soc@corp.example,${list}", "x ${base}"] {
+            assert!(tried(more, Escape::Address).is_err(), "{more}");
+        }
+        assert!(tried("!get user=${user}", Escape::Word).is_err());
     }
 }

@@ -131,7 +131,7 @@ fn set_incident(step: &mut Step<'_>, _: u32, _: u32, args: &Args) -> Result<Did,
     if let (Some(field), Some(minutes)) = (args.some("slaField"), args.number("sla")) {
         let name = step.field_name(&field);
         let (_, risk) = step.world.timer_promise(&name);
-        let timer = step.run.timers.entry(name.clone()).or_insert_with(|| crate::respond::run::timer::Timer::new(-1, risk));
+        let timer = step.timer_of(&name, -1, risk);
         timer.sla_minutes = (minutes as i64).clamp(-1, 10_000_000);
         fields.insert(name, timer.to_json());
     }

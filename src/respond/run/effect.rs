@@ -26,6 +26,8 @@ pub enum Transition {
     Answer(Answer),
     /// There was more to do than one step does.
     More,
+    /// Somebody else closed the incident: its timers stop.
+    Closed,
     /// A person ends the run.
     Cancel {
         /// Who.
@@ -229,7 +231,7 @@ pub struct Ask {
     pub task: String,
     /// Its name.
     pub name: String,
-    /// `manual`, `question`, `decision`, `form`, `approval`.
+    /// `manual`, `question`, `decision`, `form`, `approval`; `reminder`: no new one, it reminds of one that waits.
     pub kind: String,
     /// Who is asked.
     pub to: String,
@@ -260,10 +262,13 @@ pub struct Entry {
     pub task: String,
     /// The command; empty: none.
     pub command: String,
-    /// `note`, `error`, `warning`, `entry`, `evidence`.
+    /// `note`, `error`, `warning`, `entry`, `evidence`, `reminder`, `call`, `result`, `question`, `answer`.
     pub kind: String,
     /// The text.
     pub text: String,
+    /// The idempotency key of the call; empty: none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
 }
 
 /// A change of an incident.

@@ -10,7 +10,7 @@ use crate::content::playbook::task::OnError;
 use crate::expr::xsoar::context::{extend, overwrite};
 use crate::expr::xsoar::fault::Budget;
 use crate::expr::xsoar::value::{as_flag, as_number};
-use crate::respond::limits::{CONTEXT_BYTES_MAX, OUTPUT_BYTES_MAX, RETRIES_MAX, RETRY_SECONDS, RETRY_SECONDS_MAX, weight};
+use crate::respond::limits::{CONTEXT_BYTES_MAX, OUTPUT_BYTES_MAX, RETRIES_MAX, RETRY_SECONDS, RETRY_SECONDS_MAX, mark, too_large, weight};
 use crate::respond::merge;
 use crate::respond::program::{Kind, Node, Program};
 
@@ -68,14 +68,15 @@ impl Step<'_> {
     pub(super) fn keep(&mut self, frame: u32, program: &Program, node: &Node, output: Output) -> Result<(), Failure> {
         let ignored = as_flag(&self.value(frame, "`ignore-outputs`", &node.options.ignore_outputs)?).unwrap_or(false);
         let extension = self.text(frame, "`extend-context`", &node.options.extend_context)?;
-        let Output { mut context, contents, readable, .. } = output;
+        let Output { mut context, mut contents, readable, .. } = output;
         if ignored {
             context.clear();
         }
-        bounded(&mut context);
+        bounded(&mut context, &mut contents);
         let budget = Budget::default();
         let before = self.run.contexts.values().map(|context| weight(context, CONTEXT_BYTES_MAX)).sum::<usize>();
-        let adds = context.values().map(|value| weight(value, CONTEXT_BYTES_MAX)).sum::<usize>();
+        let extends = if extension.is_empty() { 0 } else { weight(&contents, CONTEXT_BYTES_MAX) };
+        let adds = context.values().map(|value| weight(value, CONTEXT_BYTES_MAX)).sum::<usize>() + extends;
         if before + adds > CONTEXT_BYTES_MAX {
             return Err(Failure::new(FailureKind::Bound, format!("the context of a run is at most {} KiB", CONTEXT_BYTES_MAX >> 10)));
         }
@@ -281,15 +282,12 @@ fn taken_edges<'n>(node: &'n Node, label: Option<&str>, ran: bool) -> Vec<(bool,
     node.edges.iter().map(|(edge, targets)| (takes(edge), targets)).collect()
 }
 
-/// Values that are too large are cut down to what says so.
-fn bounded(context: &mut Map<String, Value>) {
-    let mut left = OUTPUT_BYTES_MAX;
-    for value in context.values_mut() {
-        let bytes = weight(value, left);
-        if bytes > left {
-            *value = serde_json::json!({ "truncated": true, "reason": format!("larger than {} KiB", OUTPUT_BYTES_MAX >> 10) });
-        } else {
-            left -= bytes;
-        }
+/// Values that are too large, and that nobody has stored elsewhere, are cut down to what says so.
+fn bounded(context: &mut Map<String, Value>, contents: &mut Value) {
+    for key in too_large(context) {
+        context.insert(key, mark());
+    }
+    if weight(contents, OUTPUT_BYTES_MAX) > OUTPUT_BYTES_MAX {
+        *contents = mark();
     }
 }

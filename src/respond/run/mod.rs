@@ -17,10 +17,11 @@ mod resume;
 mod start;
 pub mod state;
 mod step;
-pub mod timer;
 mod view;
 
+pub use crate::incident::timer;
 pub use effect::{Answer, Ask, Call, Edit, Effect, Entry, Failure, FailureKind, Happened, Output, Poll, Traced, Transition};
+pub use person::REMINDER;
 pub use polling::pairs;
 pub use resume::resume;
 pub use state::{Key, Run, RunState, Status};

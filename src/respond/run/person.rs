@@ -6,10 +6,13 @@ use super::effect::{Answer, Ask, Effect, Failure, FailureKind, Output};
 use super::state::{Key, RunState, Status, Wait};
 use super::step::Step;
 use crate::expr::xsoar::context::overwrite;
+use crate::respond::clock::iso_us;
 use crate::respond::limits::cut;
 use crate::respond::program::{Asked, Kind, Node, Program};
 
 const MINUTE_US: i64 = 60_000_000;
+/// The kind of a question that is no new one: it reminds of one that waits.
+pub const REMINDER: &str = "reminder";
 
 impl Step<'_> {
     /// A task waits for a person.
@@ -24,7 +27,7 @@ impl Step<'_> {
         };
         if let Some(task) = self.run.task_mut(frame, task) {
             task.status = Status::Person;
-            task.wait = Some(Box::new(Wait::Person { due_us: asked.due_us, assignee, restricted: node.restricted }));
+            task.wait = Some(Box::new(Wait::Person { due_us: asked.due_us, assignee, restricted: node.restricted, remind_us: asked.remind_us }));
         }
         self.effects.push(Effect::Ask(asked));
     }
@@ -70,6 +73,41 @@ impl Step<'_> {
             _ => ask.kind = "manual".to_owned(),
         }
         Ok(ask)
+    }
+
+    /// Reminds of the questions whose time for that has come.
+    pub(super) fn remind(&mut self) {
+        let mut due: Vec<(u32, u32, i64, String)> = Vec::new();
+        for (number, frame) in &mut self.run.frames {
+            for (at, task) in frame.tasks.iter_mut().enumerate().filter(|(_, task)| task.status == Status::Person) {
+                if let Some(Wait::Person { due_us, assignee, remind_us, .. }) = task.wait.as_deref_mut()
+                    && *remind_us > 0
+                    && *remind_us <= self.now_us
+                {
+                    *remind_us = 0;
+                    due.push((*number, u32::try_from(at).unwrap_or(u32::MAX), *due_us, assignee.clone()));
+                }
+            }
+        }
+        for (frame, task, due_us, assignee) in due {
+            let Some(program) = self.program_of(frame) else { continue };
+            let Some(node) = program.tasks.get(task as usize) else { continue };
+            let text = format!("`{}` waits for {}, and is due at {}", node.name, if assignee.is_empty() { "somebody" } else { &assignee }, iso_us(due_us));
+            self.entry(&node.id, "", "reminder", &text);
+            self.effects.push(Effect::Ask(Ask {
+                key: Key { frame, task, attempt: 0 },
+                task: node.id.clone(),
+                name: node.name.clone(),
+                kind: REMINDER.to_owned(),
+                to: assignee,
+                subject: text,
+                body: String::new(),
+                replies: Vec::new(),
+                questions: Vec::new(),
+                due_us,
+                remind_us: 0,
+            }));
+        }
     }
 
     fn message(&mut self, frame: u32, asked: &Asked, ask: &mut Ask) -> Result<(), Failure> {
@@ -135,7 +173,7 @@ impl Step<'_> {
             (true, false) => answer.comment.clone(),
             (false, false) => format!("{}: {}", answer.label, answer.comment),
         };
-        self.entry_by(&answer.actor, &node.id, "", "note", &said);
+        self.entry_by(&answer.actor, &node.id, "", "answer", &said);
         if let Kind::Collect(form) = &node.kind {
             self.keep_answers(frame, &node.name, answer);
             let mut fields = Map::new();
@@ -172,7 +210,7 @@ impl Step<'_> {
             if no { "refused" } else { "approved" },
             if answer.comment.is_empty() { String::new() } else { format!(": {}", cut(&answer.comment, 1_000)) }
         );
-        self.entry_by(&answer.actor, &node.id, &pending.command, "note", &text);
+        self.entry_by(&answer.actor, &node.id, &pending.command, "answer", &text);
         if no {
             return self.failed(frame, task, program, Failure::new(FailureKind::Refused, format!("`{}` was refused by a person", pending.command)));
         }
@@ -182,7 +220,7 @@ impl Step<'_> {
     /// A failed task is tried again, or counts as done.
     fn mended(&mut self, frame: u32, task: u32, node: &Node, answer: &Answer) {
         let text = if answer.again { "the task is tried again" } else { "the task counts as done" };
-        self.entry_by(&answer.actor, &node.id, "", "note", text);
+        self.entry_by(&answer.actor, &node.id, "", "answer", text);
         if answer.again {
             if let Some(task) = self.run.task_mut(frame, task) {
                 task.status = Status::Ready;

@@ -145,7 +145,7 @@ impl Step<'_> {
                 return self.failed(frame, task, program, Failure::new(FailureKind::Refused, text));
             }
             let type_name = self.run.incident.get("type").and_then(Value::as_str).unwrap_or_default();
-            match self.world.brakes.mode_of(type_name) {
+            match self.world.brakes.mode_of(type_name).stricter(&self.run.mode) {
                 Mode::Run => {}
                 Mode::Simulate => {
                     let readable = format!("simulated: `{}` was not run", pending.command);
@@ -252,11 +252,7 @@ impl Step<'_> {
 
     /// Closes the run's own incident.
     pub(super) fn close(&mut self, reason: &str, notes: &str) {
-        let names: Vec<String> = self.run.timers.keys().cloned().collect();
-        for name in names {
-            // Stopping cannot fail; one that has ended stays as it is.
-            let _ = self.timer(&name, "stop");
-        }
+        self.timers_stop();
         if let Value::Object(incident) = &mut self.run.incident {
             for (name, value) in [("status", Value::from(2)), ("closeReason", Value::from(reason)), ("closeNotes", Value::from(notes))] {
                 incident.insert(name.to_owned(), value);

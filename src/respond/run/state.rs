@@ -48,6 +48,15 @@ pub struct Run {
     pub started: u64,
     /// War room entries so far.
     pub entries: u64,
+    /// Changes of incidents so far: with the run's id they name facts.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub changes: u64,
+    /// The mode that it was asked for with, if it was; what holds for all runs may be stricter.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub mode: String,
+    /// Runs whose playbooks created this incident, one by the other.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub depth: u64,
     /// The newest entries, for tasks that read them.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub recent: VecDeque<Recent>,
@@ -60,6 +69,12 @@ pub struct Run {
     /// What it did with the incident's timers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timers: BTreeMap<String, super::timer::Timer>,
+    /// Calls that were not let begin yet: whoever goes on with the run lets them.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeSet::is_empty")]
+    pub held: std::collections::BTreeSet<Key>,
+    /// Its tasks that wait, as people know them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<Waits>,
     /// A close that waits for the type's closure script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<Closing>,
@@ -104,10 +119,37 @@ impl RunState {
         }
     }
 
+    /// The state of a name.
+    pub fn parse(name: &str) -> Option<RunState> {
+        let all = [RunState::New, RunState::Running, RunState::Waiting, RunState::Completed, RunState::Failed, RunState::Cancelled];
+        all.into_iter().find(|state| state.name() == name)
+    }
+
     /// True where nothing happens any more.
     pub fn is_over(self) -> bool {
         matches!(self, RunState::Completed | RunState::Cancelled)
     }
+}
+
+/// A task that waits: what tables and commands say of it without its playbook at hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waits {
+    /// Which turn of which playbook.
+    pub frame: u32,
+    /// Its id in the playbook.
+    pub task: String,
+    /// Its name.
+    pub name: String,
+    /// What for.
+    pub status: Status,
+    /// Since when, in microseconds.
+    pub since_us: i64,
+    /// Until when, in microseconds; 0: it is not known, or there is no promise.
+    #[serde(default)]
+    pub until_us: i64,
+    /// Who is asked, if it is said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub who: String,
 }
 
 /// A close that waits for the type's closure script: its task ends when the script does.
@@ -182,6 +224,10 @@ pub struct Task {
     pub error: String,
 }
 
+fn is_none_yet(number: &u64) -> bool {
+    *number == 0
+}
+
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
@@ -214,6 +260,11 @@ pub enum Status {
 impl Status {
     fn is_idle(&self) -> bool {
         *self == Status::Idle
+    }
+
+    /// True where a person can do something about it.
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Status::Person | Status::Approval | Status::Failed)
     }
 
     /// For people.
@@ -272,6 +323,9 @@ pub enum Wait {
         assignee: String,
         /// Only that one may.
         restricted: bool,
+        /// When to remind, in microseconds; 0: never, or it was done.
+        #[serde(default)]
+        remind_us: i64,
     },
 }
 
@@ -344,10 +398,15 @@ impl Run {
             ready: VecDeque::new(),
             started: 0,
             entries: 0,
+            changes: 0,
+            mode: String::new(),
+            depth: 0,
             recent: VecDeque::new(),
             lists: BTreeMap::new(),
             indicators: Map::new(),
             timers: BTreeMap::new(),
+            held: std::collections::BTreeSet::new(),
+            waits: Vec::new(),
             closing: None,
             began_us: 0,
             ended_us: None,
@@ -367,6 +426,22 @@ impl Run {
         hash(&[self.id.as_bytes(), &key.frame.to_be_bytes(), &key.task.to_be_bytes(), &key.attempt.to_be_bytes()])
     }
 
+    /// Its state would not fit into a record: it fails, and what it knew goes.
+    pub fn too_large(&mut self) {
+        self.state = RunState::Failed;
+        self.reason = "its state became larger than a record of the topic takes".to_owned();
+        self.frames.clear();
+        self.contexts.clear();
+        self.ready.clear();
+        self.held.clear();
+        self.recent.clear();
+        self.lists.clear();
+        self.indicators.clear();
+        if let Value::Object(incident) = &mut self.incident {
+            incident.retain(|name, value| ["id", "type", "severity"].contains(&name.as_str()) && !value.is_object() && !value.is_array());
+        }
+    }
+
     /// A task.
     pub fn task(&self, frame: u32, task: u32) -> Option<&Task> {
         self.frames.get(&frame)?.tasks.get(task as usize)
@@ -377,15 +452,28 @@ impl Run {
         self.frames.get_mut(&frame)?.tasks.get_mut(task as usize)
     }
 
-    /// The next time at which a task wakes or a timer has to be looked at, in microseconds.
+    /// The next time at which a task wakes, somebody has to be reminded, or a timer has to be looked at, in
+    /// microseconds. The timers of an incident outlive the run that started them: a run that is over looks after
+    /// them until they have ended.
     pub fn wakes_at(&self) -> Option<i64> {
-        if self.state.is_over() {
-            return None;
-        }
-        let sleeping = self.frames.values().flat_map(|frame| &frame.tasks).filter(|task| task.status == Status::Sleeping && self.state != RunState::Failed);
-        let wakes = sleeping.filter_map(|task| task.wait.as_deref().and_then(Wait::until_us));
-        // While a run goes on it looks after the timers that it started.
-        wakes.chain(self.timers.values().filter_map(super::timer::Timer::looks_at)).min()
+        let reminders = self.tasks().filter(|task| task.status == Status::Person).filter_map(|task| task.wait.as_deref().and_then(Wait::reminds_us));
+        let timers = self.timers.values().filter_map(super::timer::Timer::looks_at);
+        self.sleeps_until().into_iter().chain(reminders).chain(timers).min()
+    }
+
+    /// The next time at which a task goes on by itself, in microseconds.
+    pub fn sleeps_until(&self) -> Option<i64> {
+        let sleeping = self.tasks().filter(|task| task.status == Status::Sleeping && self.state != RunState::Failed);
+        sleeping.filter_map(|task| task.wait.as_deref().and_then(Wait::until_us)).min()
+    }
+
+    /// True where nothing can happen any more: it is over, and no timer of it runs.
+    pub fn is_done(&self) -> bool {
+        self.state.is_over() && !self.timers.values().any(super::timer::Timer::is_going)
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.frames.values().flat_map(|frame| &frame.tasks)
     }
 }
 
@@ -396,6 +484,14 @@ impl Wait {
             Wait::Sleep { until_us } | Wait::Retry { until_us } | Wait::Poll { until_us, .. } | Wait::Turn { until_us } => Some(*until_us),
             Wait::Generic(generic) => Some(generic.until_us),
             Wait::Call(_) | Wait::Person { .. } => None,
+        }
+    }
+
+    /// When whoever it waits for has to be reminded.
+    pub fn reminds_us(&self) -> Option<i64> {
+        match self {
+            Wait::Person { remind_us, .. } if *remind_us > 0 => Some(*remind_us),
+            _ => None,
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::effect::{Effect, Entry, Failure, FailureKind, Transition};
-use super::state::{Recent, Run, RunState, Status, Wait};
-use crate::respond::limits::{ENTRIES_MAX, ENTRY_BYTES_MAX, RECENT_BYTES_MAX, RECENT_MAX, STARTED_MAX, STEP_TASKS_MAX, cut};
+use super::state::{Recent, Run, RunState, Status, Wait, Waits};
+use crate::respond::limits::{ENTRIES_MAX, ENTRY_BYTES_MAX, NAME_BYTES_MAX, RECENT_BYTES_MAX, RECENT_MAX, STARTED_MAX, STEP_TASKS_MAX, WAITS_MAX, cut};
 use crate::respond::program::Program;
 use crate::respond::world::World;
 
@@ -31,6 +31,7 @@ pub fn step(run: &mut Run, world: &World, now_us: i64, transition: Transition) -
     step.apply(transition);
     step.drive();
     step.timers_look();
+    step.note_waits();
     let after = step.run.state;
     if after != before {
         step.effects.push(Effect::State(after));
@@ -40,12 +41,15 @@ pub fn step(run: &mut Run, world: &World, now_us: i64, transition: Transition) -
 
 impl Step<'_> {
     fn apply(&mut self, transition: Transition) {
+        if matches!(transition, Transition::Closed) {
+            return self.closed_elsewhere();
+        }
         if self.run.state.is_over() {
             return;
         }
         match transition {
             Transition::Begin if self.run.state == RunState::New => self.begin(),
-            Transition::Begin | Transition::More => {}
+            Transition::Begin | Transition::More | Transition::Closed => {}
             Transition::Result { key, result } => self.result(key, result),
             Transition::Due => self.wake(),
             Transition::Answer(answer) => self.answer(answer),
@@ -113,11 +117,13 @@ impl Step<'_> {
             self.run.frames.clear();
             self.run.contexts.clear();
             self.run.ready.clear();
+            self.run.held.clear();
         }
     }
 
     /// Whatever waits for a time that has come goes on.
     fn wake(&mut self) {
+        self.remind();
         if self.run.state == RunState::Failed {
             return;
         }
@@ -207,6 +213,7 @@ impl Step<'_> {
             command: command.to_owned(),
             kind: kind.to_owned(),
             text: text.to_owned(),
+            key: String::new(),
         }));
         id
     }
@@ -228,6 +235,33 @@ impl Step<'_> {
         self.effects.push(Effect::Edit(super::effect::Edit::Set { incident: None, fields }));
     }
 
+    /// Notes which tasks wait, and for what.
+    fn note_waits(&mut self) {
+        let before = std::mem::take(&mut self.run.waits);
+        let mut found: Vec<(u32, u32, Status, i64, String)> = Vec::new();
+        for (number, frame) in &self.run.frames {
+            for (at, task) in frame.tasks.iter().enumerate() {
+                let (until_us, who) = match (task.status, task.wait.as_deref()) {
+                    (Status::Person, Some(Wait::Person { due_us, assignee, .. })) => (*due_us, cut(assignee, NAME_BYTES_MAX).to_owned()),
+                    (Status::Person | Status::Approval | Status::Failed, _) => (0, String::new()),
+                    (Status::Sleeping, Some(wait)) => (wait.until_us().unwrap_or(0), String::new()),
+                    _ => continue,
+                };
+                if found.len() < WAITS_MAX {
+                    found.push((*number, u32::try_from(at).unwrap_or(u32::MAX), task.status, until_us, who));
+                }
+            }
+        }
+        for (frame, task, status, until_us, who) in found {
+            let Some(program) = self.program_of(frame) else { continue };
+            let Some(node) = program.tasks.get(task as usize) else { continue };
+            let known = before.iter().find(|known| known.frame == frame && known.task == node.id && known.status == status);
+            let since_us = known.map_or(self.now_us, |known| known.since_us);
+            let name = cut(&node.name, NAME_BYTES_MAX).to_owned();
+            self.run.waits.push(Waits { frame, task: node.id.clone(), name, status, since_us, until_us, who });
+        }
+    }
+
     /// What time did to the incident's timers.
     fn timers_look(&mut self) {
         let names: Vec<String> = self.run.timers.keys().cloned().collect();
@@ -246,17 +280,45 @@ impl Step<'_> {
     pub fn timer(&mut self, field: &str, action: &str) -> Result<(), &'static str> {
         let name = self.field_name(field);
         let (sla, risk) = self.world.timer_promise(&name);
-        let timer = self.run.timers.entry(name.clone()).or_insert_with(|| super::timer::Timer::new(sla, risk));
-        if let Some(what) = timer.act(action, self.now_us)? {
+        let now_us = self.now_us;
+        if let Some(what) = self.timer_of(&name, sla, risk).act(action, now_us)? {
             self.timer_changed(&name, what);
         }
         Ok(())
+    }
+
+    /// A timer that this run has not touched yet is as the incident has it.
+    pub fn timer_of(&mut self, name: &str, sla_minutes: i64, risk_minutes: i64) -> &mut super::timer::Timer {
+        let Run { timers, incident, .. } = &mut *self.run;
+        timers.entry(name.to_owned()).or_insert_with(|| {
+            let known = incident.get(name).and_then(|field| super::timer::Timer::read(&field.to_string(), risk_minutes));
+            known.unwrap_or_else(|| super::timer::Timer::new(sla_minutes, risk_minutes))
+        })
+    }
+
+    /// Stops all timers: the incident is closed.
+    pub(super) fn timers_stop(&mut self) {
+        let going: Vec<String> = self.run.timers.iter().filter(|(_, timer)| timer.is_going()).map(|(name, _)| name.clone()).collect();
+        for name in going {
+            // What is going can be stopped.
+            let _ = self.timer(&name, "stop");
+        }
+    }
+
+    fn closed_elsewhere(&mut self) {
+        self.timers_stop();
+        if let Value::Object(incident) = &mut self.run.incident {
+            incident.insert("status".to_owned(), Value::from(2));
+        }
     }
 
     fn timer_changed(&mut self, name: &str, what: &str) {
         let Some(timer) = self.run.timers.get(name) else { return };
         let (value, due_us) = (timer.to_json(), timer.due_us());
         self.effects.push(Effect::Timer(super::timer::TimerFact { field: name.to_owned(), what: what.to_owned(), at_us: self.now_us, due_us }));
-        self.set_fields(serde_json::Map::from_iter([(name.to_owned(), value)]));
+        // Of the fact the keeper makes the field; tasks see it at once.
+        if let Value::Object(incident) = &mut self.run.incident {
+            incident.insert(name.to_owned(), value);
+        }
     }
 }

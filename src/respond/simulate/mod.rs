@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use serde_json::{Map, Value};
 
-use super::run::{Answer, Ask, Call, Edit, Effect, Entry, Failure, Happened, Output, Run, RunState, Transition, step};
+use super::run::{Answer, Ask, Call, Edit, Effect, Entry, Failure, Happened, Output, REMINDER, Run, RunState, Transition, step};
 use super::world::World;
 
 /// Transitions of one simulated run (count): a run that has not ended by then will not.
@@ -101,6 +101,7 @@ fn simulate_into(mut trace: Trace, run: &mut Run, world: &World, responder: &mut
                     ahead.push_back(Transition::Result { key: call.key, result });
                     trace.calls.push((call.command, call.arguments));
                 }
+                Effect::Ask(ask) if ask.kind == REMINDER => {}
                 Effect::Ask(ask) => match responder.ask(run, &ask) {
                     Some(answer) => ahead.push_back(Transition::Answer(answer)),
                     None => trace.open.push(ask),

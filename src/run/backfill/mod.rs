@@ -161,7 +161,7 @@ pub fn run(spec: &BackfillSpec, stop: &AtomicBool, progress: &Progress) -> Resul
         Target::Topic(name) => name.as_str(),
         Target::Merge => spec.names.incidents.as_str(),
     };
-    let mut except = spec.names.outputs().to_vec();
+    let mut except = spec.names.own();
     except.push(target);
     let input = Input::find(&spec.sources, &except, &Seen::default(), &admin)?;
     let topics = Arc::new(input.topics);

@@ -125,7 +125,7 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
     let began = Instant::now();
     let reader = Settings::reader(&spec.bootstrap).with_user(&spec.properties)?;
     let admin = Arc::new(Admin::connect(&reader, ADMIN_WAIT)?);
-    let input = Input::find(&spec.sources, &spec.names.outputs(), &spec.seen, &admin)?;
+    let input = Input::find(&spec.sources, &spec.names.own(), &spec.seen, &admin)?;
     let topics = Arc::new(input.topics);
     let [facts, dead_letters, index] = outputs(spec, &admin)?;
     let message_bytes = message_bytes(&[&spec.names.incidents, &spec.names.dead_letters, &spec.names.index], &admin)?;
@@ -247,7 +247,7 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
         identities,
         changed: changed.clone(),
         sources: spec.sources.clone(),
-        except: spec.names.outputs().iter().map(|name| (*name).to_owned()).collect(),
+        except: spec.names.own().iter().map(|name| (*name).to_owned()).collect(),
         group: spec.names.ingest_group.clone(),
         instance: spec.instance.clone(),
         rejoin,

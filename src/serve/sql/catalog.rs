@@ -12,8 +12,11 @@ use crate::archive::repeats::Repeats;
 use crate::archive::ring::{Ring, View};
 use crate::archive::table::Table;
 use crate::archive::work::Rings;
-use crate::archive::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, Location, columns::Columns, ledgers, letters};
+use crate::archive::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, Location, PLAYBOOK_RUNS, WAR_ROOM, columns::Columns, ledgers, letters, playbooks};
 use crate::config::schema::Schema;
+
+/// The tables of an archive; the first one is that of incidents.
+const TABLES: [&str; 5] = [INCIDENT_VERSIONS, DEAD_LETTERS, LEDGER, PLAYBOOK_RUNS, WAR_ROOM];
 
 /// A table of the archive.
 pub struct Source {
@@ -112,21 +115,24 @@ impl Pin {
 #[derive(Clone)]
 pub struct Catalog {
     location: Location,
-    incidents: Arc<Source>,
-    letters: Arc<Source>,
-    ledger: Arc<Source>,
+    sources: [Arc<Source>; TABLES.len()],
 }
 
 impl Catalog {
     /// Over an archive; `rings`: those of this process, if it archives. `schema`: what the pipeline
     /// declares, for an archive that is empty.
     pub fn new(location: &Location, rings: Option<&Rings>, schema: &Schema) -> Catalog {
-        let ring = |of: &dyn Fn(&Rings) -> Arc<Ring>| rings.map(of);
+        let source = |name: &'static str, ring: fn(&Rings) -> &Arc<Ring>, columns| Source::new(name, location, rings.map(|rings| ring(rings).clone()), columns);
+        let [incidents, dead, ledger, runs, war_room] = TABLES;
         Catalog {
             location: location.clone(),
-            incidents: Source::new(INCIDENT_VERSIONS, location, ring(&|rings| rings.incidents.clone()), Columns::new(schema)),
-            letters: Source::new(DEAD_LETTERS, location, ring(&|rings| rings.letters.clone()), letters::columns()),
-            ledger: Source::new(LEDGER, location, ring(&|rings| rings.ledger.clone()), ledgers::columns()),
+            sources: [
+                source(incidents, |rings| &rings.incidents, Columns::new(schema)),
+                source(dead, |rings| &rings.letters, letters::columns()),
+                source(ledger, |rings| &rings.ledger, ledgers::columns()),
+                source(runs, |rings| &rings.runs, playbooks::run_columns()),
+                source(war_room, |rings| &rings.war_room, playbooks::war_room_columns()),
+            ],
         }
     }
 
@@ -136,23 +142,21 @@ impl Catalog {
     }
 
     /// The names of the tables in the archive.
-    pub fn names(&self) -> [&'static str; 3] {
-        [INCIDENT_VERSIONS, DEAD_LETTERS, LEDGER]
+    pub fn names(&self) -> [&'static str; TABLES.len()] {
+        TABLES
     }
 }
 
 /// What the queries of a session see; every statement pins anew.
 pub struct Pins {
     catalog: Catalog,
-    incidents: ArcSwapOption<Pin>,
-    letters: ArcSwapOption<Pin>,
-    ledger: ArcSwapOption<Pin>,
+    pinned: [ArcSwapOption<Pin>; TABLES.len()],
 }
 
 impl Pins {
     /// Nothing pinned yet.
     pub fn new(catalog: Catalog) -> Pins {
-        Pins { catalog, incidents: ArcSwapOption::empty(), letters: ArcSwapOption::empty(), ledger: ArcSwapOption::empty() }
+        Pins { catalog, pinned: Default::default() }
     }
 
     /// Pins what is newest now, for the next statement.
@@ -160,24 +164,20 @@ impl Pins {
     /// # Errors
     /// A store that refuses or stays away.
     pub async fn renew(&self) -> Result<(), ArchiveError> {
-        self.incidents.store(Some(Arc::new(self.catalog.incidents.pin().await?)));
-        self.letters.store(Some(Arc::new(self.catalog.letters.pin().await?)));
-        self.ledger.store(Some(Arc::new(self.catalog.ledger.pin().await?)));
+        for (source, pinned) in self.catalog.sources.iter().zip(&self.pinned) {
+            pinned.store(Some(Arc::new(source.pin().await?)));
+        }
         Ok(())
     }
 
     /// What is pinned of a table.
     pub fn get(&self, name: &str) -> Option<Arc<Pin>> {
-        match name {
-            INCIDENT_VERSIONS => self.incidents.load_full(),
-            DEAD_LETTERS => self.letters.load_full(),
-            LEDGER => self.ledger.load_full(),
-            _ => None,
-        }
+        let at = TABLES.iter().position(|table| *table == name)?;
+        self.pinned.get(at)?.load_full()
     }
 
     /// Partitions whose newest rows are not here but in another member's memory.
     pub fn missing(&self) -> Vec<i32> {
-        self.incidents.load_full().and_then(|pin| pin.view.as_ref().map(|view| view.missing.clone())).unwrap_or_default()
+        self.get(INCIDENT_VERSIONS).and_then(|pin| pin.view.as_ref().map(|view| view.missing.clone())).unwrap_or_default()
     }
 }

@@ -24,7 +24,7 @@ use super::tables::{ArchiveTable, Shown};
 use super::text::without_maps;
 use super::{lookups, repair, tables};
 use crate::archive::compact::store_url;
-use crate::archive::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER};
+use crate::archive::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, PLAYBOOK_RUNS, WAR_ROOM};
 use crate::config::model::Pipeline;
 
 /// The name of the database.
@@ -147,11 +147,13 @@ impl std::fmt::Debug for Public {
     }
 }
 
-const ARCHIVED: [(&str, &str, Shown); 4] = [
+const ARCHIVED: [(&str, &str, Shown); 6] = [
     (INCIDENTS, INCIDENT_VERSIONS, Shown::Newest),
     (INCIDENT_VERSIONS, INCIDENT_VERSIONS, Shown::Versions),
     (DEAD_LETTERS, DEAD_LETTERS, Shown::All),
     (LEDGER, LEDGER, Shown::All),
+    (PLAYBOOK_RUNS, PLAYBOOK_RUNS, Shown::Last),
+    (WAR_ROOM, WAR_ROOM, Shown::All),
 ];
 
 #[async_trait]
@@ -164,7 +166,8 @@ impl SchemaProvider for Public {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         if let Some((_, table, shown)) = ARCHIVED.iter().find(|(known, _, _)| *known == name) {
-            return Ok(tables::ArchiveTable::new(&self.pins, table, *shown).map(|table: ArchiveTable| Arc::new(table) as Arc<dyn TableProvider>));
+            let Some(rows) = ArchiveTable::new(&self.pins, table, *shown) else { return Ok(None) };
+            return Ok(Some(if *shown == Shown::Last { tables::last(rows)? } else { Arc::new(rows) }));
         }
         Ok(self.extra.iter().find(|(known, _)| known == name).map(|(_, table)| table.clone()))
     }

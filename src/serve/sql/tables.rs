@@ -5,9 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::view::ViewTable;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableType, ident};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::catalog::Pins;
@@ -23,6 +25,8 @@ pub enum Shown {
     Versions,
     /// All rows.
     All,
+    /// Of the rows of one `id` the one that was written last: [`last`].
+    Last,
 }
 
 /// A table of the archive in a session.
@@ -48,6 +52,19 @@ impl ArchiveTable {
     }
 }
 
+/// Of the rows of each `id` the one that was written last. All records of an id are in one partition, so the greatest
+/// offset tells.
+///
+/// # Errors
+/// A bug.
+pub fn last(rows: ArchiveTable) -> Result<Arc<dyn TableProvider>> {
+    let name = rows.name;
+    let columns: Vec<Expr> = rows.schema.fields().iter().map(|field| ident(field.name())).collect();
+    let order = vec![ident("id").sort(true, false), ident("record_offset").sort(false, false)];
+    let plan = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(rows)), None)?.distinct_on(vec![ident("id")], columns, Some(order))?.build()?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
+}
+
 fn outer(error: crate::archive::ArchiveError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
@@ -68,7 +85,7 @@ impl TableProvider for ArchiveTable {
         let scan = Scan { session: state, url: url.clone(), schema: self.schema.clone(), projection, limit };
         let Some(view) = &pin.view else { return scan.joined(Vec::new(), Vec::<RecordBatch>::new()) };
         match self.shown {
-            Shown::All => scan.all(&view.table.files, view.live.iter().map(|segment| segment.batch.clone()).collect()),
+            Shown::All | Shown::Last => scan.all(&view.table.files, view.live.iter().map(|segment| segment.batch.clone()).collect()),
             Shown::Versions => {
                 let store = state.runtime_env().object_store(&url)?;
                 let repeats = pin.repeats(&store).await.map_err(outer)?;

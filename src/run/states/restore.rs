@@ -1,4 +1,4 @@
-//! Fills the cache from `incident-state` before a partition is read. Reading is done on a thread
+//! Fills a cache from its compacted topic before a partition of facts is read. Reading is done on a thread
 //! of its own, one partition after the other, so that the member's loop goes on meanwhile; writing
 //! into the cache is left to the loop, so that nothing comes from a partition that was taken away.
 
@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::error::Error;
-use crate::incident::id::IncidentId;
 use crate::kafka::{Admin, At, Error as KafkaError, Membership, PartitionReader, Record, Settings, Start};
 
 /// Bytes of records handed over at once.
@@ -35,8 +34,9 @@ pub struct Job {
     pub cancelled: Arc<AtomicBool>,
 }
 
-/// A record as it goes into the cache; no value: a tombstone.
-pub type Cached = (IncidentId, Option<(Vec<u8>, Vec<u8>)>);
+/// A record as it goes into the cache: the id, the value and what is said about it; no value: a
+/// tombstone.
+pub type Cached = (u128, Option<(Vec<u8>, Vec<u8>)>);
 
 /// What the thread has to say about a partition.
 pub struct Answer {
@@ -82,6 +82,8 @@ pub struct Source {
     pub membership: Membership,
     pub facts: String,
     pub states: String,
+    /// What of a record goes into the cache; `None` for one whose key is none of ours.
+    pub cached: fn(&Record<'_>) -> Option<Cached>,
 }
 
 impl Restorer {
@@ -181,7 +183,7 @@ impl Source {
             if job.cancelled.load(Ordering::Relaxed) {
                 return Err(Ended::Cancelled);
             }
-            let Some(cached) = cached(record) else { return Ok(()) };
+            let Some(cached) = (self.cached)(record) else { return Ok(()) };
             bytes += record.payload().len() + 128;
             chunk.push(cached);
             if bytes >= CHUNK_BYTES {
@@ -193,19 +195,4 @@ impl Source {
         say(What::Records(chunk, read.next))?;
         Ok(Opened { records: read.records, took: began.elapsed(), ..opened })
     }
-}
-
-/// A record for the cache; `None` for one whose key is no incident's.
-fn cached(record: &Record<'_>) -> Option<Cached> {
-    let id = IncidentId::parse(std::str::from_utf8(record.key()?).ok()?)?;
-    if record.payload().is_empty() {
-        return Some((id, None));
-    }
-    let mut facts = Vec::new();
-    record.headers(|name, value| {
-        if name == "facts" {
-            facts = value.to_vec();
-        }
-    });
-    Some((id, Some((record.payload().to_vec(), facts))))
 }

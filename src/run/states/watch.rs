@@ -7,8 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::KeeperSpec;
-use super::measure::record_sizes;
 use crate::error::Error;
 use crate::kafka::{Admin, At, Settings};
 use crate::run::health::RoleHealth;
@@ -25,13 +23,31 @@ const END_WAIT: Duration = Duration::from_secs(2);
 /// Under which name trouble is told.
 const PART: &str = "brokers";
 
-/// What the keeper's loop has come to.
+/// What a loop has come to.
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
     /// Partitions that are read, with the offset behind their last committed fact.
     pub positions: Vec<(i32, i64)>,
-    /// Incidents in them, about.
-    pub incidents: usize,
+    /// Ids that are cached, about.
+    pub cached: usize,
+}
+
+/// Whom to look after.
+pub struct WatchSpec {
+    /// For questions: [`Settings::admin`].
+    pub settings: Settings,
+    /// The topic that is read, and its partitions.
+    pub facts: String,
+    #[allow(missing_docs)]
+    pub partitions: i32,
+    /// The group that reads it, and our static id in it.
+    pub group: String,
+    #[allow(missing_docs)]
+    pub instance: String,
+    /// Where trouble is told.
+    pub health: Arc<RoleHealth>,
+    /// Told how many partitions are read, how many records wait in them, and how many ids are cached.
+    pub sizes: fn(usize, u64, usize),
 }
 
 /// What the thread and the loop have in common.
@@ -54,20 +70,13 @@ impl Watch {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn start(spec: &KeeperSpec, partitions: i32) -> Result<Watch, Error> {
+    pub fn start(spec: WatchSpec) -> Result<Watch, Error> {
         let shared = Arc::new(Shared::default());
-        let mut look = Look {
-            shared: shared.clone(),
-            settings: spec.admin.clone(),
-            facts: spec.names.incidents.clone(),
-            partitions,
-            health: spec.health.clone(),
-            orphans: Orphans::new(&spec.names.keeper_group, &spec.instance),
-            admin: None,
-        };
-        let thread = std::thread::Builder::new().name("keeper-watch".into()).spawn(move || {
+        let orphans = Orphans::new(&spec.group, &spec.instance);
+        let mut look = Look { shared: shared.clone(), spec, orphans, admin: None };
+        let thread = std::thread::Builder::new().name("watch".into()).spawn(move || {
             look.run();
-            look.health.tell(PART, None);
+            look.spec.health.tell(PART, None);
         })?;
         Ok(Watch { shared, thread: Some(thread) })
     }
@@ -95,12 +104,9 @@ impl Drop for Watch {
 /// What the thread works with.
 struct Look {
     shared: Arc<Shared>,
-    settings: Settings,
-    facts: String,
-    partitions: i32,
-    health: Arc<RoleHealth>,
+    spec: WatchSpec,
     orphans: Orphans,
-    /// Its own connection: the keeper's may wait longer for an answer than a person wants to.
+    /// Its own connection: the loop's may wait longer for an answer than a person wants to.
     admin: Option<Admin>,
 }
 
@@ -114,12 +120,12 @@ impl Look {
             }
             asked = Some(Instant::now());
             if let Err(error) = self.ask() {
-                tracing::debug!(%error, "the keeper's lag is not known");
+                tracing::debug!(%error, "the lag is not known");
                 if self.shared.stop.load(Ordering::Relaxed) {
                     return;
                 }
                 if error.retryable() {
-                    self.health.tell(PART, Some(format!("the brokers do not answer: {error}")));
+                    self.spec.health.tell(PART, Some(format!("the brokers do not answer: {error}")));
                 } else {
                     // A client that was refused once says so for ever. (One whose broker hangs is better kept:
                     // letting it go waits for what is on its way.)
@@ -133,17 +139,17 @@ impl Look {
         let standing = self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let admin = match &mut self.admin {
             Some(admin) => admin,
-            None => self.admin.insert(Admin::connect(&self.settings, ANSWER_WAIT)?),
+            None => self.admin.insert(Admin::connect(&self.spec.settings, ANSWER_WAIT)?),
         };
         // Without partitions of our own: does anybody answer?
         let first = [(0, 0)];
         let positions = if standing.positions.is_empty() { &first[..] } else { &standing.positions[..] };
-        let asked: Vec<(&str, i32)> = positions.iter().map(|(partition, _)| (self.facts.as_str(), *partition)).collect();
+        let asked: Vec<(&str, i32)> = positions.iter().map(|(partition, _)| (self.spec.facts.as_str(), *partition)).collect();
         let ends = admin.offsets(&asked, At::End)?;
         let lag = ends.iter().zip(&standing.positions).map(|(end, (_, next))| u64::try_from(end - next).unwrap_or(0)).sum();
-        self.health.tell(PART, None);
-        record_sizes(standing.positions.len(), lag, standing.incidents);
-        if self.orphans.look(admin, &[(self.facts.as_str(), self.partitions)]) {
+        self.spec.health.tell(PART, None);
+        (self.spec.sizes)(standing.positions.len(), lag, standing.cached);
+        if self.orphans.look(admin, &[(self.spec.facts.as_str(), self.spec.partitions)]) {
             self.shared.rejoin.store(true, Ordering::Release);
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! The newest record of every incident, on local disk: a cache of `incident-state`, which is
-//! the truth. Per partition it knows up to which offset of that topic it is filled, and it may
+//! The newest record of every id, on local disk: a cache of a compacted topic, which is the
+//! truth. Per partition it knows up to which offset of that topic it is filled, and it may
 //! hold newer records than that, never older ones than it says.
 //!
 //! A store that is damaged, or was filled from other topics, is wiped and filled again: that
@@ -7,15 +7,13 @@
 //!
 //! A partition that is taken away is kept: it often comes back, and then only what was written
 //! meanwhile is read. What was kept for longer than [`KEPT_MAX`] is wiped when it comes back,
-//! since tombstones (deleted incidents) do not stay in the topic for ever.
+//! since tombstones do not stay in the topic for ever.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Slice};
-
-use crate::incident::id::IncidentId;
 
 /// How long the data of a partition may lie unused. Half of Kafka's default for keeping
 /// tombstones (`delete.retention.ms`, 24 hours).
@@ -34,11 +32,13 @@ const FORMAT: &str = "1";
 /// Where the store is and what it may use.
 #[derive(Debug, Clone)]
 pub struct StoreSpec {
+    /// What is cached, for messages: `incident states`.
+    pub what: &'static str,
     /// Its directory; nothing else may be in it.
     pub dir: PathBuf,
     /// Whose states these are: cluster, pipeline, topic ids.
     pub identity: String,
-    /// Partitions of `incident-state`: memory is divided among them.
+    /// Partitions of the topic: memory is divided among them.
     pub partitions: i32,
     /// Memory, in bytes: half for blocks that were read, half for what is not on disk yet.
     pub memory_bytes: u64,
@@ -46,14 +46,16 @@ pub struct StoreSpec {
 
 /// The store failed. Wiping it is always right; see [`Store::distrust`].
 #[derive(Debug, thiserror::Error)]
-#[error("the cache of incident states in {dir}: {problem}")]
+#[error("the cache of {what} in {dir}: {problem}")]
 pub struct StoreError {
+    what: &'static str,
     dir: String,
     problem: String,
 }
 
 /// The store.
 pub struct Store {
+    what: &'static str,
     dir: PathBuf,
     database: Database,
     meta: Keyspace,
@@ -61,7 +63,7 @@ pub struct Store {
     memtable_bytes: u64,
 }
 
-/// A record as it was written: value and header `facts`.
+/// A record as it was written: the value, and what was said about it in headers.
 pub struct Stored {
     bytes: Slice,
     value: usize,
@@ -73,8 +75,8 @@ impl Stored {
         self.bytes.get(self.value..).unwrap_or_default()
     }
 
-    /// The header `facts`.
-    pub fn facts(&self) -> &[u8] {
+    /// What was said about it.
+    pub fn head(&self) -> &[u8] {
         self.bytes.get(4..self.value).unwrap_or_default()
     }
 }
@@ -87,29 +89,29 @@ impl Store {
     pub fn open(spec: &StoreSpec) -> Result<Store, StoreError> {
         let mark = distrusted(&spec.dir);
         if mark.exists() {
-            tracing::warn!(dir = %spec.dir.display(), "the cache of incident states failed before: it is filled anew");
-            wipe(&spec.dir)?;
-            std::fs::remove_file(&mark).map_err(|error| StoreError { dir: mark.display().to_string(), problem: error.to_string() })?;
+            tracing::warn!(what = spec.what, dir = %spec.dir.display(), "a cache failed before: it is filled anew");
+            wipe(spec.what, &spec.dir)?;
+            std::fs::remove_file(&mark).map_err(|error| StoreError { what: spec.what, dir: mark.display().to_string(), problem: error.to_string() })?;
         }
         if let Some(parent) = spec.dir.parent() {
-            std::fs::create_dir_all(parent).map_err(|error| StoreError { dir: parent.display().to_string(), problem: error.to_string() })?;
+            std::fs::create_dir_all(parent).map_err(|error| StoreError { what: spec.what, dir: parent.display().to_string(), problem: error.to_string() })?;
         }
         let first = guarded(|| Store::open_as_it_is(spec));
         match first {
             Ok(Some(store)) => return Ok(store),
-            Ok(None) => tracing::info!(dir = %spec.dir.display(), "the cache of incident states belongs to other topics: it is filled anew"),
+            Ok(None) => tracing::info!(what = spec.what, dir = %spec.dir.display(), "a cache belongs to other topics: it is filled anew"),
             // Somebody else's: wiping it would pull it from under their feet.
             Err(error) if error.problem.contains("Locked") => return Err(error),
-            Err(error) => tracing::warn!(%error, "the cache of incident states cannot be used: it is filled anew"),
+            Err(error) => tracing::warn!(%error, "a cache cannot be used: it is filled anew"),
         }
-        wipe(&spec.dir)?;
-        let wrong = || StoreError { dir: spec.dir.display().to_string(), problem: "it cannot be made".to_owned() };
+        wipe(spec.what, &spec.dir)?;
+        let wrong = || StoreError { what: spec.what, dir: spec.dir.display().to_string(), problem: "it cannot be made".to_owned() };
         guarded(|| Store::open_as_it_is(spec))?.ok_or_else(wrong)
     }
 
     /// `None` for one that belongs to others.
     fn open_as_it_is(spec: &StoreSpec) -> Result<Option<Store>, StoreError> {
-        let wrong = |error: fjall::Error| failed(&spec.dir, &error);
+        let wrong = |error: fjall::Error| failed(spec.what, &spec.dir, &error);
         let half = spec.memory_bytes / 2;
         let database = Database::builder(&spec.dir)
             .cache_size(half.max(CACHE_BYTES_MIN))
@@ -127,10 +129,10 @@ impl Store {
         // A memtable that is full waits in memory while it is written: twice its size.
         let partitions = u64::try_from(spec.partitions).unwrap_or(0).max(1);
         let memtable_bytes = (half / partitions / 2).clamp(MEMTABLE_BYTES_MIN, MEMTABLE_BYTES_MAX);
-        Ok(Some(Store { dir: spec.dir.clone(), database, meta, partitions: HashMap::new(), memtable_bytes }))
+        Ok(Some(Store { what: spec.what, dir: spec.dir.clone(), database, meta, partitions: HashMap::new(), memtable_bytes }))
     }
 
-    /// Opens a partition's part; the offset of `incident-state` from which it is to be filled,
+    /// Opens a partition's part; the offset of the topic from which it is to be filled,
     /// `None`: from the start.
     ///
     /// # Errors
@@ -162,18 +164,38 @@ impl Store {
         })
     }
 
-    /// The record of an incident.
+    /// The record of an id.
     ///
     /// # Errors
     /// A store that cannot be used any more.
-    pub fn get(&mut self, partition: i32, id: IncidentId) -> Result<Option<Stored>, StoreError> {
+    pub fn get(&mut self, partition: i32, id: u128) -> Result<Option<Stored>, StoreError> {
         let keyspace = self.keyspace(partition)?;
-        let found = guarded(|| keyspace.get(id.0.to_be_bytes()).map_err(|error| self.failed(&error)))?;
+        let found = guarded(|| keyspace.get(id.to_be_bytes()).map_err(|error| self.failed(&error)))?;
         Ok(found.and_then(|bytes| {
             let length = u32::from_le_bytes(*bytes.first_chunk()?);
             let value = 4 + usize::try_from(length).ok()?;
             (value <= bytes.len()).then_some(Stored { bytes, value })
         }))
+    }
+
+    /// Every id of a partition, with what was said about it. `each` ends it early with `false`.
+    ///
+    /// # Errors
+    /// A store that cannot be used any more.
+    pub fn each(&mut self, partition: i32, mut each: impl FnMut(u128, &[u8]) -> bool) -> Result<(), StoreError> {
+        let keyspace = self.keyspace(partition)?;
+        guarded(|| {
+            for entry in keyspace.iter() {
+                let (key, bytes) = entry.into_inner().map_err(|error| self.failed(&error))?;
+                let id = key.first_chunk().map(|bytes| u128::from_be_bytes(*bytes));
+                let length = bytes.first_chunk().and_then(|bytes| usize::try_from(u32::from_le_bytes(*bytes)).ok());
+                let (Some(id), Some(head)) = (id, length.and_then(|length| bytes.get(4..4 + length))) else { continue };
+                if !each(id, head) {
+                    break;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Begins to write.
@@ -190,7 +212,7 @@ impl Store {
         }
     }
 
-    /// Incidents of a partition, about.
+    /// Ids of a partition, about.
     pub fn approximate_len(&mut self, partition: i32) -> usize {
         self.keyspace(partition).map_or(0, |keyspace| keyspace.approximate_len())
     }
@@ -206,7 +228,7 @@ impl Store {
     }
 
     fn failed(&self, error: &fjall::Error) -> StoreError {
-        failed(&self.dir, error)
+        failed(self.what, &self.dir, error)
     }
 }
 
@@ -221,13 +243,13 @@ impl StoreWrite<'_> {
     ///
     /// # Errors
     /// A store that cannot be used any more.
-    pub fn put(&mut self, partition: i32, id: IncidentId, value: &[u8], facts: &[u8]) -> Result<(), StoreError> {
+    pub fn put(&mut self, partition: i32, id: u128, value: &[u8], head: &[u8]) -> Result<(), StoreError> {
         let keyspace = self.store.keyspace(partition)?;
-        let mut bytes = Vec::with_capacity(4 + facts.len() + value.len());
-        bytes.extend_from_slice(&u32::try_from(facts.len()).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend_from_slice(facts);
+        let mut bytes = Vec::with_capacity(4 + head.len() + value.len());
+        bytes.extend_from_slice(&u32::try_from(head.len()).unwrap_or(u32::MAX).to_le_bytes());
+        bytes.extend_from_slice(head);
         bytes.extend_from_slice(value);
-        self.batch.insert(&keyspace, id.0.to_be_bytes(), bytes);
+        self.batch.insert(&keyspace, id.to_be_bytes(), bytes);
         Ok(())
     }
 
@@ -235,13 +257,13 @@ impl StoreWrite<'_> {
     ///
     /// # Errors
     /// A store that cannot be used any more.
-    pub fn remove(&mut self, partition: i32, id: IncidentId) -> Result<(), StoreError> {
+    pub fn remove(&mut self, partition: i32, id: u128) -> Result<(), StoreError> {
         let keyspace = self.store.keyspace(partition)?;
-        self.batch.remove(&keyspace, id.0.to_be_bytes());
+        self.batch.remove(&keyspace, id.to_be_bytes());
         Ok(())
     }
 
-    /// Everything before this offset of `incident-state` is in the store.
+    /// Everything before this offset of the topic is in the store.
     pub fn filled(&mut self, partition: i32, next: i64) {
         let mut bytes = next.to_be_bytes().to_vec();
         bytes.extend_from_slice(&seconds().to_be_bytes());
@@ -270,27 +292,27 @@ fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn failed(dir: &Path, error: &fjall::Error) -> StoreError {
+fn failed(what: &'static str, dir: &Path, error: &fjall::Error) -> StoreError {
     // Keys are ids, and values are not in its errors.
     let problem = match error {
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),
         fjall::Error::Poisoned => "a write before this one failed".to_owned(),
         error => error.to_string(),
     };
-    StoreError { dir: dir.display().to_string(), problem }
+    StoreError { what, dir: dir.display().to_string(), problem }
 }
 
 /// A damaged file can make the library panic; to us that is one more way of being damaged.
 fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let broken = || StoreError { dir: "the state directory".to_owned(), problem: "the storage engine gave up on its files".to_owned() };
+    let broken = || StoreError { what: "states", dir: "the state directory".to_owned(), problem: "the storage engine gave up on its files".to_owned() };
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| Err(broken()))
 }
 
-fn wipe(dir: &Path) -> Result<(), StoreError> {
+fn wipe(what: &'static str, dir: &Path) -> Result<(), StoreError> {
     match std::fs::remove_dir_all(dir) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(StoreError { dir: dir.display().to_string(), problem: error.to_string() }),
+        Err(error) => Err(StoreError { what, dir: dir.display().to_string(), problem: error.to_string() }),
     }
 }
 

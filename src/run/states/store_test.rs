@@ -4,19 +4,19 @@
 use super::*;
 
 fn spec(dir: &Path, identity: &str) -> StoreSpec {
-    StoreSpec { dir: dir.join("store"), identity: identity.to_owned(), partitions: 3, memory_bytes: 4 << 20 }
+    StoreSpec { what: "things", dir: dir.join("store"), identity: identity.to_owned(), partitions: 3, memory_bytes: 4 << 20 }
 }
 
 fn put(store: &mut Store, partition: i32, id: u128, value: &str, next: i64) {
     let mut write = store.write();
-    write.put(partition, IncidentId(id), value.as_bytes(), b"facts").unwrap();
+    write.put(partition, id, value.as_bytes(), b"facts").unwrap();
     write.filled(partition, next);
     write.commit().unwrap();
 }
 
 fn get(store: &mut Store, partition: i32, id: u128) -> Option<String> {
-    store.get(partition, IncidentId(id)).unwrap().map(|stored| {
-        assert_eq!(stored.facts(), b"facts");
+    store.get(partition, id).unwrap().map(|stored| {
+        assert_eq!(stored.head(), b"facts");
         String::from_utf8(stored.value().to_vec()).unwrap()
     })
 }
@@ -36,7 +36,7 @@ fn what_was_written_is_there_after_a_restart() {
     assert_eq!(get(&mut store, 1, 1).as_deref(), Some("other"));
     assert_eq!(get(&mut store, 2, 1), None);
     let mut write = store.write();
-    write.remove(0, IncidentId(1)).unwrap();
+    write.remove(0, 1).unwrap();
     write.commit().unwrap();
     assert_eq!(get(&mut store, 0, 1), None);
     store.clear(1).unwrap();
@@ -49,7 +49,7 @@ fn what_is_not_written_together_is_not_there() {
     let mut store = Store::open(&spec(dir.path(), "a")).unwrap();
     store.open_partition(0).unwrap();
     let mut write = store.write();
-    write.put(0, IncidentId(1), b"x", b"facts").unwrap();
+    write.put(0, 1, b"x", b"facts").unwrap();
     write.filled(0, 3);
     drop(write);
     assert_eq!((get(&mut store, 0, 1), store.open_partition(0).unwrap()), (None, None));
@@ -121,7 +121,7 @@ fn damage_costs_a_refill_at_the_most() {
         for round in 0..40u128 {
             let mut write = store.write();
             for id in 0..50 {
-                write.put(0, IncidentId(id), format!("{round} {}", "x".repeat(600)).as_bytes(), b"facts").unwrap();
+                write.put(0, id, format!("{round} {}", "x".repeat(600)).as_bytes(), b"facts").unwrap();
             }
             write.filled(0, round as i64);
             write.commit().unwrap();
@@ -146,7 +146,7 @@ fn damage_costs_a_refill_at_the_most() {
             // It opens; and what it then says is right, or an error that ends in a wipe.
             let mut store = Store::open(&spec(dir.path(), "a")).unwrap();
             let Ok(filled) = store.open_partition(0) else { continue };
-            match (filled, store.get(0, IncidentId(7))) {
+            match (filled, store.get(0, 7)) {
                 (Some(100), Ok(Some(stored))) => assert_eq!(stored.value(), b"last", "{}", path.display()),
                 (Some(100), Ok(None)) => panic!("{}: the record is gone, the position stayed", path.display()),
                 _ => {}

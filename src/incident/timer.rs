@@ -1,12 +1,20 @@
 //! Owns SLA timers: what starting, pausing, stopping and time do to one. Pure; what changes
-//! becomes a fact on the stream.
+//! becomes a fact on the stream, and from these facts the keeper makes the incident's field.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::respond::clock::iso_us;
+use super::split::{find, members, text};
+use super::time_text::read_time;
+use crate::expr::value::push_time;
 
 const MINUTE_US: i64 = 60_000_000;
+/// A promise of more minutes than these (19 years) is none.
+const SLA_MINUTES_MAX: i64 = 10_000_000;
+/// Bytes of a timer as a field: what is longer is none.
+const FIELD_BYTES_MAX: usize = 4 << 10;
+/// What a date is that has not come yet, as in the product.
+const NO_DATE: &str = "0001-01-01T00:00:00Z";
 
 /// A timer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -44,6 +52,41 @@ pub enum TimerState {
     Paused,
     /// It ended; only a reset lets it start again.
     Ended,
+}
+
+/// What can become of a timer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum TimerEvent {
+    Started,
+    Paused,
+    AtRisk,
+    Breached,
+    Stopped,
+    Reset,
+}
+
+impl TimerEvent {
+    /// All of them.
+    pub const ALL: [TimerEvent; 6] =
+        [TimerEvent::Started, TimerEvent::Paused, TimerEvent::AtRisk, TimerEvent::Breached, TimerEvent::Stopped, TimerEvent::Reset];
+
+    /// As facts say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TimerEvent::Started => "started",
+            TimerEvent::Paused => "paused",
+            TimerEvent::AtRisk => "at_risk",
+            TimerEvent::Breached => "breached",
+            TimerEvent::Stopped => "stopped",
+            TimerEvent::Reset => "reset",
+        }
+    }
+
+    /// Reads it.
+    pub fn parse(name: &str) -> Option<TimerEvent> {
+        TimerEvent::ALL.into_iter().find(|event| event.name() == name)
+    }
 }
 
 /// What became of a timer.
@@ -99,6 +142,9 @@ impl Timer {
                 if self.state == TimerState::Paused {
                     self.pauses_us = self.pauses_us.saturating_add(at_us.saturating_sub(self.paused_us).max(0));
                 }
+                if self.state == TimerState::Idle {
+                    self.started_us = at_us;
+                }
                 self.state = TimerState::Ended;
                 self.ended_us = at_us;
                 "stopped"
@@ -139,9 +185,77 @@ impl Timer {
         Some(if self.risk_minutes > 0 && !self.at_risk { risk } else { due })
     }
 
+    /// True while it runs or stands still, so that it can be stopped.
+    pub fn is_going(&self) -> bool {
+        matches!(self.state, TimerState::Running | TimerState::Paused)
+    }
+
+    /// Takes over what a fact says became of it; false where that is so already.
+    ///
+    /// # Errors
+    /// What cannot happen to a timer in its state.
+    pub fn told(&mut self, what: TimerEvent, at_us: i64, due_us: i64) -> Result<bool, &'static str> {
+        let changed = match what {
+            TimerEvent::Started => self.act("start", at_us)?.is_some(),
+            TimerEvent::Paused => self.act("pause", at_us)?.is_some(),
+            TimerEvent::Stopped => self.act("stop", at_us)?.is_some(),
+            TimerEvent::Reset => self.act("reset", at_us)?.is_some(),
+            TimerEvent::AtRisk | TimerEvent::Breached if self.state != TimerState::Running || self.sla_minutes < 0 => false,
+            TimerEvent::AtRisk => !std::mem::replace(&mut self.at_risk, true),
+            TimerEvent::Breached => {
+                self.at_risk = true;
+                !std::mem::replace(&mut self.breached, true)
+            }
+        };
+        // Whoever looks after the timer knows its promise; pauses were rounded when they were written down.
+        if changed && due_us != 0 && self.started_us != 0 {
+            let promised = due_us.saturating_sub(self.started_us).saturating_sub(self.pauses_us).saturating_add(MINUTE_US / 2);
+            self.sla_minutes = promised.div_euclid(MINUTE_US).clamp(0, SLA_MINUTES_MAX);
+        } else if changed && what == TimerEvent::Started {
+            self.sla_minutes = -1;
+        }
+        Ok(changed)
+    }
+
+    /// Reads the value of an incident field, as [`Timer::to_json`] writes it; `None` for what is no timer. When it
+    /// is at risk stands elsewhere.
+    pub fn read(token: &str, risk_minutes: i64) -> Option<Timer> {
+        // Nearly all fields are not even objects.
+        let members = members(Some(token).filter(|token| token.starts_with('{') && token.len() <= FIELD_BYTES_MAX)?)?;
+        let number = |key: &str| find(&members, key).and_then(|token| token.parse::<i64>().ok());
+        let date = |key: &str| find(&members, key).and_then(text).filter(|date| date != NO_DATE).and_then(|date| read_time(&date)).unwrap_or(0);
+        let state = match text(find(&members, "runStatus")?)?.as_ref() {
+            "idle" | "" => TimerState::Idle,
+            "running" => TimerState::Running,
+            "paused" => TimerState::Paused,
+            "ended" => TimerState::Ended,
+            _ => return None,
+        };
+        let status = number("slaStatus");
+        Some(Timer {
+            state,
+            sla_minutes: number("sla").unwrap_or(-1).clamp(-1, SLA_MINUTES_MAX),
+            risk_minutes,
+            started_us: date("startDate"),
+            paused_us: date("lastPauseDate"),
+            pauses_us: number("accumulatedPause").unwrap_or(0).clamp(0, i64::from(u32::MAX)).saturating_mul(1_000_000),
+            ended_us: date("endDate"),
+            at_risk: matches!(status, Some(1 | 2)),
+            breached: status == Some(1) || find(&members, "breachTriggered") == Some("true"),
+        })
+    }
+
     /// The value of its incident field.
     pub fn to_json(&self) -> Value {
-        let date = |us: i64| if us == 0 { "0001-01-01T00:00:00Z".to_owned() } else { iso_us(us) };
+        let date = |us: i64| {
+            let mut text = String::new();
+            if us == 0 {
+                NO_DATE.clone_into(&mut text)
+            } else {
+                push_time(&mut text, us)
+            }
+            text
+        };
         let total = match self.state {
             TimerState::Ended => self.ended_us.saturating_sub(self.started_us).saturating_sub(self.pauses_us).max(0) / 1_000_000,
             _ => 0,
