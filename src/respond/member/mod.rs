@@ -11,6 +11,7 @@
 //! | `facts` | what runs did, as facts and entries of the war room |
 //! | `lease` | until when calls may begin |
 //! | `pool` | the threads on which calls are done |
+//! | `scout` | looks ahead for what is urgent, where facts have piled up |
 //! | `control` | what people paused, in which mode the others are, texts of pinned playbooks |
 //! | `measure` | counters and metrics |
 //!
@@ -31,6 +32,7 @@ mod lease;
 mod measure;
 mod partitions;
 mod pool;
+mod scout;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -159,7 +161,7 @@ fn responded(spec: &RespondSpec, stop: &AtomicBool, cache_failed: &AtomicBool) -
 }
 
 /// The topics of playbooks.
-pub(self) struct Topics {
+struct Topics {
     facts: Topic,
     runs: Topic,
     war_room: Topic,

@@ -13,6 +13,7 @@ use super::lease::Lease;
 use super::measure::{RespondTotals, Sizes, record_lag, record_sizes};
 use super::partitions::Taking;
 use super::pool::{Ended, Pool};
+use super::scout::{Scout, Urgent};
 use super::{RECORD_OVERHEAD, RespondSpec, Topics};
 use crate::content::playbook_of;
 use crate::error::Error;
@@ -45,6 +46,8 @@ const MARK_EVERY: Duration = Duration::from_secs(30);
 const STANDS_EVERY: Duration = Duration::from_secs(1);
 /// Transactions taken back one after the other before the role ends, to be started again later (count).
 const ABORTS_MAX: u32 = 5;
+/// Runs of urgent incidents that are let in although the queue is full (count).
+const URGENT_MAX: usize = 10_000;
 /// How long calls that are under way may take at the end.
 const END_CALLS_WAIT: Duration = Duration::from_secs(5);
 
@@ -68,6 +71,7 @@ pub(super) struct Responder<'a> {
     pool: Pool,
     /// Calls that found the lease over: they begin when it holds again.
     again: Vec<Begin>,
+    scout: Scout,
     lease: Arc<Lease>,
     /// When the oldest position that is not committed was read.
     ahead_since: Option<Instant>,
@@ -158,6 +162,7 @@ impl<'a> Responder<'a> {
             controls: Controls::default(),
             pool: Pool::start(spec.running_runs_max, lease.clone())?,
             again: Vec::new(),
+            scout: Scout::start(spec.reader.clone(), spec.admin.clone(), spec.names.incidents.clone())?,
             lease,
             ahead_since: None,
             aborts: 0,
@@ -186,6 +191,7 @@ impl<'a> Responder<'a> {
             self.take_over()?;
             self.room()?;
             self.read()?;
+            self.urgent();
             self.results();
             self.coordinator.pump(now_us());
             if self.is_due() {
@@ -214,6 +220,7 @@ impl<'a> Responder<'a> {
 
     /// Ends: a transaction that is open is taken back; a cache that failed is wiped.
     pub(super) fn end(mut self, done: Result<(), Error>) -> Result<RespondTotals, Error> {
+        self.totals.counted(self.coordinator.counts);
         self.lease.end();
         self.parts.cancel();
         let transactor = &mut self.coordinator.journal.transactor;
@@ -376,6 +383,23 @@ impl<'a> Responder<'a> {
             Some(error) => Err(self.broken(error)),
             None => Ok(step.unwrap_or(Step::Nothing)),
         }
+    }
+
+    /// What was found by looking ahead: it is accepted now, and known when it is read in its turn.
+    fn urgent(&mut self) {
+        let read = |partition: i32, parts: &Parts, taking: &BTreeMap<i32, Taking>| parts.next(partition).is_some() && !taking.contains_key(&partition);
+        while let Ok(Urgent { partition, key, value, beside }) = self.scout.found.try_recv() {
+            let room = self.coordinator.load().0 < self.spec.queued_runs_max.saturating_add(URGENT_MAX);
+            if room && read(partition, &self.parts, &self.taking) {
+                let heard = heard(Some(&key), &value, beside, &self.setup);
+                if matches!(heard, Heard::Start(_)) {
+                    act(&mut self.coordinator, heard, partition);
+                }
+            }
+        }
+        let ahead = &self.coordinator.journal.ahead;
+        let positions = self.parts.read().filter(|(partition, _)| !self.taking.contains_key(partition));
+        self.scout.stands(positions.map(|(partition, next)| (partition, ahead.get(&partition).copied().unwrap_or(next))));
     }
 
     /// Calls that ended.
