@@ -27,7 +27,7 @@ impl<'a> Scene<'a> {
     fn new(kafka: &'a Broker) -> Scene<'a> {
         let name = unique("people");
         let names = Names::new(&name, None);
-        let home = Home::new(kafka, "instance: a\narchive: { path: lake, commit: 500ms }");
+        let home = Home::new(kafka, "instance: a\narchive: { path: lake, commit: 500ms }\nlisten: { api: 127.0.0.1:0, sql: 127.0.0.1:0 }");
         let text = "source: { topics: [events], format: json }\nclassify: { default: T }\nmap: { '*': { host: host } }\nplaybooks: { T: playbooks/p.yml }\n";
         home.write("pipeline/pipeline.yaml", &format!("name: {name}\n{text}"));
         let ask = playbook("p", "", FORM);
