@@ -208,7 +208,7 @@ fn what_was_begun_and_never_answered_is_repeated_asked_about_or_failed() {
         let first = step(&mut run, &world, START_US, Transition::Begin);
         let key = first.iter().find_map(|effect| if let Effect::Call(call) = effect { Some(call.idempotency_key.clone()) } else { None }).unwrap();
         let mut run: Run = serde_json::from_slice(&serde_json::to_vec(&run).unwrap()).unwrap();
-        let effects = resume(&mut run, &world, START_US + 1);
+        let effects = resume(&mut run, &world, START_US + 1, &|_| false);
         let again: Vec<&str> =
             effects.iter().filter_map(|effect| if let Effect::Call(call) = effect { Some(call.idempotency_key.as_str()) } else { None }).collect();
         assert_eq!(

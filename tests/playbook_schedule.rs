@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use catchment::respond::run::{Call, Effect, Failure, Key, Output, Run, RunState, Transition, step};
-use catchment::respond::schedule::coordinator::{Bounds, Coordinator};
+use catchment::respond::schedule::coordinator::{Bounds, Coordinator, Taken};
 use catchment::respond::schedule::driver::{Caller, Message, drive, inbox};
-use catchment::respond::schedule::journal::{Journal as _, JournalError, Memory};
+use catchment::respond::schedule::journal::{JournalError, Memory, RunRef};
 use catchment::respond::schedule::rate::Rates;
 use catchment::respond::world::{OnUnknown, World, incident_view};
 use serde_json::json;
@@ -29,6 +29,10 @@ fn touching(how: OnUnknown) -> Arc<World> {
 fn run(number: usize, type_name: &str, severity: f64) -> Run {
     let incident = json!({ "id": number.to_string(), "type": type_name, "severity": severity });
     Run::new(&number.to_string(), "p", "created", incident_view(incident))
+}
+
+fn taken(id: &str) -> Taken {
+    Taken { run: RunRef { id: u128::from_str_radix(id, 16).unwrap(), partition: 0 }, hint: None }
 }
 
 /// A server that takes its time and counts.
@@ -50,7 +54,7 @@ impl Slow {
 struct Server(Arc<Slow>);
 
 impl Caller for Server {
-    fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Result<Output, Failure>> + Send>> {
+    fn call(self: Arc<Self>, call: Call) -> Pin<Box<dyn Future<Output = Result<Output, Failure>> + Send>> {
         let slow = self.0.clone();
         Box::pin(async move {
             let now = slow.under_way.fetch_add(1, Ordering::SeqCst) + 1;
@@ -69,12 +73,12 @@ impl Caller for Server {
 fn a_flood_ends_each_run_once_and_a_critical_one_behind_it_does_not_wait() {
     const FLOOD: usize = 3_000;
     let slow = Slow::new(Duration::from_millis(2));
-    let bounds = Bounds { queued: 10_000, running: 16, reserved: 4 };
+    let bounds = Bounds { queued: 10_000, running: 16, reserved: 4, ..Bounds::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (waited, coordinator) = runtime.block_on(async {
         let mut coordinator = Coordinator::new(Memory { counts_only: true, ..Memory::default() }, touching(OnUnknown::Retry), bounds, Rates::default());
         for number in 0..FLOOD {
-            coordinator.accept(&run(number, "Noise", 1.0)).unwrap();
+            coordinator.accept(&run(number, "Noise", 1.0), 0, START_US).unwrap();
         }
         let (tell, inbox) = inbox();
         let driver = tokio::spawn(drive(coordinator, Arc::new(Server(slow.clone())), tell.clone(), inbox));
@@ -112,16 +116,20 @@ fn members_that_die_lose_nothing_and_repeat_only_what_was_not_committed() {
         let mut now = START_US;
         let mut first = true;
         for _life in 0..200 {
-            let mut coordinator =
-                Coordinator::new(std::mem::take(&mut journal), world.clone(), Bounds { queued: 100, running: 5, reserved: 1 }, Rates::default());
+            let mut coordinator = Coordinator::new(
+                std::mem::take(&mut journal),
+                world.clone(),
+                Bounds { queued: 100, running: 5, reserved: 1, ..Bounds::default() },
+                Rates::default(),
+            );
             if first {
-                (0..30).for_each(|number| coordinator.accept(&run(number, ["A", "B"][number % 2], 2.0)).unwrap());
+                (0..30).for_each(|number| coordinator.accept(&run(number, ["A", "B"][number % 2], 2.0), 0, START_US).unwrap());
                 first = false;
-                coordinator.commit(now).unwrap();
+                coordinator.commit().unwrap();
             }
             let ids: Vec<String> = coordinator.journal.states.keys().cloned().collect();
-            coordinator.take_over(ids, now);
-            let mut answers: Vec<(String, Key, String)> = Vec::new();
+            coordinator.take_over(ids.iter().map(|id| taken(id)), now);
+            let mut answers: Vec<(RunRef, Key, String)> = Vec::new();
             let mut unsettled: Vec<String> = Vec::new();
             for _turn in 0..below(40) {
                 now += 1_000;
@@ -129,7 +137,7 @@ fn members_that_die_lose_nothing_and_repeat_only_what_was_not_committed() {
                 if below(12) == 0 {
                     break; // It dies with what is staged.
                 }
-                let begins = coordinator.commit(now).unwrap();
+                let begins = coordinator.commit().unwrap();
                 settled.extend(unsettled.drain(..));
                 for begin in begins {
                     let key = begin.call.idempotency_key.clone();
@@ -139,26 +147,26 @@ fn members_that_die_lose_nothing_and_repeat_only_what_was_not_committed() {
                 }
                 if !answers.is_empty() && below(3) > 0 {
                     let (run, key, id) = answers.swap_remove(below(answers.len() as u64) as usize);
-                    coordinator.result(&run, key, Ok(Output::default()), now);
+                    coordinator.result(run, key, Ok(Output::default()), now);
                     unsettled.push(id);
                 }
             }
             journal = coordinator.journal;
         }
-        let mut coordinator = Coordinator::new(journal, world.clone(), Bounds { queued: 100, running: 50, reserved: 1 }, Rates::default());
+        let mut coordinator = Coordinator::new(journal, world.clone(), Bounds { queued: 100, running: 50, reserved: 1, ..Bounds::default() }, Rates::default());
         let ids: Vec<String> = coordinator.journal.states.keys().cloned().collect();
-        coordinator.take_over(ids, now);
+        coordinator.take_over(ids.iter().map(|id| taken(id)), now);
         for _ in 0..1_000 {
             coordinator.pump(now);
-            let begins = coordinator.commit(now).unwrap();
+            let begins = coordinator.commit().unwrap();
             if begins.is_empty() && coordinator.load() == (0, 0) {
                 break;
             }
             for begin in begins {
-                coordinator.result(&begin.run, begin.call.key, Ok(Output::default()), now);
+                coordinator.result(begin.run, begin.call.key, Ok(Output::default()), now);
             }
         }
-        let states: Vec<RunState> = coordinator.journal.states.keys().map(|id| coordinator.journal.load(id).unwrap().state).collect();
+        let states: Vec<RunState> = coordinator.journal.states.values().map(|state| serde_json::from_slice::<Run>(state).unwrap().state).collect();
         assert!(states.len() == 30 && states.iter().all(|state| *state == RunState::Completed), "seed {seed}: {states:?}");
     }
 }
@@ -166,11 +174,11 @@ fn members_that_die_lose_nothing_and_repeat_only_what_was_not_committed() {
 #[test]
 fn a_member_that_was_replaced_begins_nothing() {
     let mut coordinator = Coordinator::new(Memory::default(), touching(OnUnknown::Retry), Bounds::default(), Rates::default());
-    coordinator.accept(&run(1, "A", 2.0)).unwrap();
+    coordinator.accept(&run(1, "A", 2.0), 0, START_US).unwrap();
     coordinator.pump(START_US);
     coordinator.journal.fenced = true;
-    assert_eq!(coordinator.commit(START_US).unwrap_err(), JournalError::Fenced);
-    assert!(!coordinator.may_begin(START_US));
+    assert_eq!(coordinator.commit().unwrap_err(), JournalError::Fenced);
+    assert!(!coordinator.may_begin());
 }
 
 #[test]
@@ -178,36 +186,39 @@ fn pausing_holds_runs_back_and_resuming_lets_them_go_on() {
     let mut coordinator = Coordinator::new(Memory::default(), touching(OnUnknown::Retry), Bounds::default(), Rates::default());
     coordinator.pause(Some("A"));
     for number in 0..10 {
-        coordinator.accept(&run(number, ["A", "B"][number % 2], 2.0)).unwrap();
+        coordinator.accept(&run(number, ["A", "B"][number % 2], 2.0), 0, START_US).unwrap();
     }
     coordinator.pump(START_US);
-    assert_eq!(coordinator.commit(START_US).unwrap().len(), 5, "only the other type begins");
+    assert_eq!(coordinator.commit().unwrap().len(), 5, "only the other type begins");
     coordinator.resume(Some("A"));
     coordinator.pump(START_US);
-    assert_eq!(coordinator.commit(START_US).unwrap().len(), 5);
+    assert_eq!(coordinator.commit().unwrap().len(), 5);
     coordinator.pause(None);
-    coordinator.accept(&run(99, "B", 4.0)).unwrap();
+    coordinator.accept(&run(99, "B", 4.0), 0, START_US).unwrap();
     coordinator.pump(START_US);
-    assert!(coordinator.commit(START_US).unwrap().is_empty());
+    assert!(coordinator.commit().unwrap().is_empty());
     coordinator.resume(None);
     coordinator.pump(START_US);
-    assert_eq!(coordinator.commit(START_US).unwrap().len(), 1);
+    assert_eq!(coordinator.commit().unwrap().len(), 1);
 }
 
 #[test]
 fn reading_stops_when_the_queue_is_full_and_commands_keep_to_their_rates() {
     let rates = Rates::new(HashMap::from([("touch".to_owned(), 3)]));
-    let mut coordinator = Coordinator::new(Memory::default(), touching(OnUnknown::Retry), Bounds { queued: 5, running: 64, reserved: 0 }, rates);
+    let mut coordinator =
+        Coordinator::new(Memory::default(), touching(OnUnknown::Retry), Bounds { queued: 5, running: 64, reserved: 0, ..Bounds::default() }, rates);
     for number in 0..5 {
-        coordinator.accept(&run(number, "A", 2.0)).unwrap();
+        coordinator.accept(&run(number, "A", 2.0), 0, START_US).unwrap();
     }
-    assert!(coordinator.is_full() && coordinator.accept(&run(9, "A", 2.0)).is_err());
+    assert!(coordinator.is_full() && coordinator.accept(&run(9, "A", 2.0), 0, START_US).is_err());
     coordinator.pump(START_US);
     assert!(!coordinator.is_full());
-    assert_eq!(coordinator.commit(START_US).unwrap().len(), 3, "three an hour");
+    assert_eq!(coordinator.commit().unwrap().len(), 3, "three an hour");
     let at = coordinator.next_us().unwrap();
-    assert!(at > START_US && coordinator.commit(at - 2).unwrap().is_empty());
-    assert_eq!(coordinator.commit(at + 1).unwrap().len(), 1, "the others wait, and are not lost");
+    coordinator.pump(at - 2);
+    assert!(at > START_US && coordinator.commit().unwrap().is_empty());
+    coordinator.pump(at + 1);
+    assert_eq!(coordinator.commit().unwrap().len(), 1, "the others wait, and are not lost");
 }
 
 /// What the engine costs by itself: steps of tasks that do nothing.
@@ -253,16 +264,16 @@ fn runs_that_sleep_wake() {
         let mut world = world(&[("p.yml", &playbook("p", "", &tasks))]);
         external(&mut world, "touch", |_| {});
         let mut coordinator = Coordinator::new(Memory::default(), Arc::new(world), Bounds::default(), Rates::default());
-        coordinator.accept(&run(1, "A", 2.0)).unwrap();
+        coordinator.accept(&run(1, "A", 2.0), 0, START_US).unwrap();
         let mut begun = 0;
         for second in 0..4 {
             let now = START_US + second * 1_000_000;
             for _ in 0..3 {
                 coordinator.pump(now);
-                for begin in coordinator.commit(now).unwrap() {
+                for begin in coordinator.commit().unwrap() {
                     begun += 1;
                     assert!(second >= seconds);
-                    coordinator.result(&begin.run, begin.call.key, Ok(Output::default()), now);
+                    coordinator.result(begin.run, begin.call.key, Ok(Output::default()), now);
                 }
             }
         }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use clap::Subcommand;
 
 use super::Answer;
-use crate::config::{Diagnostics, yaml};
-use crate::content::{Content, check as spanning, load};
+use crate::config::Diagnostics;
+use crate::content::Content;
 use crate::error::Error;
 use crate::respond::outside::Outside;
 use crate::respond::outside::config::Settings;
+use crate::respond::setup;
 use crate::respond::world::World;
 
 mod answer;
@@ -22,12 +23,6 @@ mod survey;
 mod test;
 mod top;
 mod trace;
-
-/// Mistakes of one load that are kept.
-const KEPT_MAX: usize = 200_000;
-
-/// Files beside a playbook that are loaded with it (count).
-const SIBLINGS_MAX: usize = 2_000;
 
 /// `playbook`
 #[derive(Debug, clap::Args)]
@@ -99,19 +94,7 @@ impl Loaded {
     fn id(&self, playbook: &str) -> Result<String, Error> {
         let path = PathBuf::from(playbook);
         if path.is_file() {
-            let same = |item: &&crate::content::Item| {
-                item.kind == crate::content::Kind::Playbook && self.diagnostics.files().file(item.file).is_some_and(|file| Path::new(&file.name) == path)
-            };
-            if let Some(item) = self.content.items.iter().find(same).filter(|item| item.body.is_some()) {
-                return Ok(item.head.id.clone());
-            }
-            for diagnostic in self.diagnostics.sorted() {
-                let of_it = diagnostic.span.and_then(|span| self.diagnostics.files().file(span.file)).is_some_and(|file| Path::new(&file.name) == path);
-                if of_it {
-                    eprintln!("{}", self.diagnostics.plain_line(diagnostic));
-                }
-            }
-            return Err(Error::user(format!("{playbook} is no playbook that can run")));
+            return setup::id_of(&self.content, &self.diagnostics, &path);
         }
         match self.world.library.find(playbook) {
             Some(program) => Ok(program.id.clone()),
@@ -130,7 +113,7 @@ fn read(playbook: Option<&str>, within: &Within) -> Result<Loaded, Error> {
         // The file itself first, under the name that was typed; then what stands beside it, not below.
         paths.insert(0, file.clone());
         if let Some(dir) = beside.as_deref().filter(|dir| !within.within.iter().any(|path| path == dir)) {
-            paths.extend(siblings(dir, file)?);
+            paths.extend(setup::siblings(dir, file)?);
         }
     }
     if paths.is_empty() {
@@ -139,51 +122,13 @@ fn read(playbook: Option<&str>, within: &Within) -> Result<Loaded, Error> {
     if let Some(path) = paths.iter().find(|path| !path.exists()) {
         return Err(Error::user(format!("{} does not exist", path.display())));
     }
-    let mut diagnostics = Diagnostics::with_room(KEPT_MAX);
-    let content = Arc::new(load(&paths, None, &mut diagnostics));
-    spanning::check(&content, &mut diagnostics);
+    let (content, diagnostics) = setup::read_paths(&paths);
     let mut world = World::of(content.clone(), diagnostics.files());
-    let settings = settings(within.config.as_deref(), beside.as_deref().or(within.within.first().map(PathBuf::as_path)))?;
+    let settings = setup::settings(within.config.as_deref(), beside.as_deref().or(within.within.first().map(PathBuf::as_path)))?;
     Outside::declare(&settings, &mut world);
     world.users.clone_from(&settings.users);
     world.brakes = settings.brakes.clone();
     Ok(Loaded { content, diagnostics, world, settings })
-}
-
-/// Files of packs in a directory but for one.
-fn siblings(dir: &Path, file: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut found: Vec<PathBuf> = std::fs::read_dir(dir)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-    found.retain(|path| {
-        let beside = name(path);
-        let ours = beside == "respond.yaml" || beside.ends_with(".test.yaml") || beside.ends_with(".test.yml");
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        path.is_file() && !ours && ["yml", "yaml", "json"].contains(&ending) && path.file_name() != file.file_name()
-    });
-    found.sort();
-    found.truncate(SIBLINGS_MAX);
-    Ok(found)
-}
-
-fn settings(named: Option<&Path>, beside: Option<&Path>) -> Result<Settings, Error> {
-    let found = match named {
-        Some(path) => Some(path.to_owned()),
-        None => beside.into_iter().flat_map(|dir| [dir.join("respond.yaml"), dir.join("..").join("respond.yaml")]).find(|path| path.is_file()),
-    };
-    let Some(path) = found else { return Ok(Settings::plain()) };
-    let text = std::fs::read_to_string(&path).map_err(|error| Error::user(format!("cannot read {}: {error}", path.display())))?;
-    let mut out = Diagnostics::new();
-    let file = out.add_file(path.display().to_string(), text);
-    let dir = path.parent().map(Path::to_owned).unwrap_or_default();
-    let settings = yaml::read(file, &mut out).and_then(|node| Settings::read(&node, &dir, &mut out));
-    if out.has_errors() {
-        // Without the lines of the file: they may hold what should not stand there.
-        for diagnostic in out.sorted() {
-            eprintln!("{}", out.plain_line(diagnostic));
-        }
-        return Err(Error::user(String::new()));
-    }
-    Ok(settings.unwrap_or_else(Settings::plain))
 }
 
 /// An incident of a running pipeline, in its newest version; `None`: there is none.

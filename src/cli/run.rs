@@ -13,6 +13,7 @@ use super::environment::EnvironmentArgs;
 use super::load::{compile, require};
 use super::output::{Style, colour_err, err_style};
 use super::test::run_one;
+use crate::archive::outputs::Outputs;
 use crate::archive::upkeep::Keep;
 use crate::archive::work::{ArchiveSpec, Rings};
 use crate::config::environment::{self, Environment};
@@ -23,6 +24,8 @@ use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::Options;
 use crate::kafka::{Delivery, Settings};
 use crate::keeper::{self, KeeperSpec};
+use crate::respond::member::{self, Next, RespondSpec};
+use crate::respond::setup::Setup;
 use crate::run::health::Health;
 use crate::run::ingest::writer::TxnCut;
 use crate::run::ingest::{self, IngestSpec};
@@ -51,8 +54,8 @@ pub struct RunArgs {
     /// Where the brokers are
     #[command(flatten)]
     pub environment: EnvironmentArgs,
-    /// What this process does: ingest, keeper, archive; several with commas [default: ingest,keeper, and archive if the
-    /// environment file has `archive`]
+    /// What this process does: ingest, keeper, respond, archive; several with commas [default: ingest,keeper, respond if the
+    /// pipeline has `playbooks`, and archive if the environment file has `archive`]
     #[arg(long, value_delimiter = ',', value_name = "ROLES")]
     pub role: Vec<Role>,
     /// Worker threads [default: limits.workers, else one per core]
@@ -67,6 +70,8 @@ pub enum Role {
     Ingest,
     /// Facts in, states of incidents out.
     Keeper,
+    /// Facts in, playbooks run.
+    Respond,
     /// Facts and states in, a Delta table out.
     Archive,
 }
@@ -89,11 +94,15 @@ pub fn run(args: &RunArgs) -> Result<Answer, Error> {
     let health = Arc::new(Health::default());
     let _metrics = environment.listen.metrics.map(MetricsPort::open).transpose()?;
     let api = environment.listen.api.map(|address| ApiPort::open(address, health.clone(), signals.reload.clone())).transpose()?;
-    let wanted = match (&args.role[..], &environment.archive) {
-        ([], None) => vec![Role::Ingest, Role::Keeper],
-        ([], Some(_)) => vec![Role::Ingest, Role::Keeper, Role::Archive],
-        (roles, _) => roles.to_vec(),
+    let wanted = match &args.role[..] {
+        [] => {
+            let respond = (!loaded.pipeline.playbooks.is_empty()).then_some(Role::Respond);
+            let archive = environment.archive.is_some().then_some(Role::Archive);
+            [Role::Ingest, Role::Keeper].into_iter().chain(respond).chain(archive).collect()
+        }
+        roles => roles.to_vec(),
     };
+    let playbooks = wanted.contains(&Role::Respond).then(|| playbooks_of(&loaded.pipeline, &environment)).transpose()?.map(|setup| Arc::new(Next::new(setup)));
     let live = serve_sql(&environment, &loaded.pipeline, wanted.contains(&Role::Archive))?;
     let roles: Vec<&str> = wanted.iter().map(|role| role.name()).collect();
     eprintln!(
@@ -121,13 +130,14 @@ pub fn run(args: &RunArgs) -> Result<Answer, Error> {
         running.push(match role {
             Role::Ingest => member.ingest(&current, &swap)?,
             Role::Keeper => member.keeper()?,
+            Role::Respond => member.respond(playbooks.as_ref())?,
             Role::Archive => member.archive(&current, &live.rings)?,
         });
     }
     while !running.iter().any(JoinHandle::is_finished) {
         std::thread::sleep(STEP);
         if signals.reload.swap(false, Ordering::AcqRel) {
-            reload(args, &current, &swap);
+            reload(&member, &current, &swap, playbooks.as_deref());
         }
     }
     // One role's end is the end of all.
@@ -148,6 +158,7 @@ impl Role {
         match self {
             Role::Ingest => "ingest",
             Role::Keeper => "keeper",
+            Role::Respond => "respond",
             Role::Archive => "archive",
         }
     }
@@ -238,6 +249,45 @@ impl Member<'_> {
         Ok(std::thread::Builder::new().name("keeper".into()).spawn(role)?)
     }
 
+    fn respond(&self, playbooks: Option<&Arc<Next>>) -> Result<Running, Error> {
+        if self.environment.delivery == environment::Delivery::AtLeastOnce {
+            return Err(Error::user("playbooks need transactions, which `delivery: at_least_once` does without")
+                .hint("run them elsewhere, and here `--role ingest` only"));
+        }
+        let next = playbooks.cloned().ok_or_else(|| Error::bug("the role `respond` has no playbooks"))?;
+        let properties = self.environment.client_properties();
+        let (names, instance, bootstrap) = (&self.names, &self.environment.instance, self.bootstrap.as_str());
+        let limits = self.environment.limits;
+        let shares = limits.shares();
+        let health = self.health.role(Role::Respond.name());
+        let member = Settings::member(bootstrap, &names.respond_group, instance).prefetch(shares.fetch / 4).with_user(&properties)?;
+        let spec = RespondSpec {
+            names: names.clone(),
+            instance: instance.clone(),
+            session: member.session(),
+            member,
+            transactional: Settings::transactional(
+                bootstrap,
+                &names.transactional_id("respond", instance),
+                Duration::from_millis(self.environment.transaction.timeout_ms),
+            )
+            .with_user(&properties)?,
+            reader: Settings::reader(bootstrap).with_user(&properties)?,
+            admin: Settings::admin(bootstrap).with_user(&properties)?,
+            store_dir: member::store_dir(&self.environment.state_dir, &names.pipeline, instance),
+            // As much as the keeper has: both are caches of what is on disk.
+            memory_bytes: shares.keeper,
+            queued_runs_max: limits.queued_runs_max,
+            running_runs_max: limits.running_runs_max,
+            next,
+            health: health.clone(),
+            fencing: Arc::default(),
+        };
+        let stop = self.stop.clone();
+        let role = move || supervise("respond", &stop, &health, || member::run(&spec, &stop).map(|_| Ended::Stopped));
+        Ok(std::thread::Builder::new().name("respond".into()).spawn(role)?)
+    }
+
     fn archive(&self, current: &Arc<std::sync::Mutex<Loaded>>, rings: &Arc<Rings>) -> Result<Running, Error> {
         let Some(archive) = &self.environment.archive else {
             return Err(Error::user("the role `archive` needs to know where to").hint("write archive: { path: … } into the environment file"));
@@ -288,18 +338,24 @@ fn serve_sql(environment: &Environment, pipeline: &Pipeline, archives: bool) -> 
     Ok(LiveSql { rings, port: Some(SqlPort::open(&spec, engine)?) })
 }
 
+/// What the pipeline says about its playbooks.
+fn playbooks_of(pipeline: &Pipeline, environment: &Environment) -> Result<Setup, Error> {
+    let outputs = environment.archive.as_ref().map(|archive| super::sql::location(archive).and_then(|location| Ok(Outputs::open(&location)?)));
+    Setup::of(pipeline, outputs.transpose()?)
+}
+
 fn lock_of(current: &std::sync::Mutex<Loaded>) -> std::sync::MutexGuard<'_, Loaded> {
     current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Loads the pipeline anew. Only one that passes its checks and its own tests takes the place
 /// of the current one.
-fn reload(args: &RunArgs, current: &std::sync::Mutex<Loaded>, swap: &AtomicBool) {
+fn reload(member: &Member<'_>, current: &std::sync::Mutex<Loaded>, swap: &AtomicBool, playbooks: Option<&Next>) {
     let keep = |why: String| {
         tracing::error!("the pipeline is not reloaded, the old one goes on: {why}");
         eprintln!("{} {why}; the old pipeline goes on", err_style("not reloaded:", Style::Bad));
     };
-    let (compiled, diagnostics) = compile(&args.pipeline, &Options { arrival: None });
+    let (compiled, diagnostics) = compile(&member.args.pipeline, &Options { arrival: None });
     let Some((pipeline, plan)) = compiled else {
         eprint!("{}", diagnostics.render(colour_err()));
         return keep(diagnostics.summary());
@@ -311,13 +367,20 @@ fn reload(args: &RunArgs, current: &std::sync::Mutex<Loaded>, swap: &AtomicBool)
             before.pipeline.name.value, pipeline.name.value
         ));
     }
+    if let Some(next) = playbooks {
+        // Playbooks and respond.yaml are files of their own, so they may have changed all alone.
+        match playbooks_of(&pipeline, &member.environment) {
+            Ok(setup) => next.set(setup),
+            Err(error) => return keep(error.message),
+        }
+    }
     if plan.version == before.plan.version {
         tracing::info!(version = %plan.version, "nothing in the pipeline has changed");
         eprintln!("nothing in the pipeline has changed (version {})", plan.version);
         return;
     }
     // Tests take the time of arrival from the event, so they have a plan of their own.
-    let tests = compile(&args.pipeline, &Options { arrival: Some(crate::ingest::plan::build::Arrival::Occurred) }).0;
+    let tests = compile(&member.args.pipeline, &Options { arrival: Some(crate::ingest::plan::build::Arrival::Occurred) }).0;
     let failed = match tests {
         None => return keep("it changed while it was read".to_owned()),
         Some((tested, plan)) => {

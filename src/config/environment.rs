@@ -26,7 +26,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::limits::{MEMORY_DEFAULT, MEMORY_MIN, MESSAGE_BYTES_DEFAULT, MemoryShares, WORKERS_MAX};
+use super::limits::{
+    MEMORY_DEFAULT, MEMORY_MIN, MESSAGE_BYTES_DEFAULT, MemoryShares, QUEUED_RUNS_DEFAULT, QUEUED_RUNS_MAX, RUNNING_RUNS_DEFAULT, RUNNING_RUNS_MAX, WORKERS_MAX,
+};
 use super::load::read_yaml_file_as;
 use super::node::{Node, Value, json_number};
 use super::read::{self, Fields, Note, shortened};
@@ -85,6 +87,10 @@ pub struct Limits {
     pub workers: Option<usize>,
     /// Largest message in bytes; larger ones become dead letters.
     pub message_bytes: u64,
+    /// Playbook runs of one member that wait for their turn (count); reading stops beyond that.
+    pub queued_runs_max: usize,
+    /// Playbook runs of one member whose calls are under way at once (count).
+    pub running_runs_max: usize,
 }
 
 impl Limits {
@@ -105,7 +111,13 @@ impl Default for Environment {
             delivery: Delivery::default(),
             transaction: Transaction::default(),
             state_dir: PathBuf::from("state"),
-            limits: Limits { memory: MEMORY_DEFAULT, workers: None, message_bytes: MESSAGE_BYTES_DEFAULT },
+            limits: Limits {
+                memory: MEMORY_DEFAULT,
+                workers: None,
+                message_bytes: MESSAGE_BYTES_DEFAULT,
+                queued_runs_max: QUEUED_RUNS_DEFAULT,
+                running_runs_max: RUNNING_RUNS_DEFAULT,
+            },
             listen: Listen::default(),
             archive: None,
             sql: Sql::default(),
@@ -257,6 +269,15 @@ fn read_limits(node: &Node, limits: &mut Limits, out: &mut Diagnostics) {
     if let Some(node) = fields.get("workers", out) {
         let workers = read::whole_number(node, "`workers`", 1, WORKERS_MAX, out);
         limits.workers = workers.map(|workers| workers as usize);
+    }
+    for (key, value, most) in
+        [("queued_runs_max", &mut limits.queued_runs_max, QUEUED_RUNS_MAX), ("running_runs_max", &mut limits.running_runs_max, RUNNING_RUNS_MAX)]
+    {
+        if let Some(node) = fields.get(key, out)
+            && let Some(count) = read::whole_number(node, &format!("`{key}`"), 1, most, out)
+        {
+            *value = usize::try_from(count).unwrap_or(usize::MAX);
+        }
     }
     if let Some(node) = fields.get("message_bytes", out)
         && let Some(bytes) = read::bytes(node, "`message_bytes`", out)

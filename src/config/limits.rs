@@ -81,6 +81,16 @@ pub const MESSAGE_BYTES_DEFAULT: u64 = 64 << 20;
 /// Worker threads that may be asked for.
 pub const WORKERS_MAX: u64 = 256;
 
+/// Playbook runs of one member that wait for their turn, by default (count): 64 MB at the most, and
+/// five times the largest burst that we show.
+pub const QUEUED_RUNS_DEFAULT: usize = 1_000_000;
+/// The most that may be asked for (count).
+pub const QUEUED_RUNS_MAX: u64 = 100_000_000;
+/// Playbook runs of one member whose calls are under way at once, by default (count): each holds its
+/// state, some KiB, at the most what a record of the topic takes.
+pub const RUNNING_RUNS_DEFAULT: usize = 128;
+/// The most that may be asked for (count).
+pub const RUNNING_RUNS_MAX: u64 = 100_000;
 /// Bytes of an instance's name. It is part of the transactional id and of the static member id.
 pub const INSTANCE_NAME_MAX: usize = 100;
 /// Partitions of `incidents` and `incident-state` when nothing is said: six members may keep

@@ -64,7 +64,7 @@ impl Pipeline {
     /// of its content packs.
     pub fn responds(&self) -> bool {
         let of_type = |item: &crate::content::Item| match &item.body {
-            Some(crate::content::Body::Type(found)) => found.playbook.is_some(),
+            Some(crate::content::Body::Type(found)) => found.playbook.is_some() && found.autorun,
             _ => false,
         };
         !self.playbooks.is_empty() || self.content.as_deref().is_some_and(|content| content.items.iter().any(of_type))
@@ -293,6 +293,8 @@ pub enum PlaybookMode {
     Ask,
     /// They run.
     Run,
+    /// They are told, and do not run.
+    Simulate,
 }
 
 /// Events and what must become of the last of them.

@@ -43,6 +43,23 @@ pub fn load(paths: &[PathBuf], server: Option<Version>, out: &mut Diagnostics) -
     content
 }
 
+/// A playbook from its text alone: one that runs are pinned to and that stands in no file any
+/// more. `None` for what is none.
+pub fn playbook_of(text: &str) -> Option<(Head, Playbook)> {
+    let mut out = Diagnostics::new();
+    let name = if text.trim_start().starts_with('{') { "playbook.json" } else { "playbook.yml" };
+    let file = out.add_file(name, text);
+    let mut root = tree(Path::new(name), file, &mut out)?;
+    marketplace::resolve(&mut root);
+    let mut loader = Loader { content: Content::default(), packs: HashMap::new(), total: 0, out: &mut out };
+    loader.item(Kind::Playbook, &root, file, None, Path::new(name));
+    let item = loader.content.items.pop()?;
+    match item.body? {
+        Body::Playbook(playbook) => Some((item.head, *playbook)),
+        _ => None,
+    }
+}
+
 struct Loader<'d> {
     content: Content,
     packs: HashMap<PathBuf, usize>,

@@ -40,7 +40,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use item::{Body, Head, Item, Kind};
-pub use load::load;
+pub use load::{load, playbook_of};
 pub use version::Version;
 
 use crate::expr::xsoar::external::Programs;

@@ -48,6 +48,9 @@ pub struct Settings {
     entries: BTreeMap<String, Setting>,
 }
 
+/// librdkafka's session where nothing is said, in milliseconds.
+const SESSION_MS_DEFAULT: u64 = 45_000;
+
 impl Settings {
     fn new(bootstrap: &str) -> Settings {
         let mut settings = Settings { entries: BTreeMap::new() };
@@ -84,6 +87,12 @@ impl Settings {
         settings.set("fetch.wait.max.ms", "20", "how long the broker may wait for more before it answers");
         settings.set("topic.metadata.refresh.interval.ms", "30000", "new partitions are noticed within half a minute");
         settings
+    }
+
+    /// How long a member of a group may give no sign of life before others get its partitions.
+    pub fn session(&self) -> std::time::Duration {
+        let millis = self.entries.get("session.timeout.ms").and_then(|setting| setting.value.parse().ok());
+        std::time::Duration::from_millis(millis.unwrap_or(SESSION_MS_DEFAULT))
     }
 
     /// Bytes that may be fetched ahead.

@@ -1,4 +1,4 @@
-//! Owns `playbooks:`: parsed and checked now, run by a later step.
+//! Owns `playbooks:`: which type of incident starts which playbook.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::config::source_map::Spanned;
 
 use super::usable_type;
 
-const MODES: [(&str, PlaybookMode); 2] = [("ask", PlaybookMode::Ask), ("run", PlaybookMode::Run)];
+const MODES: [(&str, PlaybookMode); 3] = [("ask", PlaybookMode::Ask), ("run", PlaybookMode::Run), ("simulate", PlaybookMode::Simulate)];
 
 /// Type → playbook; `dir` is where relative paths start.
 pub fn read_playbooks(node: &Node, dir: &Path, out: &mut Diagnostics) -> Vec<PlaybookRef> {
@@ -42,7 +42,7 @@ fn read_playbook(node: &Node, dir: &Path, out: &mut Diagnostics) -> Option<(Span
         out.push(
             Diagnostic::warning("missing-file", format!("the playbook {} does not exist yet", file.value))
                 .at(file.span)
-                .hint("nothing runs it today; the step that brings playbooks will refuse this pipeline"),
+                .hint("`catchment run` refuses the role `respond` without it"),
         );
     }
     Some((Spanned::new(path, file.span), mode))

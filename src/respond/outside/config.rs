@@ -43,6 +43,10 @@ pub struct Settings {
     pub users: Vec<User>,
     /// What commands with an effect may do, and never touch.
     pub brakes: Brakes,
+    /// Calls an hour, by command.
+    pub rates: std::collections::HashMap<String, u32>,
+    /// What a request that changes something means whose answer nobody knows.
+    pub http_on_unknown: OnUnknown,
 }
 
 /// A way to log in.
@@ -151,6 +155,12 @@ impl Settings {
         {
             settings.brakes.mode = mode;
         }
+        if let Some(node) = fields.get("rates", out) {
+            for (name, node) in read::entries(node, "`rates`", ENTRIES_MAX, out) {
+                let limit = read::whole_number(node, "calls an hour", 1, u64::from(u32::MAX), out).and_then(|limit| u32::try_from(limit).ok());
+                settings.rates.extend(limit.map(|limit| (name.value.to_lowercase(), limit)));
+            }
+        }
         if let Some(node) = fields.get("protect", out) {
             let entries: Vec<String> = read::list(node, "`protect`", crate::respond::world::brakes::PROTECT_MAX, out)
                 .iter()
@@ -190,6 +200,9 @@ fn http(node: &Node, dir: &Path, settings: &mut Settings, out: &mut Diagnostics)
     if let Some(node) = fields.get("records", out) {
         let hosts = read::one_or_many(node).iter().filter_map(|node| read::text(node, "a host", out));
         settings.brakes.records = hosts.map(|host| host.value.to_lowercase()).collect();
+    }
+    if let Some(how) = fields.get("on_unknown", out).and_then(|node| read::choice(node, "`on_unknown`", &UNKNOWN, out)) {
+        settings.http_on_unknown = how;
     }
     if let Some(path) = fields.get("ca", out).and_then(|node| read::text(node, "`ca`", out)) {
         settings.ca = Some(dir.join(path.value));

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::config::{CredentialKind, Settings};
 use super::guard::{Forbidden, Resolver, allowed};
+use super::permit::Guarded;
 use crate::expr::xsoar::value::text_of;
 use crate::respond::command::Args;
 use crate::respond::run::{Call, Failure, FailureKind, Output, Poll};
@@ -74,9 +75,9 @@ impl Client {
                 other => other.to_string(),
             };
             headers.entry("content-type").or_insert(HeaderValue::from_static("application/json"));
-            request = request.body(text);
+            request = request.body(reqwest::Body::wrap(Guarded::new(text)));
         } else if let Some(body) = args.some("body") {
-            request = request.body(body);
+            request = request.body(reqwest::Body::wrap(Guarded::new(body)));
         }
         if let Some(name) = args.some("auth") {
             request = self.log_in(request, &url, &name)?;

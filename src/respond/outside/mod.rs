@@ -5,6 +5,7 @@ pub mod config;
 pub mod guard;
 pub mod http;
 pub mod mail;
+pub mod permit;
 pub mod script;
 
 use std::sync::Arc;
@@ -50,7 +51,7 @@ impl Outside {
             ..External::default()
         };
         // A request changes the world as far as its method says so.
-        world.externals.insert("http".to_owned(), External { by_method: true, ..own("http", true, &["url"]) });
+        world.externals.insert("http".to_owned(), External { by_method: true, on_unknown: settings.http_on_unknown, ..own("http", true, &["url"]) });
         world.externals.insert("http-get".to_owned(), External { on_unknown: OnUnknown::Retry, ..own("http-get", false, &["url"]) });
         world.externals.insert("send-mail".to_owned(), own("send-mail", false, &["to"]));
         for script in &settings.scripts {

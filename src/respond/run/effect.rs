@@ -262,10 +262,13 @@ pub struct Entry {
     pub task: String,
     /// The command; empty: none.
     pub command: String,
-    /// `note`, `error`, `warning`, `entry`, `evidence`, `reminder`.
+    /// `note`, `error`, `warning`, `entry`, `evidence`, `reminder`, `call`, `result`, `question`, `answer`.
     pub kind: String,
     /// The text.
     pub text: String,
+    /// The idempotency key of the call; empty: none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
 }
 
 /// A change of an incident.

@@ -173,7 +173,7 @@ impl Step<'_> {
             (true, false) => answer.comment.clone(),
             (false, false) => format!("{}: {}", answer.label, answer.comment),
         };
-        self.entry_by(&answer.actor, &node.id, "", "note", &said);
+        self.entry_by(&answer.actor, &node.id, "", "answer", &said);
         if let Kind::Collect(form) = &node.kind {
             self.keep_answers(frame, &node.name, answer);
             let mut fields = Map::new();
@@ -210,7 +210,7 @@ impl Step<'_> {
             if no { "refused" } else { "approved" },
             if answer.comment.is_empty() { String::new() } else { format!(": {}", cut(&answer.comment, 1_000)) }
         );
-        self.entry_by(&answer.actor, &node.id, &pending.command, "note", &text);
+        self.entry_by(&answer.actor, &node.id, &pending.command, "answer", &text);
         if no {
             return self.failed(frame, task, program, Failure::new(FailureKind::Refused, format!("`{}` was refused by a person", pending.command)));
         }
@@ -220,7 +220,7 @@ impl Step<'_> {
     /// A failed task is tried again, or counts as done.
     fn mended(&mut self, frame: u32, task: u32, node: &Node, answer: &Answer) {
         let text = if answer.again { "the task is tried again" } else { "the task counts as done" };
-        self.entry_by(&answer.actor, &node.id, "", "note", text);
+        self.entry_by(&answer.actor, &node.id, "", "answer", text);
         if answer.again {
             if let Some(task) = self.run.task_mut(frame, task) {
                 task.status = Status::Ready;

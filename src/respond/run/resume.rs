@@ -1,19 +1,27 @@
 //! Owns how a run goes on elsewhere: for calls that were begun and whose results nobody knows,
 //! the command says what that means.
 
+use serde_json::{Map, Value};
+
 use super::effect::{Ask, Call, Effect, Failure, FailureKind};
-use super::state::{Key, Run, Status, Wait};
+use super::state::{Key, Run, Status, Task, Wait};
 use super::step::{Step, step};
 use super::{Transition, state::RunState};
 use crate::respond::world::{Ability, OnUnknown, World};
 
-/// What is to be done so that a run goes on where it was committed last.
-pub fn resume(run: &mut Run, world: &World, now_us: i64) -> Vec<Effect> {
+/// What is to be done so that a run goes on where it was committed last. Calls of which it is known
+/// that they are `under_way` need nothing.
+pub fn resume(run: &mut Run, world: &World, now_us: i64, under_way: &dyn Fn(Key) -> bool) -> Vec<Effect> {
     let mut found: Vec<(u32, u32)> = Vec::new();
     for (number, frame) in &run.frames {
         for (at, task) in frame.tasks.iter().enumerate() {
-            if task.status == Status::Running && matches!(task.wait.as_deref(), Some(Wait::Call(_) | Wait::Generic(_))) {
-                found.push((*number, u32::try_from(at).unwrap_or(u32::MAX)));
+            let key = Key { frame: *number, task: u32::try_from(at).unwrap_or(u32::MAX), attempt: task.attempt };
+            if task.status == Status::Running
+                && !under_way(key)
+                && !run.held.contains(&key)
+                && matches!(task.wait.as_deref(), Some(Wait::Call(_) | Wait::Generic(_)))
+            {
+                found.push((key.frame, key.task));
             }
         }
     }
@@ -33,22 +41,44 @@ pub fn resume(run: &mut Run, world: &World, now_us: i64) -> Vec<Effect> {
     effects
 }
 
+/// What a running task waits for: command, whose, arguments, seconds.
+fn pending_of(task: &Task) -> Option<(String, Option<String>, Map<String, Value>, u32)> {
+    match task.wait.as_deref()? {
+        Wait::Call(pending) => Some((pending.command.clone(), pending.brand.clone(), pending.arguments.clone(), pending.timeout_s)),
+        Wait::Generic(generic) => {
+            let mut arguments = generic.others.clone();
+            if !generic.argument.is_empty() {
+                arguments.insert(generic.argument.clone(), Value::String(generic.ids.join(",")));
+            }
+            Some((generic.command.clone(), None, arguments, 0))
+        }
+        _ => None,
+    }
+}
+
+impl Run {
+    /// The command of a call that was held back.
+    pub fn pending_command(&self, key: Key) -> Option<String> {
+        Some(pending_of(self.task(key.frame, key.task)?)?.0)
+    }
+
+    /// A call that is committed and was held back; `None`: nobody waits for it any more.
+    pub fn call_of(&self, key: Key, world: &World) -> Option<Call> {
+        let state = self.task(key.frame, key.task).filter(|task| task.status == Status::Running && task.attempt == key.attempt)?;
+        let (command, brand, arguments, timeout_s) = pending_of(state)?;
+        let playbook = &self.frames.get(&key.frame)?.playbook;
+        let program = self.pinned.get(playbook).and_then(|version| world.library.version(version));
+        let task = program.and_then(|program| program.tasks.get(key.task as usize)).map(|node| node.id.clone()).unwrap_or_default();
+        Some(Call { key, idempotency_key: self.idempotency_key(key), task, command, brand, arguments, timeout_s })
+    }
+}
+
 impl Step<'_> {
     fn again(&mut self, frame: u32, task: u32, doubtful: &mut Vec<Key>) {
         let id = self.task_id(frame, task);
         let Some(state) = self.run.task(frame, task) else { return };
         let key = Key { frame, task, attempt: state.attempt };
-        let (command, brand, arguments, timeout_s) = match state.wait.as_deref() {
-            Some(Wait::Call(pending)) => (pending.command.clone(), pending.brand.clone(), pending.arguments.clone(), pending.timeout_s),
-            Some(Wait::Generic(generic)) => {
-                let mut arguments = generic.others.clone();
-                if !generic.argument.is_empty() {
-                    arguments.insert(generic.argument.clone(), serde_json::Value::String(generic.ids.join(",")));
-                }
-                (generic.command.clone(), None, arguments, 0)
-            }
-            _ => return,
-        };
+        let Some((command, brand, arguments, timeout_s)) = pending_of(state) else { return };
         let how = match self.world.ability(brand.as_deref(), &command) {
             // What changes nothing can be asked again.
             Ability::External(external) if !external.executes(&arguments) && external.by_method => OnUnknown::Retry,

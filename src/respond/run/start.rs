@@ -145,7 +145,7 @@ impl Step<'_> {
                 return self.failed(frame, task, program, Failure::new(FailureKind::Refused, text));
             }
             let type_name = self.run.incident.get("type").and_then(Value::as_str).unwrap_or_default();
-            match self.world.brakes.mode_of(type_name) {
+            match self.world.brakes.mode_of(type_name).stricter(&self.run.mode) {
                 Mode::Run => {}
                 Mode::Simulate => {
                     let readable = format!("simulated: `{}` was not run", pending.command);

@@ -48,6 +48,15 @@ pub struct Run {
     pub started: u64,
     /// War room entries so far.
     pub entries: u64,
+    /// Changes of incidents so far: with the run's id they name facts.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub changes: u64,
+    /// The mode that it was asked for with, if it was; what holds for all runs may be stricter.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub mode: String,
+    /// Runs whose playbooks created this incident, one by the other.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub depth: u64,
     /// The newest entries, for tasks that read them.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub recent: VecDeque<Recent>,
@@ -60,6 +69,9 @@ pub struct Run {
     /// What it did with the incident's timers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timers: BTreeMap<String, super::timer::Timer>,
+    /// Calls that were not let begin yet: whoever goes on with the run lets them.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeSet::is_empty")]
+    pub held: std::collections::BTreeSet<Key>,
     /// Its tasks that wait, as people know them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<Waits>,
@@ -105,6 +117,12 @@ impl RunState {
             RunState::Failed => "failed",
             RunState::Cancelled => "cancelled",
         }
+    }
+
+    /// The state of a name.
+    pub fn parse(name: &str) -> Option<RunState> {
+        let all = [RunState::New, RunState::Running, RunState::Waiting, RunState::Completed, RunState::Failed, RunState::Cancelled];
+        all.into_iter().find(|state| state.name() == name)
     }
 
     /// True where nothing happens any more.
@@ -204,6 +222,10 @@ pub struct Task {
     /// Why it failed.
     #[serde(rename = "e", default, skip_serializing_if = "String::is_empty")]
     pub error: String,
+}
+
+fn is_none_yet(number: &u64) -> bool {
+    *number == 0
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -376,10 +398,14 @@ impl Run {
             ready: VecDeque::new(),
             started: 0,
             entries: 0,
+            changes: 0,
+            mode: String::new(),
+            depth: 0,
             recent: VecDeque::new(),
             lists: BTreeMap::new(),
             indicators: Map::new(),
             timers: BTreeMap::new(),
+            held: std::collections::BTreeSet::new(),
             waits: Vec::new(),
             closing: None,
             began_us: 0,
@@ -398,6 +424,22 @@ impl Run {
         // Frames are numbered in the order in which they start, which depends on nothing else than
         // the results that are committed.
         hash(&[self.id.as_bytes(), &key.frame.to_be_bytes(), &key.task.to_be_bytes(), &key.attempt.to_be_bytes()])
+    }
+
+    /// Its state would not fit into a record: it fails, and what it knew goes.
+    pub fn too_large(&mut self) {
+        self.state = RunState::Failed;
+        self.reason = "its state became larger than a record of the topic takes".to_owned();
+        self.frames.clear();
+        self.contexts.clear();
+        self.ready.clear();
+        self.held.clear();
+        self.recent.clear();
+        self.lists.clear();
+        self.indicators.clear();
+        if let Value::Object(incident) = &mut self.incident {
+            incident.retain(|name, value| ["id", "type", "severity"].contains(&name.as_str()) && !value.is_object() && !value.is_array());
+        }
     }
 
     /// A task.

@@ -117,6 +117,7 @@ impl Step<'_> {
             self.run.frames.clear();
             self.run.contexts.clear();
             self.run.ready.clear();
+            self.run.held.clear();
         }
     }
 
@@ -212,6 +213,7 @@ impl Step<'_> {
             command: command.to_owned(),
             kind: kind.to_owned(),
             text: text.to_owned(),
+            key: String::new(),
         }));
         id
     }

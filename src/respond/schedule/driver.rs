@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::coordinator::{Begin, Coordinator};
-use super::journal::{Journal, JournalError};
+use super::journal::{Journal, JournalError, RunRef};
 use crate::respond::clock::now_us;
+use crate::respond::outside::Outside;
 use crate::respond::run::{Answer, Call, Failure, FailureKind, Key, Output, Run};
 
 /// Longest pause between two looks at what is to be done.
@@ -25,7 +26,13 @@ const BATCH: usize = 512;
 /// Does calls.
 pub trait Caller: Send + Sync + 'static {
     /// Does one.
-    fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Result<Output, Failure>> + Send>>;
+    fn call(self: Arc<Self>, call: Call) -> Pin<Box<dyn Future<Output = Result<Output, Failure>> + Send>>;
+}
+
+impl Caller for Outside {
+    fn call(self: Arc<Self>, call: Call) -> Pin<Box<dyn Future<Output = Result<Output, Failure>> + Send>> {
+        Box::pin(async move { Outside::call(&self, &call).await })
+    }
 }
 
 /// What a driver is told.
@@ -33,11 +40,11 @@ pub enum Message {
     /// A new run.
     Accept(Box<Run>),
     /// A call ended.
-    Result(String, Key, Result<Output, Failure>),
+    Result(RunRef, Key, Result<Output, Failure>),
     /// A person answers.
-    Answer(String, Answer),
+    Answer(RunRef, Answer),
     /// A person ends a run.
-    Cancel(String, String),
+    Cancel(RunRef, String),
     /// Runs of a type, or all, stand still.
     Pause(Option<String>),
     /// They go on.
@@ -79,14 +86,14 @@ pub async fn drive<J: Journal>(
             match one {
                 Message::Accept(run) => {
                     // The sender looks at `is_full`; what slips through in between is let in.
-                    let _ = coordinator.accept(&run);
+                    let _ = coordinator.accept(&run, 0, now);
                 }
                 Message::Result(run, key, result) => {
                     under_way = under_way.saturating_sub(1);
-                    coordinator.result(&run, key, result, now);
+                    coordinator.result(run, key, result, now);
                 }
-                Message::Answer(run, answer) => coordinator.answer(&run, answer, now),
-                Message::Cancel(run, actor) => coordinator.cancel(&run, &actor, now),
+                Message::Answer(run, answer) => coordinator.answer(run, answer, now),
+                Message::Cancel(run, actor) => coordinator.cancel(run, &actor, now),
                 Message::Pause(name) => coordinator.pause(name.as_deref()),
                 Message::Resume(name) => coordinator.resume(name.as_deref()),
                 Message::World(world) => coordinator.set_world(world),
@@ -97,7 +104,7 @@ pub async fn drive<J: Journal>(
             message = if taken < BATCH { inbox.try_recv().ok() } else { None };
         }
         coordinator.pump(now_us());
-        let begins = match coordinator.commit(now_us()) {
+        let begins = match coordinator.commit() {
             Ok(begins) => begins,
             Err(JournalError::Passing(why)) => {
                 tracing::warn!(%why, "what playbooks did is not committed yet; nothing of it begins");
@@ -107,7 +114,7 @@ pub async fn drive<J: Journal>(
             Err(error) => return (coordinator, Err(error)),
         };
         for begin in begins {
-            if !coordinator.may_begin(now_us()) {
+            if !coordinator.may_begin() {
                 return (coordinator, Err(JournalError::Fenced));
             }
             under_way += 1;

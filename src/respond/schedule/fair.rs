@@ -35,6 +35,21 @@ impl Class {
         }
     }
 
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Critical => "critical",
+            Class::High => "high",
+            Class::Medium => "medium",
+            Class::Low => "low",
+        }
+    }
+
+    /// The class of a name.
+    pub fn parse(name: &str) -> Option<Class> {
+        [Class::Critical, Class::High, Class::Medium, Class::Low].into_iter().find(|class| class.name() == name)
+    }
+
     fn index(self) -> usize {
         match self {
             Class::Critical => 0,
@@ -139,6 +154,23 @@ impl<K: Hash + Eq + Clone, T> Fair<K, T> {
         let (type_name, item) = lane.next()?;
         self.length -= 1;
         Some((class, type_name, item))
+    }
+
+    /// The first of each type.
+    pub fn fronts(&self) -> impl Iterator<Item = &T> {
+        self.lanes.iter().flat_map(|lane| lane.types.values().filter_map(|known| known.items.front()))
+    }
+
+    /// Only these stay, each in its place.
+    pub fn retain(&mut self, stays: impl Fn(&T) -> bool) {
+        self.length = 0;
+        for lane in &mut self.lanes {
+            lane.types.values_mut().for_each(|known| known.items.retain(&stays));
+            lane.ring.retain(|name| lane.types.get(name).is_some_and(|known| !known.items.is_empty()));
+            lane.types.retain(|_, known| !known.items.is_empty() || known.deficit < 0);
+            lane.length = lane.types.values().map(|known| known.items.len()).sum();
+            self.length += lane.length;
+        }
     }
 
     /// What an item used beyond its start: its type waits longer for its next turn.

@@ -28,6 +28,15 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The stricter one of this and of what a run was asked for with; empty: nothing.
+    pub fn stricter(self, asked: &str) -> Mode {
+        match (self, Mode::parse(asked)) {
+            (Mode::Simulate, _) | (_, Some(Mode::Simulate)) => Mode::Simulate,
+            (Mode::Ask, _) | (_, Some(Mode::Ask)) => Mode::Ask,
+            (Mode::Run, _) => Mode::Run,
+        }
+    }
+
     /// As it is written.
     pub fn parse(word: &str) -> Option<Mode> {
         Some(match word {

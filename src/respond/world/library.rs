@@ -38,6 +38,11 @@ impl Library {
         }
     }
 
+    /// Adds a version that runs are pinned to; new runs do not use it.
+    pub fn add_pinned(&mut self, program: Arc<Program>) {
+        self.by_version.entry(program.version.clone()).or_insert(program);
+    }
+
     /// The newest of a name or id.
     pub fn find(&self, name: &str) -> Option<&Arc<Program>> {
         self.by_name.get(name)
