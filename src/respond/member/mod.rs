@@ -159,7 +159,7 @@ fn responded(spec: &RespondSpec, stop: &AtomicBool, cache_failed: &AtomicBool) -
 }
 
 /// The topics of playbooks.
-pub(self) struct Topics {
+struct Topics {
     facts: Topic,
     runs: Topic,
     war_room: Topic,
