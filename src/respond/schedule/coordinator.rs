@@ -399,12 +399,15 @@ impl<J: Journal> Coordinator<J> {
         let mut record = Record { entries: audit, ..Record::of(active.at) };
         for effect in effects {
             match effect {
-                Effect::Call(call) if self.holding || self.is_paused(&active.type_name) || !self.waits.free(&call.command, now_us) => {
-                    // Its state says so, so that nobody ever wonders whether it was done.
-                    active.run.held.insert(call.key);
-                    self.waits.add(active.class, active.type_name.clone(), active.at, &call.command, call.key);
-                }
                 Effect::Call(call) => {
+                    let stands = self.holding || self.is_paused(&active.type_name);
+                    let taken = if stands { Err(0) } else { self.waits.take(&call.command, now_us) };
+                    if let Err(at_us) = taken {
+                        // Its state says so, so that nobody ever wonders whether it was done.
+                        active.run.held.insert(call.key);
+                        self.waits.add(active.class, active.type_name.clone(), active.at, (&call.command, call.key), at_us);
+                        continue;
+                    }
                     active.calls += 1;
                     record.entries.push(call_entry(&active.run, &call, now_us));
                     self.intents.push(Begin { run: active.at, call });

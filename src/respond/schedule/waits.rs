@@ -30,17 +30,17 @@ impl Waits {
         Waits { rates, by_command: HashMap::new(), held: 0 }
     }
 
-    /// Takes a call of a command, if one may begin and none waits.
-    pub fn free(&mut self, command: &str, now_us: i64) -> bool {
-        if self.by_command.contains_key(&command.to_lowercase()) {
-            return false;
+    /// Takes a call of a command, if one may begin and none waits; else when it is worth looking again.
+    pub fn take(&mut self, command: &str, now_us: i64) -> Result<(), i64> {
+        match self.by_command.get(&command.to_lowercase()) {
+            Some(lane) => Err(lane.at_us),
+            None => self.rates.take(command, now_us),
         }
-        self.rates.take(command, now_us).is_ok()
     }
 
-    /// A call waits.
-    pub fn add(&mut self, class: Class, type_name: Arc<str>, at: RunRef, command: &str, key: Key) {
-        let lane = self.by_command.entry(command.to_lowercase()).or_insert_with(|| Lane { calls: Fair::new(usize::MAX), at_us: 0 });
+    /// A call waits, until a time at the least; 0: for something else.
+    pub fn add(&mut self, class: Class, type_name: Arc<str>, at: RunRef, (command, key): (&str, Key), at_us: i64) {
+        let lane = self.by_command.entry(command.to_lowercase()).or_insert_with(|| Lane { calls: Fair::new(usize::MAX), at_us });
         lane.calls.force(class, type_name, (at, key));
         self.held += 1;
     }

@@ -34,7 +34,7 @@ impl<J: Journal> Coordinator<J> {
             let effects = resume(&mut run, &self.world, now_us, &|key| under_way.contains_key(&(at, key)));
             for key in &run.held {
                 let command = run.pending_command(*key).unwrap_or_default();
-                self.waits.add(about.class, about.type_name.clone(), at, &command, *key);
+                self.waits.add(about.class, about.type_name.clone(), at, (&command, *key), 0);
             }
             let mut active = Active { run, at, class: about.class, type_name: about.type_name, calls: 0, ahead: VecDeque::new() };
             for ((_, key), result) in self.under_way.extract_if(|(run, _), result| *run == at && result.is_some()) {
