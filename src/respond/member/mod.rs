@@ -12,6 +12,7 @@
 //! | `lease` | until when calls may begin |
 //! | `pool` | the threads on which calls are done |
 //! | `scout` | looks ahead for what is urgent, where facts have piled up |
+//! | `surroundings` | what files and people say, laid over each other; texts of versions |
 //! | `control` | what people paused, in which mode the others are, texts of pinned playbooks |
 //! | `measure` | counters and metrics |
 //!
@@ -33,6 +34,7 @@ mod measure;
 mod partitions;
 mod pool;
 mod scout;
+mod surroundings;
 mod work;
 
 use std::path::{Path, PathBuf};
