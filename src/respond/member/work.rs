@@ -356,7 +356,7 @@ impl<'a> Responder<'a> {
 
     fn ended(&mut self, ended: Ended) {
         match ended {
-            Ended::Done(run, key, result) => self.coordinator.result(run, key, result, now_us()),
+            Ended::Done(run, key, result) => self.coordinator.result(run, key, *result, now_us()),
             Ended::NotBegun(begin) => self.again.push(*begin),
         }
     }
