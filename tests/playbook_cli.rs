@@ -21,6 +21,7 @@ fn our_playbooks_check_and_their_tests_pass() {
     let (code, out, err) = catchment(&soc(), &["playbook", "check", "."]);
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains("ok    Brute Force") && out.contains("needs closeInvestigation, http"), "{out}");
+    assert!(!format!("{out}{err}").contains("warning"), "fields of the pipeline are known: {out}{err}");
     let (code, out, err) = catchment(&soc(), &["playbook", "test", "."]);
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains("7 passed, 0 failed"), "{out}");

@@ -155,7 +155,7 @@ pub fn newest(which: &Which) -> Result<Option<Vec<u8>>, Error> {
 }
 
 /// The id that a person wrote.
-fn id_of(text: &str) -> Result<IncidentId, Error> {
+pub fn id_of(text: &str) -> Result<IncidentId, Error> {
     IncidentId::parse(text).ok_or_else(|| {
         let digits = text.chars().filter(char::is_ascii_hexdigit).count();
         let what = if digits == text.chars().count() {

@@ -19,6 +19,7 @@ mod check;
 mod run;
 mod runs;
 mod show;
+mod start;
 mod survey;
 mod test;
 mod top;
@@ -50,6 +51,8 @@ pub enum Command {
     Survey(survey::SurveyArgs),
     /// What waits in a running pipeline: why, since when, for whom
     Top(top::TopArgs),
+    /// Have a running pipeline run a playbook on an incident
+    Start(start::StartArgs),
     /// Answer a task of a run that waits for a person
     Answer(answer::AnswerArgs),
     /// End a run
@@ -76,6 +79,7 @@ pub fn run(args: &PlaybookArgs) -> Result<Answer, Error> {
         Command::Test(args) => test::run(args),
         Command::Survey(args) => survey::run(args),
         Command::Top(args) => top::run(args),
+        Command::Start(args) => start::run(args),
         Command::Answer(args) => answer::answer(args),
         Command::Cancel(args) => answer::cancel(args),
     }

@@ -13,7 +13,7 @@ use super::output::{Style, style};
 use super::saying::{Pipe, actor, now_us};
 use super::text::{Cut, Grid, visible};
 use crate::error::Error;
-use crate::kafka::{Error as KafkaError, read_to_end};
+use crate::kafka::{Error as KafkaError, partition_of, read_to_end};
 use crate::respond::clock::iso_us;
 
 /// The key of what holds for all types.
@@ -100,6 +100,7 @@ fn brake(args: &BrakeArgs, state: &str, mode: Option<&str>) -> Result<Answer, Er
     let actor = actor(args.actor.as_deref());
     let value = json!({ "state": state, "mode": mode, "actor": actor, "at": iso_us(now_us()) });
     pipe.write(&pipe.names.respond_control, 1, 0, key.as_bytes(), value.to_string().as_bytes())?;
+    audit(&pipe, &key, &value)?;
     let what = args.type_name.as_ref().map_or_else(|| "all runs".to_owned(), |name| format!("runs for `{}`", visible(name)));
     match (state, mode.as_str()) {
         ("paused", _) => println!("{}: {what} stand still within 5 s; calls that are under way come to their end", style("paused", Style::Warn)),
@@ -115,6 +116,19 @@ fn brake(args: &BrakeArgs, state: &str, mode: Option<&str>) -> Result<Answer, Er
         }
     }
     Ok(Answer::Yes)
+}
+
+/// Who said so, on the audit record: after it holds, as stopping is more urgent.
+fn audit(pipe: &Pipe, key: &str, said: &Value) -> Result<(), Error> {
+    let word = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default();
+    let mode = said.get("mode").and_then(Value::as_str).map(|mode| format!(", mode {mode}")).unwrap_or_default();
+    let entry = json!({
+        "entry": format!("{}@control", now_us()), "run": "", "incident": "", "playbook": "", "playbook_version": "", "at": word("at"), "actor": word("actor"),
+        "task": "", "command": "", "kind": "control", "text": format!("{key}: {}{mode}", word("state")),
+    });
+    let topic = pipe.names.war_room.as_str();
+    let partitions = pipe.admin.existing(&[topic])?.first().map_or(1, |topic| topic.partitions);
+    pipe.write(topic, partitions, partition_of(b"control", partitions), b"control", entry.to_string().as_bytes())
 }
 
 /// Says so if no playbook is for this type: it may be mistyped.

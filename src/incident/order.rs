@@ -27,6 +27,8 @@ pub enum Order {
         playbook: Box<str>,
         /// What its commands with an effect do: `run`, `ask`, `simulate`; `None`: as `respond.yaml` says.
         mode: Option<Box<str>>,
+        /// The incident as it is now: a JSON object.
+        incident: Box<str>,
     },
 }
 
@@ -84,6 +86,7 @@ impl Order {
                     Some(mode) if !["run", "ask", "simulate"].contains(&&*mode) => return Err("mode"),
                     mode => mode,
                 },
+                incident: some(of, "incident").filter(|token| token.starts_with('{')).ok_or("incident")?.into(),
             },
         })
     }
@@ -107,8 +110,10 @@ impl Order {
                 }
             }
             Order::Cancel { run } => push_text(out, "run", run),
-            Order::Start { playbook, mode } => {
+            Order::Start { playbook, mode, incident } => {
                 push_text(out, "playbook", playbook);
+                out.extend_from_slice(b",\"incident\":");
+                out.extend_from_slice(incident.as_bytes());
                 if let Some(mode) = mode {
                     push_text(out, "mode", mode);
                 }

@@ -40,6 +40,15 @@ pub struct ReadToEnd {
     pub records: u64,
 }
 
+/// Reading ended: with an error, or because nobody wants more.
+struct Stopped(Option<Error>);
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Stopped {
+        Stopped(Some(error))
+    }
+}
+
 /// Reads partitions to their ends, one after the other. Its two clients are opened once, which
 /// takes a tenth of a second.
 pub struct PartitionReader {
@@ -95,6 +104,21 @@ impl PartitionReader {
     ) -> Result<ReadToEnd, E> {
         let (low, end) = ends(&self.uncommitted, topic, partition)?;
         self.read(topic, partition, (low.max(end - offsets), end), false, each)
+    }
+
+    /// Gives the committed records from `from` on to `each`, up to what is stable now, or until it says
+    /// `false`; does not wait for open transactions.
+    ///
+    /// # Errors
+    /// What the broker answers.
+    pub fn read_tail_from(&mut self, topic: &str, partition: i32, from: i64, mut each: impl FnMut(&Record<'_>) -> bool) -> Result<(), Error> {
+        let (low, end) = ends(&self.uncommitted, topic, partition)?;
+        let done = self.read(topic, partition, (from.max(low), end), false, |record| if each(record) { Ok(()) } else { Err(Stopped(None)) });
+        match done {
+            Err(Stopped(Some(error))) => Err(error),
+            // It is not assigned any more the next time something is read.
+            Ok(_) | Err(Stopped(None)) => Ok(()),
+        }
     }
 
     /// Reads `[start, end)`; without `patient` only up to what is stable now.

@@ -36,6 +36,7 @@ impl MetricsPort {
             .set_buckets_for_metric(Matcher::Full("catchment_event_to_incident_seconds".into()), &LATENCY_BUCKETS)
             .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full("catchment_fact_to_state_seconds".into()), &LATENCY_BUCKETS))
             .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full("catchment_keeper_restore_seconds".into()), &LATENCY_BUCKETS))
+            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full("catchment_respond_commit_seconds".into()), &LATENCY_BUCKETS))
             .map_err(|error| Error::bug(error.to_string()))?;
         let handle = builder.install_recorder().map_err(|error| Error::bug(format!("metrics: {error}")))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("serve").enable_io().enable_time().build()?;

@@ -27,7 +27,7 @@ impl<'a> Scene<'a> {
     fn new(kafka: &'a Broker) -> Scene<'a> {
         let name = unique("people");
         let names = Names::new(&name, None);
-        let home = Home::new(kafka, "instance: a\narchive: { path: lake, commit: 500ms }");
+        let home = Home::new(kafka, "instance: a\narchive: { path: lake, commit: 500ms }\nlisten: { api: 127.0.0.1:0, sql: 127.0.0.1:0 }");
         let text = "source: { topics: [events], format: json }\nclassify: { default: T }\nmap: { '*': { host: host } }\nplaybooks: { T: playbooks/p.yml }\n";
         home.write("pipeline/pipeline.yaml", &format!("name: {name}\n{text}"));
         let ask = playbook("p", "", FORM);
@@ -171,6 +171,39 @@ fn real_playbook_people_see_what_waits_and_answer() {
     let (code, said, errors) = scene.run(&["playbook", "cancel", "pipeline", &other.id, "--no-wait"]);
     assert!(code == Some(0) && said.trim() == other.id, "{said}{errors}");
     assert_eq!(scene.said().map(|(_, order)| order), Some(Order::Cancel { run: other.id.as_str().into() }));
+}
+
+#[test]
+fn real_playbook_runs_here_on_an_incident_from_there() {
+    let Some(kafka) = require_kafka() else { return };
+    let scene = Scene::new(kafka);
+    let id = ID.to_string();
+    let run = |more: &[&str]| scene.run(&[&["playbook", "run", "p", "--incident", &id, "--pipeline", "pipeline"], more].concat());
+    let (code, _, errors) = run(&[]);
+    assert!(code == Some(1) && errors.contains("no incident"), "{errors}");
+    let state = json!({ "id": id, "type": "T", "severity": 3, "host": "h1", "status": "open", "version": 4 });
+    kafka.produce(&scene.names.incident_state, [Input { partition: Some(scene.partition), ..Input::new(ID.hex(), state.to_string()) }]);
+    let (code, said, errors) = run(&["--say", "1=yes", "--json"]);
+    let ended: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}{errors}"));
+    assert_eq!((code, &ended["state"], &ended["incident"]["host"]), (Some(0), &json!("completed"), &json!("h1")));
+    let (code, _, errors) = run(&["--file", "x.json"]);
+    assert_eq!(code, Some(2), "{errors}");
+    assert_eq!(kafka.read_settled(&scene.names.runs), [], "nothing of it is recorded there");
+    // Or it is asked for, and run there.
+    let (code, said, errors) = scene.run(&["playbook", "start", "p", &id, "-p", "pipeline", "--mode", "ask", "--actor", "bob", "--no-wait"]);
+    assert_eq!((code, said.trim().len()), (Some(0), 32), "{errors}");
+    let row = kafka.read_settled(&scene.names.incidents).pop().unwrap();
+    let fact: Value = serde_json::from_str(row.text()).unwrap();
+    assert_eq!(
+        (&fact["fact"], &fact["playbook"], &fact["mode"], &fact["incident"]["host"], &fact["actor"]),
+        (&json!("start_run"), &json!("p"), &json!("ask"), &json!("h1"), &json!("bob"))
+    );
+    let trigger = format!("request {}", fact["fact_id"].as_str().unwrap());
+    assert_eq!(said.trim(), Run::new(&id, "p", &trigger, Value::Null).id, "the id that the run will have");
+    let (code, _, errors) = scene.run(&["playbook", "start", "p", &id, "-p", "pipeline", "--wait", "1"]);
+    assert!(code == Some(2) && errors.contains("nobody has taken it up"), "{errors}");
+    let (code, _, errors) = scene.run(&["playbook", "start", "p", "0f3ad6c2b1e84f6da2c07d3f5b9e1a45", "-p", "pipeline"]);
+    assert!(code == Some(1) && errors.contains("no incident"), "{errors}");
 }
 
 #[test]

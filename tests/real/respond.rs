@@ -68,7 +68,7 @@ fn real_respond_runs_a_playbook_and_its_facts_come_out() {
 fn real_respond_waits_for_people_and_keeps_to_the_version_of_a_run() {
     let Some(kafka) = require_kafka() else { return };
     let server = quick();
-    let (kind, lines) = touch(&server, "/old/${incident.id}");
+    let (kind, lines) = touch(&server, "/old/${incident.id}/${incident.owner}");
     let tasks = playbook("Noise", &[("regular", MANUAL), (kind, &lines)]);
     let (kind, approved) = touch(&server, "/approved/${incident.id}");
     let asks = playbook("Asks", &[(kind, &approved)]);
@@ -97,6 +97,8 @@ fn real_respond_waits_for_people_and_keeps_to_the_version_of_a_run() {
             &json!({ "fact": "answer", "fact_id": number, "id": hex(incident), "run": run_of(incident), "task": task, "label": "yes", "actor": "cli:ann" }),
         );
     };
+    // What others set meanwhile is seen by the run.
+    stage.say(1, &json!({ "fact": "set", "fact_id": hex(3_000), "id": hex(1), "fields": { "owner": "bob" }, "actor": "cli:ann" }));
     answer(1, "1");
     answer(2, "1");
     stage.say(3, &json!({ "fact": "cancel_run", "fact_id": hex(2_000), "id": hex(3), "run": run_of(3), "actor": "cli:ann" }));
@@ -107,7 +109,7 @@ fn real_respond_waits_for_people_and_keeps_to_the_version_of_a_run() {
     until("it went on", WAIT, || stage.states().get("completed") == Some(&3));
     let mut paths: Vec<String> = server.hits().into_iter().map(|hit| hit.path).collect();
     paths.sort();
-    assert_eq!(paths, [format!("/approved/{}", hex(2)), format!("/new/{}", hex(4)), format!("/old/{}", hex(1))]);
+    assert_eq!(paths, [format!("/approved/{}", hex(2)), format!("/new/{}", hex(4)), format!("/old/{}/bob", hex(1))]);
     assert!(stage.values("war-room").iter().any(|entry| text(entry, "kind") == "answer" && text(entry, "actor") == "cli:ann"));
     member.stop(WAIT);
 }

@@ -37,18 +37,22 @@ fn resident(member: &Catchment) -> u64 {
     line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
-/// Milliseconds from the committed fact of a critical incident to its first request. The producer is
-/// there already: a new one takes its time to connect.
-fn critical(stage: &Stage<'_>, producer: &BaseProducer, server: &Server, id: u128) -> i64 {
+/// A critical incident is created; when that was acknowledged, in milliseconds. The producer is there
+/// already: a new one takes its time to connect.
+fn critical(stage: &Stage<'_>, producer: &BaseProducer, id: u128) -> i64 {
     let (topic, fact) = (stage.topic("incidents"), created(id, "Rare", 4.0));
     producer.send(record(&topic, &fact)).map_err(|(error, _)| error).unwrap();
     while producer.in_flight_count() > 0 {
         producer.poll(Duration::from_millis(1));
     }
-    let committed = now_ms();
-    let path = format!("/touch/{}", hex(id));
-    until("the critical one's request", WAIT, || server.first(&path).is_some());
-    server.first(&path).unwrap() - committed
+    now_ms()
+}
+
+/// Milliseconds from the committed facts of critical incidents to their first requests.
+fn waited(server: &Server, committed: &[(u128, i64)]) -> Vec<i64> {
+    let path = |id: &u128| format!("/touch/{}", hex(*id));
+    until("all critical ones' requests", WAIT, || committed.iter().all(|(id, _)| server.first(&path(id)).is_some()));
+    committed.iter().map(|(id, at)| server.first(&path(id)).unwrap() - at).collect()
 }
 
 fn percentile(times: &mut [i64], of: usize) -> i64 {
@@ -67,19 +71,27 @@ fn real_respond_flood_leaves_one_run_each_and_a_critical_one_does_not_wait() {
     member.until_ready(WAIT);
     let producer: BaseProducer = kafka.client().set("linger.ms", "0").set("partitioner", "murmur2_random").create().unwrap();
     // Alone, after some to warm up.
-    let mut alone: Vec<i64> = (0..40).map(|number| critical(&stage, &producer, &server, RARE + number)).skip(10).collect();
+    let mut rare = RARE;
+    let mut next = || {
+        rare += 1;
+        std::thread::sleep(Duration::from_millis(250));
+        (rare, critical(&stage, &producer, rare))
+    };
+    let alone: Vec<(u128, i64)> = (0..40).map(|_| next()).skip(20).collect();
+    let mut alone = waited(&server, &alone);
     let before = resident(&member);
     let began = Instant::now();
     stage.create((1..=flood).map(|id| (id, "Noise".to_owned(), 1.0)));
     eprintln!("a burst of {flood} incidents in {:.1} s", began.elapsed().as_secs_f64());
-    let (mut behind, mut most, mut rare) = (Vec::new(), 0, 40);
-    let done = |rare: u128| server.count() as u128 >= flood + rare;
-    while !done(rare) && began.elapsed() < Duration::from_secs(1_800) {
-        behind.push(critical(&stage, &producer, &server, RARE + rare));
-        rare += 1;
+    let (mut behind, mut most) = (Vec::new(), 0);
+    // On an open schedule: one every quarter of a second, whatever became of those before.
+    while (server.count() as u128) < flood + 40 + behind.len() as u128 && began.elapsed() < Duration::from_secs(1_800) {
+        behind.push(next());
         most = most.max(resident(&member));
-        std::thread::sleep(Duration::from_millis(100));
     }
+    let count = behind.len();
+    let behind = waited(&server, &behind);
+    let rare = 40 + count as u128;
     stage.kafka.until_read(&format!("{}.respond", stage.name), &[&stage.topic("incidents")], WAIT);
     let drained = began.elapsed();
     member.stop(WAIT);

@@ -24,7 +24,14 @@ pub(super) struct Hit {
 /// A server that answers after a while, so many at once, and writes down what it saw.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
-    hits: Arc<Mutex<Vec<Hit>>>,
+    hits: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    all: Vec<Hit>,
+    /// Path → when it was asked for first.
+    first: HashMap<String, i64>,
 }
 
 pub(super) fn now_ms() -> i64 {
@@ -41,7 +48,7 @@ impl Server {
     pub(super) fn start(takes: Duration, at_once: usize) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let hits: Arc<Mutex<Vec<Hit>>> = Arc::default();
+        let hits: Arc<Mutex<Seen>> = Arc::default();
         let gate = Arc::new(Gate { free: Mutex::new(at_once), changed: Condvar::new() });
         let seen = hits.clone();
         std::thread::spawn(move || {
@@ -54,20 +61,20 @@ impl Server {
     }
 
     pub(super) fn hits(&self) -> Vec<Hit> {
-        self.hits.lock().unwrap().clone()
+        self.hits.lock().unwrap().all.clone()
     }
 
     pub(super) fn count(&self) -> usize {
-        self.hits.lock().unwrap().len()
+        self.hits.lock().unwrap().all.len()
     }
 
     /// When a path was asked for first.
     pub(super) fn first(&self, path: &str) -> Option<i64> {
-        self.hits.lock().unwrap().iter().find(|hit| hit.path == path).map(|hit| hit.at_ms)
+        self.hits.lock().unwrap().first.get(path).copied()
     }
 }
 
-fn serve(stream: TcpStream, seen: &Mutex<Vec<Hit>>, gate: &Gate, takes: Duration) {
+fn serve(stream: TcpStream, seen: &Mutex<Seen>, gate: &Gate, takes: Duration) {
     stream.set_nodelay(true).unwrap();
     let mut out = stream.try_clone().unwrap();
     let mut reader = BufReader::new(stream);
@@ -96,7 +103,11 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Hit>>, gate: &Gate, takes: Duration
         if reader.read_exact(&mut body).is_err() {
             return;
         }
-        seen.lock().unwrap().push(Hit { path, key, at_ms: now_ms() });
+        let at_ms = now_ms();
+        let mut all = seen.lock().unwrap();
+        all.first.entry(path.clone()).or_insert(at_ms);
+        all.all.push(Hit { path, key, at_ms });
+        drop(all);
         let mut free = gate.free.lock().unwrap();
         while *free == 0 {
             free = gate.changed.wait(free).unwrap();

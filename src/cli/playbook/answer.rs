@@ -17,9 +17,9 @@ use crate::respond::run::state::Waits;
 use crate::respond::run::{RunState, Status};
 
 /// Seconds that a command waits until the run goes on when nothing is said.
-const WAIT_SECONDS_DEFAULT: u64 = 10;
+pub(super) const WAIT_SECONDS_DEFAULT: u64 = 10;
 /// Time between two looks for that.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Which run of which pipeline, and how.
 #[derive(Debug, clap::Args)]
@@ -166,7 +166,7 @@ fn said(runs: &Runs, found: &Found, order: Order, how: &RunOf, still: impl Fn(&S
     let until = Instant::now() + Duration::from_secs(how.wait);
     let mut last = None;
     loop {
-        let (newest, next) = runs.since(found, from)?;
+        let (newest, next) = runs.since(&found.run.id, found.partition, from)?;
         from = next;
         if let Some(run) = newest {
             if !still(&run) {
@@ -185,15 +185,19 @@ fn said(runs: &Runs, found: &Found, order: Order, how: &RunOf, still: impl Fn(&S
             println!("{}: the run {} is {}; the war room says why", style("refused", Style::Bad), run.id, told(&run));
             Ok(Answer::No)
         }
-        None => {
-            let mut error = Error::environment(format!("nobody has taken it up within {} s", how.wait));
-            error.retry = false;
-            Err(error.hint("is the role running (`catchment run --role respond`), and are runs not paused (`catchment respond status`)? It is written, and counts as soon as somebody reads it"))
-        }
+        None => Err(nobody(how.wait)),
     }
 }
 
-fn told(run: &Seen) -> String {
+/// Nobody took up what was said.
+pub(super) fn nobody(seconds: u64) -> Error {
+    let mut error = Error::environment(format!("nobody has taken it up within {seconds} s"));
+    error.retry = false;
+    error.hint("is the role running (`catchment run --role respond`), and are runs not paused (`catchment respond status`)? It is written, and counts as soon as somebody reads it")
+}
+
+/// Where a run stands.
+pub(super) fn told(run: &Seen) -> String {
     match run.state {
         RunState::Failed if !run.reason.is_empty() => format!("failed: {}", visible(&run.reason)),
         RunState::Waiting => {

@@ -1,12 +1,13 @@
 //! `catchment playbook check`: what is wrong with playbooks, and what they need.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::Answer;
 use super::super::output::{Style, style};
 use super::super::text::visible;
 use super::Within;
+use crate::config::Diagnostic;
 use crate::content::Kind;
 use crate::error::Error;
 use crate::respond::command;
@@ -37,8 +38,12 @@ struct Findings {
 pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
     let loaded = super::read(args.paths.first().and_then(|path| path.to_str()), &Within { within: args.paths.clone(), config: args.config.clone() })?;
     let mut failed = false;
+    let declared = declared(&args.paths);
     let broken: Vec<_> = loaded.content.items.iter().filter(|item| item.kind == Kind::Playbook && item.body.is_none()).map(|item| item.file).collect();
     for diagnostic in loaded.diagnostics.sorted() {
+        if diagnostic.code == "unknown-field" && named(&loaded, diagnostic).is_some_and(|name| declared.contains(name)) {
+            continue;
+        }
         let of_playbook = |file: u32| loaded.content.items.iter().any(|item| item.kind == Kind::Playbook && item.file == file);
         if diagnostic.span.is_some_and(|span| of_playbook(span.file) && (broken.contains(&span.file) || diagnostic.code != "unused")) {
             println!("{}", visible(&loaded.diagnostics.plain_line(diagnostic)));
@@ -61,6 +66,26 @@ pub fn run(args: &CheckArgs) -> Result<Answer, Error> {
         }
     }
     Ok(if failed { Answer::No } else { Answer::Yes })
+}
+
+/// What a diagnostic points at.
+fn named<'l>(loaded: &'l super::Loaded, diagnostic: &Diagnostic) -> Option<&'l str> {
+    let span = diagnostic.span?;
+    loaded.diagnostics.files().file(span.file)?.text.get(span.start as usize..span.end as usize).map(|name| name.trim_matches(['\'', '"']))
+}
+
+/// Fields of the pipeline that the playbooks stand in: they are as good as those of packs.
+fn declared(paths: &[PathBuf]) -> BTreeSet<String> {
+    let above = |path: &PathBuf| path.canonicalize().ok()?.ancestors().take(3).find(|dir| dir.join("pipeline.yaml").is_file()).map(Path::to_owned);
+    let fields = |dir: PathBuf| {
+        let (pipeline, _) = crate::config::load(&dir);
+        let mapped = |pipeline: &crate::config::Pipeline| {
+            pipeline.map.iter().flat_map(|section| section.fields.iter().map(|(name, _)| name.value.clone())).collect::<Vec<_>>()
+        };
+        pipeline.map(|pipeline| mapped(&pipeline).into_iter().chain(pipeline.schema.fields.into_iter().map(|field| field.name)).collect::<Vec<_>>())
+    };
+    let dirs: BTreeSet<PathBuf> = paths.iter().filter_map(above).collect();
+    dirs.into_iter().filter_map(fields).flatten().collect()
 }
 
 fn look(program: &Program, world: &World) -> Findings {

@@ -9,7 +9,7 @@ use crate::cli::saying::{Pipe, actor, new_id, now_us};
 use crate::error::Error;
 use crate::incident::fact::{Fact, What};
 use crate::incident::facts::push_edit;
-use crate::incident::id::IncidentId;
+use crate::incident::id::{FactId, IncidentId};
 use crate::incident::order::Order;
 use crate::incident::time_text::TimeText;
 use crate::kafka::{At, Error as KafkaError, PartitionReader, partition_of};
@@ -119,12 +119,12 @@ impl Runs {
         ends.first().copied().ok_or_else(|| Error::bug("one partition was asked for"))
     }
 
-    /// The newest state of a run from an offset on, and where to go on reading.
-    pub fn since(&self, found: &Found, from: i64) -> Result<(Option<Seen>, i64), Error> {
+    /// The newest state of a run from an offset of its partition on, and where to go on reading.
+    pub fn since(&self, run: &str, partition: i32, from: i64) -> Result<(Option<Seen>, i64), Error> {
         let mut newest = None;
         let mut reader = PartitionReader::open(&self.pipe.reader)?;
-        let read = reader.read_to_end(&self.pipe.names.runs, found.partition, Some(from), |record| -> Result<(), Error> {
-            if record.key() == Some(found.run.id.as_bytes()) {
+        let read = reader.read_to_end(&self.pipe.names.runs, partition, Some(from), |record| -> Result<(), Error> {
+            if record.key() == Some(run.as_bytes()) {
                 newest = Seen::read(record.payload());
             }
             Ok(())
@@ -136,10 +136,20 @@ impl Runs {
     pub fn say(&self, found: &Found, order: Order, named: Option<&str>) -> Result<(), Error> {
         let id = found.run.incident("id");
         let about = IncidentId::parse(id).ok_or_else(|| Error::environment("the newest state of this run names no incident"))?;
-        let fact = Fact { id: new_id(), about, actor: Some(actor(named).into()), at: now_us(), if_version: None, what: What::Order(order) };
+        self.say_of(about, new_id(), order, named)
+    }
+
+    /// The partition of an incident, and of its runs.
+    pub fn partition(&self, incident: IncidentId) -> i32 {
+        partition_of(&incident.hex(), self.partitions)
+    }
+
+    /// Tells it something about an incident.
+    pub fn say_of(&self, about: IncidentId, id: FactId, order: Order, named: Option<&str>) -> Result<(), Error> {
+        let fact = Fact { id, about, actor: Some(actor(named).into()), at: now_us(), if_version: None, what: What::Order(order) };
         let mut out = Vec::new();
         push_edit(&mut out, &fact, &mut TimeText::default());
         let key = about.hex();
-        self.pipe.write(&self.pipe.names.incidents, self.partitions, partition_of(&key, self.partitions), &key, &out)
+        self.pipe.write(&self.pipe.names.incidents, self.partitions, self.partition(about), &key, &out)
     }
 }

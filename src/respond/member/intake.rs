@@ -4,7 +4,10 @@
 use serde_json::{Map, Value};
 
 use crate::incident::split::{find, members, text};
+use crate::respond::clock::now_us;
 use crate::respond::run::{Answer, Run};
+use crate::respond::schedule::coordinator::Coordinator;
+use crate::respond::schedule::journal::{Journal, RunRef};
 use crate::respond::setup::Setup;
 use crate::respond::world::incident_view;
 
@@ -34,6 +37,8 @@ pub enum Heard {
     Cancel(u128, String),
     /// Somebody closed an incident: its runs, as far as creating it started any.
     Closed(Vec<u128>),
+    /// Somebody gave its fields other values.
+    Changed(Vec<u128>, Map<String, Value>),
 }
 
 /// What is beside a record's value.
@@ -96,12 +101,47 @@ pub fn heard(key: Option<&[u8]>, value: &[u8], beside: Beside, setup: &Setup) ->
             Some(run) => Heard::Cancel(run, actor(&word("actor"))),
             None => Heard::Refused("a request to end a run names none"),
         },
-        // A run that closes its incident knows that it did.
-        "close" if ours(&id) && !word("actor").starts_with("playbook:") => {
+        // What a run did itself it knows.
+        kind @ ("close" | "set") if ours(&id) && !word("actor").starts_with("playbook:") => {
             let run = |playbook: &String| run_of(&Run::new(&id, playbook, CREATED, Value::Null).id);
-            Heard::Closed(setup.playbooks().into_iter().filter_map(run).collect())
+            let runs = setup.playbooks().into_iter().filter_map(run).collect();
+            match find(&members, "fields").map(value_of) {
+                _ if kind == "close" => Heard::Closed(runs),
+                Some(Value::Object(fields)) => Heard::Changed(runs, fields),
+                _ => Heard::Nothing,
+            }
         }
         _ => Heard::Nothing,
+    }
+}
+
+/// Does what a fact means to runs.
+pub fn act<J: Journal>(coordinator: &mut Coordinator<J>, heard: Heard, partition: i32) {
+    let now = now_us();
+    match heard {
+        Heard::Nothing => {}
+        Heard::Start(run) => {
+            if !coordinator.knows(RunRef::of(&run, partition)) {
+                coordinator.admit(&run, partition, now);
+            }
+        }
+        Heard::Answer(id, answer) => coordinator.answer(RunRef { id, partition }, *answer, now),
+        Heard::Cancel(id, actor) => coordinator.cancel(RunRef { id, partition }, &actor, now),
+        Heard::Closed(runs) => {
+            for at in runs.into_iter().map(|id| RunRef { id, partition }) {
+                if coordinator.knows(at) {
+                    coordinator.closed(at, now);
+                }
+            }
+        }
+        Heard::Changed(runs, fields) => {
+            for at in runs.into_iter().map(|id| RunRef { id, partition }) {
+                if coordinator.knows(at) {
+                    coordinator.changed(at, fields.clone(), now);
+                }
+            }
+        }
+        Heard::Refused(why) => tracing::warn!(partition, why, "a fact for playbooks is left out"),
     }
 }
 
@@ -112,7 +152,7 @@ fn actor(name: &str) -> String {
 
 fn worth_reading(value: &[u8]) -> bool {
     let Some(rest) = value.strip_prefix(b"{\"fact\":\"") else { return true };
-    [&b"created"[..], b"start_run", b"answer", b"cancel_run", b"close"].iter().any(|kind| rest.starts_with(kind))
+    [&b"created"[..], b"start_run", b"answer", b"cancel_run", b"close", b"set"].iter().any(|kind| rest.starts_with(kind))
 }
 
 fn run_of(hex: &str) -> Option<u128> {

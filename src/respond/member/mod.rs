@@ -11,6 +11,8 @@
 //! | `facts` | what runs did, as facts and entries of the war room |
 //! | `lease` | until when calls may begin |
 //! | `pool` | the threads on which calls are done |
+//! | `scout` | looks ahead for what is urgent, where facts have piled up |
+//! | `surroundings` | what files and people say, laid over each other; texts of versions |
 //! | `control` | what people paused, in which mode the others are, texts of pinned playbooks |
 //! | `measure` | counters and metrics |
 //!
@@ -31,6 +33,8 @@ mod lease;
 mod measure;
 mod partitions;
 mod pool;
+mod scout;
+mod surroundings;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -159,7 +163,7 @@ fn responded(spec: &RespondSpec, stop: &AtomicBool, cache_failed: &AtomicBool) -
 }
 
 /// The topics of playbooks.
-pub(self) struct Topics {
+struct Topics {
     facts: Topic,
     runs: Topic,
     war_room: Topic,

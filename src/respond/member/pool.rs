@@ -20,7 +20,7 @@ const THREADS: usize = 2;
 /// How a call ended.
 pub enum Ended {
     /// It was done, well or not.
-    Done(RunRef, Key, Result<Output, Failure>),
+    Done(RunRef, Key, Box<Result<Output, Failure>>),
     /// The lease was over before it began.
     NotBegun(Box<Begin>),
 }
@@ -67,7 +67,7 @@ impl Pool {
                 return;
             }
             // Nobody listens any more: the journal knows that the call was begun.
-            let _ = tell.send(Ended::Done(run, key, result));
+            let _ = tell.send(Ended::Done(run, key, Box::new(result)));
         });
     }
 

@@ -5,22 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::control::{Controls, Follower, TEXT_KEY};
+use super::control::{Controls, Follower};
 use super::facts::Origin;
-use super::intake::{Beside, Heard, heard};
-use super::journal::{CONTROL, KafkaJournal, cached};
+use super::intake::{Beside, Heard, act, heard};
+use super::journal::{KafkaJournal, cached};
 use super::lease::Lease;
 use super::measure::{RespondTotals, Sizes, record_lag, record_sizes};
 use super::partitions::Taking;
 use super::pool::{Ended, Pool};
+use super::scout::{Scout, Urgent};
 use super::{RECORD_OVERHEAD, RespondSpec, Topics};
-use crate::content::playbook_of;
 use crate::error::Error;
 use crate::kafka::{Admin, Delivery, Error as KafkaError, Member, MemberEvent, OutputTopic, Part, Transactor, TxnError};
 use crate::respond::clock::now_us;
-use crate::respond::program::{Program, version_of};
 use crate::respond::schedule::coordinator::{Begin, Bounds, Coordinator};
-use crate::respond::schedule::journal::{Journal, JournalError, RunRef};
+use crate::respond::schedule::journal::{Journal, JournalError};
 use crate::respond::schedule::rate::Rates;
 use crate::respond::setup::Setup;
 use crate::run::failpoint;
@@ -45,6 +44,8 @@ const MARK_EVERY: Duration = Duration::from_secs(30);
 const STANDS_EVERY: Duration = Duration::from_secs(1);
 /// Transactions taken back one after the other before the role ends, to be started again later (count).
 const ABORTS_MAX: u32 = 5;
+/// Runs of urgent incidents that are let in although the queue is full (count).
+const URGENT_MAX: usize = 10_000;
 /// How long calls that are under way may take at the end.
 const END_CALLS_WAIT: Duration = Duration::from_secs(5);
 
@@ -61,13 +62,14 @@ pub(super) struct Responder<'a> {
     pub(super) taking: BTreeMap<i32, Taking>,
     /// Partitions that are not read for now: the queue is full.
     paused: BTreeSet<i32>,
-    topics: Topics,
-    setup: Arc<Setup>,
-    follower: Follower,
-    controls: Controls,
+    pub(super) topics: Topics,
+    pub(super) setup: Arc<Setup>,
+    pub(super) follower: Follower,
+    pub(super) controls: Controls,
     pool: Pool,
     /// Calls that found the lease over: they begin when it holds again.
     again: Vec<Begin>,
+    scout: Scout,
     lease: Arc<Lease>,
     /// When the oldest position that is not committed was read.
     ahead_since: Option<Instant>,
@@ -158,6 +160,7 @@ impl<'a> Responder<'a> {
             controls: Controls::default(),
             pool: Pool::start(spec.running_runs_max, lease.clone())?,
             again: Vec::new(),
+            scout: Scout::start(spec.reader.clone(), spec.admin.clone(), spec.names.incidents.clone())?,
             lease,
             ahead_since: None,
             aborts: 0,
@@ -186,6 +189,7 @@ impl<'a> Responder<'a> {
             self.take_over()?;
             self.room()?;
             self.read()?;
+            self.urgent();
             self.results();
             self.coordinator.pump(now_us());
             if self.is_due() {
@@ -214,6 +218,7 @@ impl<'a> Responder<'a> {
 
     /// Ends: a transaction that is open is taken back; a cache that failed is wiped.
     pub(super) fn end(mut self, done: Result<(), Error>) -> Result<RespondTotals, Error> {
+        self.totals.counted(self.coordinator.counts);
         self.lease.end();
         self.parts.cancel();
         let transactor = &mut self.coordinator.journal.transactor;
@@ -228,64 +233,6 @@ impl<'a> Responder<'a> {
             Err(_) if self.fenced || self.member.is_fenced() => Err(self.spec.fencing.judge(self.began.elapsed())),
             done => done.map(|()| self.totals),
         }
-    }
-
-    /// What people said, and what the pipeline says now.
-    fn controlled(&mut self) -> Result<(), Error> {
-        let said = self.follower.changed();
-        let reloaded = self.spec.next.has_changed();
-        if said.is_none() && !reloaded {
-            return Ok(());
-        }
-        if let Some(said) = said {
-            self.controls = said;
-        }
-        if let Some(setup) = self.spec.next.current().filter(|_| reloaded) {
-            self.coordinator.set_rates(Rates::new(setup.rates.clone()));
-            self.coordinator.journal.origin.version.clone_from(&setup.version);
-            self.setup = setup;
-        }
-        self.keep_texts()?;
-        let mut world = self.setup.world.clone();
-        for (version, text) in &self.controls.texts {
-            if world.library.version(version).is_none()
-                && let Some((head, playbook)) = playbook_of(text).filter(|_| version_of(text) == *version)
-            {
-                world.library.add_pinned(Arc::new(Program::compile(&head, &playbook, text)));
-            }
-        }
-        self.controls.lay_over(&mut world.brakes);
-        self.coordinator.set_world(Arc::new(world));
-        let paused = self.controls.paused();
-        tracing::info!(paused = paused.len(), "playbooks go by what people and files say now");
-        self.coordinator.set_paused(paused);
-        Ok(())
-    }
-
-    /// Writes the texts of playbooks that runs may be pinned to from now on, before any is.
-    fn keep_texts(&mut self) -> Result<(), Error> {
-        let missing: Vec<(&String, &String)> = self.setup.texts.iter().filter(|(version, _)| !self.controls.texts.contains_key(*version)).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let (most, transactor) = (self.topics.record_bytes_max.saturating_sub(RECORD_OVERHEAD), &mut self.coordinator.journal.transactor);
-        let mut write = || -> Result<(), TxnError> {
-            transactor.begin()?;
-            for (version, text) in &missing {
-                if text.len() > most {
-                    tracing::warn!(version, "a playbook is larger than the topic takes: after a change of its file its runs cannot go on");
-                    continue;
-                }
-                transactor.produce(CONTROL, Some(0), format!("{TEXT_KEY}{version}").as_bytes(), text.as_bytes(), &[], 0)?;
-            }
-            transactor.commit()
-        };
-        if let Err(error) = write() {
-            let _ = transactor.abort();
-            return Err(error.into_error().into());
-        }
-        self.controls.texts.extend(missing.into_iter().map(|(version, text)| (version.clone(), text.as_str().into())));
-        Ok(())
     }
 
     /// Stops reading while the queue is full, and goes on when there is room.
@@ -378,6 +325,23 @@ impl<'a> Responder<'a> {
         }
     }
 
+    /// What was found by looking ahead: it is accepted now, and known when it is read in its turn.
+    fn urgent(&mut self) {
+        let read = |partition: i32, parts: &Parts, taking: &BTreeMap<i32, Taking>| parts.next(partition).is_some() && !taking.contains_key(&partition);
+        while let Ok(Urgent { partition, key, value, beside }) = self.scout.found.try_recv() {
+            let room = self.coordinator.load().0 < self.spec.queued_runs_max.saturating_add(URGENT_MAX);
+            if room && read(partition, &self.parts, &self.taking) {
+                let heard = heard(Some(&key), &value, beside, &self.setup);
+                if matches!(heard, Heard::Start(_)) {
+                    act(&mut self.coordinator, heard, partition);
+                }
+            }
+        }
+        let ahead = &self.coordinator.journal.ahead;
+        let positions = self.parts.read().filter(|(partition, _)| !self.taking.contains_key(partition));
+        self.scout.stands(positions.map(|(partition, next)| (partition, ahead.get(&partition).copied().unwrap_or(next))));
+    }
+
     /// Calls that ended.
     fn results(&mut self) {
         let mut any = false;
@@ -392,7 +356,7 @@ impl<'a> Responder<'a> {
 
     fn ended(&mut self, ended: Ended) {
         match ended {
-            Ended::Done(run, key, result) => self.coordinator.result(run, key, result, now_us()),
+            Ended::Done(run, key, result) => self.coordinator.result(run, key, *result, now_us()),
             Ended::NotBegun(begin) => self.again.push(*begin),
         }
     }
@@ -510,29 +474,6 @@ impl<'a> Responder<'a> {
         let oldest_s = self.coordinator.oldest_s(now_us());
         record_sizes(Sizes { queued, running, sleeping, held, calls: self.coordinator.under_way(), oldest_s });
         Ok(())
-    }
-}
-
-/// What a fact means to runs.
-fn act(coordinator: &mut Coordinator<KafkaJournal>, heard: Heard, partition: i32) {
-    let now = now_us();
-    match heard {
-        Heard::Nothing => {}
-        Heard::Start(run) => {
-            if !coordinator.knows(RunRef::of(&run, partition)) {
-                coordinator.admit(&run, partition, now);
-            }
-        }
-        Heard::Answer(id, answer) => coordinator.answer(RunRef { id, partition }, *answer, now),
-        Heard::Cancel(id, actor) => coordinator.cancel(RunRef { id, partition }, &actor, now),
-        Heard::Closed(runs) => {
-            for at in runs.into_iter().map(|id| RunRef { id, partition }) {
-                if coordinator.knows(at) {
-                    coordinator.closed(at, now);
-                }
-            }
-        }
-        Heard::Refused(why) => tracing::warn!(partition, why, "a fact for playbooks is left out"),
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Transition {
     More,
     /// Somebody else closed the incident: its timers stop.
     Closed,
+    /// Somebody else gave the incident's fields these values; null: none.
+    Fields(Map<String, Value>),
     /// A person ends the run.
     Cancel {
         /// Who.

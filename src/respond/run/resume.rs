@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::effect::{Ask, Call, Effect, Failure, FailureKind};
-use super::state::{Key, Run, Status, Task, Wait};
+use super::state::{Key, Pending, Run, Status, Task, Wait};
 use super::step::{Step, step};
 use super::{Transition, state::RunState};
 use crate::respond::world::{Ability, OnUnknown, World};
@@ -41,16 +41,16 @@ pub fn resume(run: &mut Run, world: &World, now_us: i64, under_way: &dyn Fn(Key)
     effects
 }
 
-/// What a running task waits for: command, whose, arguments, seconds.
-fn pending_of(task: &Task) -> Option<(String, Option<String>, Map<String, Value>, u32)> {
+/// What a running task waits for, without what only polls need.
+fn pending_of(task: &Task) -> Option<Pending> {
     match task.wait.as_deref()? {
-        Wait::Call(pending) => Some((pending.command.clone(), pending.brand.clone(), pending.arguments.clone(), pending.timeout_s)),
+        Wait::Call(pending) => Some(Pending { deadline_us: 0, ..(**pending).clone() }),
         Wait::Generic(generic) => {
             let mut arguments = generic.others.clone();
             if !generic.argument.is_empty() {
                 arguments.insert(generic.argument.clone(), Value::String(generic.ids.join(",")));
             }
-            Some((generic.command.clone(), None, arguments, 0))
+            Some(Pending { command: generic.command.clone(), brand: None, arguments, timeout_s: 0, deadline_us: 0 })
         }
         _ => None,
     }
@@ -59,13 +59,13 @@ fn pending_of(task: &Task) -> Option<(String, Option<String>, Map<String, Value>
 impl Run {
     /// The command of a call that was held back.
     pub fn pending_command(&self, key: Key) -> Option<String> {
-        Some(pending_of(self.task(key.frame, key.task)?)?.0)
+        Some(pending_of(self.task(key.frame, key.task)?)?.command)
     }
 
     /// A call that is committed and was held back; `None`: nobody waits for it any more.
     pub fn call_of(&self, key: Key, world: &World) -> Option<Call> {
         let state = self.task(key.frame, key.task).filter(|task| task.status == Status::Running && task.attempt == key.attempt)?;
-        let (command, brand, arguments, timeout_s) = pending_of(state)?;
+        let Pending { command, brand, arguments, timeout_s, .. } = pending_of(state)?;
         let playbook = &self.frames.get(&key.frame)?.playbook;
         let program = self.pinned.get(playbook).and_then(|version| world.library.version(version));
         let task = program.and_then(|program| program.tasks.get(key.task as usize)).map(|node| node.id.clone()).unwrap_or_default();
@@ -78,7 +78,7 @@ impl Step<'_> {
         let id = self.task_id(frame, task);
         let Some(state) = self.run.task(frame, task) else { return };
         let key = Key { frame, task, attempt: state.attempt };
-        let Some((command, brand, arguments, timeout_s)) = pending_of(state) else { return };
+        let Some(Pending { command, brand, arguments, timeout_s, .. }) = pending_of(state) else { return };
         let how = match self.world.ability(brand.as_deref(), &command) {
             // What changes nothing can be asked again.
             Ability::External(external) if !external.executes(&arguments) && external.by_method => OnUnknown::Retry,
@@ -110,13 +110,7 @@ impl Step<'_> {
                 if let Some(task) = self.run.task_mut(frame, task) {
                     task.status = Status::Approval;
                     if let Some(Wait::Generic(_)) = task.wait.as_deref() {
-                        task.wait = Some(Box::new(Wait::Call(Box::new(super::state::Pending {
-                            command: command.clone(),
-                            brand,
-                            arguments,
-                            timeout_s,
-                            deadline_us: 0,
-                        }))));
+                        task.wait = Some(Box::new(Wait::Call(Box::new(Pending { command: command.clone(), brand, arguments, timeout_s, deadline_us: 0 }))));
                     }
                 }
                 self.entry(&id, &command, "warning", "it is not known whether this was done");

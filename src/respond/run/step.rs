@@ -52,6 +52,7 @@ impl Step<'_> {
             Transition::Begin | Transition::More | Transition::Closed => {}
             Transition::Result { key, result } => self.result(key, result),
             Transition::Due => self.wake(),
+            Transition::Fields(fields) => self.seen(&fields),
             Transition::Answer(answer) => self.answer(answer),
             Transition::Cancel { actor } => {
                 self.entry_by(&actor, "", "", "note", "the run was ended");
@@ -218,13 +219,10 @@ impl Step<'_> {
         id
     }
 
-    /// Sets fields of the run's own incident, for tasks and for the stream.
-    pub fn set_fields(&mut self, fields: serde_json::Map<String, Value>) {
-        if fields.is_empty() {
-            return;
-        }
+    /// Tasks see the incident with these fields from now on.
+    fn seen(&mut self, fields: &serde_json::Map<String, Value>) {
         if let Value::Object(incident) = &mut self.run.incident {
-            for (name, value) in &fields {
+            for (name, value) in fields {
                 if value.is_null() {
                     incident.shift_remove(name);
                 } else {
@@ -232,6 +230,14 @@ impl Step<'_> {
                 }
             }
         }
+    }
+
+    /// Sets fields of the run's own incident, for tasks and for the stream.
+    pub fn set_fields(&mut self, fields: serde_json::Map<String, Value>) {
+        if fields.is_empty() {
+            return;
+        }
+        self.seen(&fields);
         self.effects.push(Effect::Edit(super::effect::Edit::Set { incident: None, fields }));
     }
 

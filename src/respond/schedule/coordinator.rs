@@ -214,6 +214,11 @@ impl<J: Journal> Coordinator<J> {
         self.poke(at, Transition::Closed, now_us);
     }
 
+    /// Somebody else changed the incident of a run.
+    pub fn changed(&mut self, at: RunRef, fields: serde_json::Map<String, serde_json::Value>, now_us: i64) {
+        self.poke(at, Transition::Fields(fields), now_us);
+    }
+
     /// What people say takes effect with the very next commit, so that it is not said in vain; the
     /// calls that follow from it are held back like any other.
     fn poke(&mut self, at: RunRef, said: Transition, now_us: i64) {

@@ -93,7 +93,7 @@ impl Waits {
     }
 
     /// How many wait.
-    pub fn len(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.held
     }
 }

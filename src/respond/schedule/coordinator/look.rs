@@ -63,7 +63,7 @@ impl<J: Journal> Coordinator<J> {
 
     /// Runs that wait for a time, and calls that are held back.
     pub fn held(&self) -> (usize, usize) {
-        (self.wake_of.len(), self.waits.len())
+        (self.wake_of.len(), self.waits.held())
     }
 
     /// What waits, by class and type.
