@@ -45,6 +45,8 @@ const SMALL_FILES: usize = 16;
 const SETTLED_AFTER: Duration = Duration::from_secs(24 * 3_600);
 /// Memory of sorting, in bytes; beyond it the disk is used.
 const SORT_BYTES: usize = 256 << 20;
+/// What of it is kept free for merging: sorted batches are counted once more while they are merged.
+const MERGE_BYTES: usize = SORT_BYTES / 5 * 2;
 /// Threads of a run: the rest of the machine has other work.
 const THREADS: usize = 2;
 /// Bytes of a batch while rows are sorted: merging holds one of each run, and cannot do with less.
@@ -345,7 +347,8 @@ impl Run<'_> {
 
 fn session(runtime: &Arc<RuntimeEnv>, batch_rows: u64) -> SessionContext {
     let rows = usize::try_from(batch_rows).unwrap_or(usize::MAX);
-    SessionContext::new_with_config_rt(SessionConfig::new().with_target_partitions(THREADS).with_batch_size(rows), runtime.clone())
+    let config = SessionConfig::new().with_target_partitions(THREADS).with_batch_size(rows).with_sort_spill_reservation_bytes(MERGE_BYTES);
+    SessionContext::new_with_config_rt(config, runtime.clone())
 }
 
 /// One sort over all rows: sorts of parts would need one more merge, which holds memory and cannot use the disk.

@@ -119,6 +119,15 @@ pub fn put_json(arena: &mut Vec<u8>, value: &Value) -> Option<Slot> {
     Some(if kind == Kind::StringEscaped { Slot::new(kind, start as u32 + 1, len as u32 - 2) } else { Slot::new(kind, start as u32, len as u32) })
 }
 
+/// Appends a value as its slot shows it: strings by their content; `None` when the arena is full.
+pub fn put(arena: &mut Vec<u8>, kind: Kind, value: &[u8]) -> Option<Slot> {
+    match kind {
+        Kind::Missing | Kind::Null => Some(Slot::MISSING),
+        Kind::String | Kind::StringEscaped => put_content(arena, value),
+        _ => put_raw(arena, kind, value),
+    }
+}
+
 /// Appends bytes that are JSON of a kind; `None` when the arena is full.
 pub fn put_raw(arena: &mut Vec<u8>, kind: Kind, json: &[u8]) -> Option<Slot> {
     if json.len() > SLOT_LEN_MAX || arena.len() + json.len() > ARENA_BYTES_MAX {

@@ -24,36 +24,32 @@ use crate::expr::xsoar::transform::{self, Args, Takes};
 use crate::expr::xsoar::value::{into_list, number_value, text_of};
 use crate::ingest::decode::{Kind, Slot};
 
-/// Different values of a column that are remembered.
-const MEMO_MAX: usize = 4096;
+/// Values that are remembered, of all columns together.
+const MEMO_MAX: usize = 16_384;
 /// Bytes of a value that is remembered.
 const MEMO_TEXT_MAX: usize = 512;
 
 /// What kernels remember.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// What an operator made of the values of a column of this batch.
-    memo: HashMap<(Kind, Vec<u8>), Result<Slot, Fault>>,
+    /// What operators made of values, from batch to batch.
+    memo: HashMap<(usize, Kind, Box<[u8]>), Result<Made, Fault>>,
     /// Keys as columns of tables, from batch to batch.
     tables: TableKeys,
     /// Where something is put together.
     out: Vec<u8>,
 }
 
-impl Scratch {
-    /// The next column begins: what was remembered belongs to another operator.
-    pub fn next_column(&mut self) {
-        self.memo.clear();
-    }
-}
+/// A value that was made: its kind and the bytes of its slot.
+type Made = (Kind, Box<[u8]>);
 
 /// A value of a column that was seen before, without a copy of it.
 #[derive(Hash)]
-struct Seen<'a>(Kind, &'a [u8]);
+struct Seen<'a>(usize, Kind, &'a [u8]);
 
-impl Equivalent<(Kind, Vec<u8>)> for Seen<'_> {
-    fn equivalent(&self, key: &(Kind, Vec<u8>)) -> bool {
-        self.0 == key.0 && self.1 == key.1
+impl Equivalent<(usize, Kind, Box<[u8]>)> for Seen<'_> {
+    fn equivalent(&self, (kernel, kind, value): &(usize, Kind, Box<[u8]>)) -> bool {
+        (self.0, self.1, self.2) == (*kernel, *kind, &**value)
     }
 }
 
@@ -142,7 +138,7 @@ enum Fast {
 }
 
 /// What a kernel makes of a slot.
-pub enum Made {
+pub enum Outcome {
     /// This slot.
     Slot(Slot),
     /// The operator fails on the value.
@@ -225,27 +221,38 @@ impl Kernel {
     }
 
     /// Applies the kernel to one slot of a column.
-    pub fn apply(&self, arena: &mut Vec<u8>, scratch: &mut Scratch, slot: Slot, env: &Env<'_>) -> Made {
+    pub fn apply(&self, arena: &mut Vec<u8>, scratch: &mut Scratch, slot: Slot, env: &Env<'_>) -> Outcome {
         if let Some(slot) = self.quick(arena, scratch, slot) {
-            return Made::Slot(slot);
+            return Outcome::Slot(slot);
         }
         // Logs repeat their values: the operator sees each only once.
         if slot.len() as usize > MEMO_TEXT_MAX || self.reads_clock() {
             return self.slow(arena, slot, env);
         }
-        if let Some(known) = scratch.memo.get(&Seen(slot.kind(), slot.raw(arena))) {
-            return known.clone().map_or_else(Made::Fault, Made::Slot);
-        }
-        let made = self.slow(arena, slot, env);
-        if scratch.memo.len() < MEMO_MAX {
-            let known = match &made {
-                Made::Slot(slot) => Ok(*slot),
-                Made::Fault(fault) => Err(fault.clone()),
+        // Kernels stay where they are as long as the plan lives, and so do those who remember.
+        let kernel = std::ptr::from_ref(self) as usize;
+        if let Some(known) = scratch.memo.get(&Seen(kernel, slot.kind(), slot.raw(arena))) {
+            return match known {
+                Ok((kind, value)) => cell::put(arena, *kind, value).map_or_else(|| Outcome::Fault(self.unreadable()), Outcome::Slot),
+                Err(fault) => Outcome::Fault(fault.clone()),
             };
-            let key = (slot.kind(), slot.raw(arena).to_vec());
-            scratch.memo.insert(key, known);
         }
+        let key = (kernel, slot.kind(), slot.raw(arena).into());
+        let made = self.slow(arena, slot, env);
+        let known = match &made {
+            Outcome::Slot(slot) if slot.len() as usize > MEMO_TEXT_MAX => return made,
+            Outcome::Slot(slot) => Ok((slot.kind(), slot.raw(arena).into())),
+            Outcome::Fault(fault) => Err(fault.clone()),
+        };
+        if scratch.memo.len() == MEMO_MAX {
+            scratch.memo.clear();
+        }
+        scratch.memo.insert(key, known);
         made
+    }
+
+    fn unreadable(&self) -> Fault {
+        Fault::Cast { operator: self.name(), wanted: "a value" }
     }
 
     /// The fast way; `None` where the operator itself has to decide.
@@ -308,9 +315,9 @@ impl Kernel {
         }
     }
 
-    fn slow(&self, arena: &mut Vec<u8>, slot: Slot, env: &Env<'_>) -> Made {
-        let unreadable = Fault::Cast { operator: self.name(), wanted: "a value" };
-        let Some(value) = cell::value(arena, slot) else { return Made::Fault(unreadable) };
+    fn slow(&self, arena: &mut Vec<u8>, slot: Slot, env: &Env<'_>) -> Outcome {
+        let unreadable = self.unreadable();
+        let Some(value) = cell::value(arena, slot) else { return Outcome::Fault(unreadable) };
         let made = match &self.what {
             What::Step(step) => {
                 let values: &[(Cow<'_, str>, Value)] = &step.args;
@@ -323,8 +330,8 @@ impl Kernel {
             What::First => Ok(into_list(value).into_iter().next().unwrap_or(Value::Null)),
         };
         match made {
-            Ok(made) => cell::put_json(arena, &made).map_or(Made::Fault(unreadable), Made::Slot),
-            Err(fault) => Made::Fault(fault),
+            Ok(made) => cell::put_json(arena, &made).map_or(Outcome::Fault(unreadable), Outcome::Slot),
+            Err(fault) => Outcome::Fault(fault),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::kernel::{Made, Scratch};
+use super::kernel::{Outcome, Scratch};
 use super::plan::{Computed, Counters, Node, Part, Prefix, When};
 use super::{cell, external, fan};
 use crate::content::incident::list;
@@ -187,11 +187,10 @@ impl Runner {
                         env.now_us = (around.times)(row);
                     }
                     match kernel.apply(arena, &mut self.scratch, slot, &env) {
-                        Made::Slot(slot) => Some(slot),
-                        Made::Fault(_) => None,
+                        Outcome::Slot(slot) => Some(slot),
+                        Outcome::Fault(_) => None,
                     }
                 });
-                self.scratch.next_column();
             }
             Node::Filtered(input, chain) => {
                 let Some(from) = self.columns.get(*input) else { return };
