@@ -1,7 +1,7 @@
 //! Owns how a run goes on elsewhere: for calls that were begun and whose results nobody knows,
 //! the command says what that means.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::effect::{Ask, Call, Effect, Failure, FailureKind};
 use super::state::{Key, Pending, Run, Status, Task, Wait};
