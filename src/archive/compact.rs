@@ -27,6 +27,7 @@ use hashbrown::{HashMap, HashSet};
 use object_store::ObjectStore;
 
 use super::ArchiveError;
+use super::dense::DenseExec;
 use super::files::{FILE_BYTES, FileWriter, Partition, put};
 use super::newest::{Index, Tail};
 use super::repeats::Pair;
@@ -358,7 +359,7 @@ fn sorted(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, Archiv
     let Some(order) = LexOrdering::new([by("created")?, by("id")?]) else { return Err(ArchiveError::Bug("an order".into())) };
     let many = plan.properties().partitioning.partition_count() > 1;
     let plan: Arc<dyn ExecutionPlan> = if many { Arc::new(CoalescePartitionsExec::new(plan)) } else { plan };
-    Ok(Arc::new(SortExec::new(order, plan)))
+    Ok(Arc::new(SortExec::new(order, Arc::new(DenseExec::new(plan)))))
 }
 
 /// The part of its day that a file of the base holds.
