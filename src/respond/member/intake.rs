@@ -195,7 +195,7 @@ fn value_of(token: &str) -> Value {
     {
         return value;
     }
-    let value = |token: &str| serde_json::from_str(token).ok().filter(|_| nested(token.as_bytes()) < FIELD_DEPTH_MAX);
+    let value = |token: &str| serde_json::from_str::<Value>(token).ok().filter(|_| nested(token.as_bytes()) < FIELD_DEPTH_MAX);
     let parsed = |(key, token): (&str, &str)| {
         let key = text(key).map_or_else(|| key.to_owned(), std::borrow::Cow::into_owned);
         (key, value(token).unwrap_or_else(|| Value::from(token)))
