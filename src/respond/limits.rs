@@ -68,6 +68,31 @@ pub fn too_large(context: &serde_json::Map<String, serde_json::Value>) -> Vec<St
     found
 }
 
+/// Levels of nesting in the state of a run: readers of JSON stop at 128.
+pub const STATE_DEPTH_MAX: usize = 120;
+/// Levels of nesting in a field of an incident; deeper ones are texts to playbooks.
+pub const FIELD_DEPTH_MAX: usize = 64;
+
+/// How deep a JSON text is nested.
+pub fn nested(json: &[u8]) -> usize {
+    let (mut depth, mut most, mut inside, mut escaped) = (0_usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if inside => escaped = true,
+            b'"' => inside = !inside,
+            _ if inside => {}
+            b'{' | b'[' => {
+                depth += 1;
+                most = most.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
+}
+
 /// A text cut at a number of bytes, on a character.
 pub fn cut(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
@@ -101,4 +126,15 @@ pub fn weight(value: &serde_json::Value, limit: usize) -> usize {
         }
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nested;
+
+    #[test]
+    fn depth_is_counted_outside_of_texts() {
+        assert_eq!(nested(br#"{"a":[{"b":"[[[\"[["}],"c":{}}"#), 3);
+        assert_eq!((nested(b"1"), nested(b"[]"), nested(b"]]]]")), (0, 1, 0));
+    }
 }

@@ -1,5 +1,6 @@
 //! Owns how what runs did is written: facts about incidents, entries of the war room.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::incident::fold::{SET_FIELDS_MAX, SYSTEM_FIELDS};
@@ -141,26 +142,43 @@ fn incident_of(id: &str, fields: &Map<String, Value>, run: &str, now_us: i64, or
     incident
 }
 
-/// An entry of the war room.
-pub fn entry(record: &Record, entry: &Entry) -> Vec<u8> {
+/// An entry of the war room, as it is written.
+#[derive(Serialize)]
+struct Line<'a> {
+    entry: &'a str,
+    run: &'a str,
+    incident: &'a str,
+    playbook: &'a str,
+    playbook_version: &'a str,
+    at: String,
+    actor: &'a str,
+    task: &'a str,
+    command: &'a str,
+    kind: &'a str,
+    text: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    key: &'a str,
+}
+
+/// An entry of the war room. `run`: the id of its run.
+pub fn entry(record: &Record, run: &str, entry: &Entry) -> Vec<u8> {
     let about = &record.about;
-    let mut value = json!({
-        "entry": entry.id,
-        "run": record.run.hex(),
-        "incident": about.incident,
-        "playbook": about.playbook,
-        "playbook_version": about.version,
-        "at": iso_us(entry.at_us),
-        "actor": entry.actor,
-        "task": entry.task,
-        "command": entry.command,
-        "kind": entry.kind,
-        "text": entry.text,
-    });
-    if !entry.key.is_empty() {
-        value["key"] = Value::from(entry.key.as_str());
-    }
-    value.to_string().into_bytes()
+    let line = Line {
+        entry: &entry.id,
+        run,
+        incident: &about.incident,
+        playbook: &about.playbook,
+        playbook_version: &about.version,
+        at: iso_us(entry.at_us),
+        actor: &entry.actor,
+        task: &entry.task,
+        command: &entry.command,
+        kind: &entry.kind,
+        text: &entry.text,
+        key: &entry.key,
+    };
+    // Texts only, so it always is JSON.
+    serde_json::to_vec(&line).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::incident::split::{find, members, text};
 use crate::respond::clock::now_us;
+use crate::respond::limits::{FIELD_DEPTH_MAX, nested};
 use crate::respond::run::{Answer, Run};
 use crate::respond::schedule::coordinator::Coordinator;
 use crate::respond::schedule::journal::{Journal, RunRef};
@@ -189,12 +190,15 @@ fn started(id: &str, playbook: &str, trigger: &str, incident: Value, beside: Bes
 /// An incident as a value. What of it a library refuses (numbers beyond all bounds, halves of
 /// characters, depth) stays what it is as text: events are hostile, and their incidents have runs all the same.
 fn value_of(token: &str) -> Value {
-    if let Ok(value) = serde_json::from_str(token) {
+    if nested(token.as_bytes()) <= FIELD_DEPTH_MAX
+        && let Ok(value) = serde_json::from_str(token)
+    {
         return value;
     }
+    let value = |token: &str| serde_json::from_str::<Value>(token).ok().filter(|_| nested(token.as_bytes()) < FIELD_DEPTH_MAX);
     let parsed = |(key, token): (&str, &str)| {
         let key = text(key).map_or_else(|| key.to_owned(), std::borrow::Cow::into_owned);
-        (key, serde_json::from_str(token).unwrap_or_else(|_| Value::from(token)))
+        (key, value(token).unwrap_or_else(|| Value::from(token)))
     };
     members(token).map_or(Value::Null, |members| Value::Object(members.into_iter().map(parsed).collect::<Map<String, Value>>()))
 }
@@ -240,8 +244,8 @@ mod tests {
 
     #[test]
     fn what_libraries_refuse_starts_a_run_all_the_same() {
-        let deep = format!(",\"deep\":{}1{}", "[".repeat(300), "]".repeat(300));
-        for more in [",\"n\":1e999", ",\"t\":\"\\ud800\"", &deep] {
+        let deep = |levels: usize| format!(",\"deep\":{}1{}", "[".repeat(levels), "]".repeat(levels));
+        for more in [",\"n\":1e999", ",\"t\":\"\\ud800\"", &deep(300), &deep(126), &deep(125), &deep(60)] {
             let Heard::Start(run) = look(&fact("Brute Force", "open", more), Beside::default()) else { panic!("a run starts: {more}") };
             assert_eq!(run.incident["severity"], 4);
             assert!(serde_json::from_slice::<Run>(&serde_json::to_vec(&run).unwrap()).is_ok());

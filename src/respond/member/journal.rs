@@ -77,7 +77,7 @@ impl KafkaJournal {
             ];
             self.transactor.produce(RUNS, Some(record.run.partition), key.as_bytes(), &record.state, &headers, 0)?;
             for entry in &record.entries {
-                self.transactor.produce(WAR_ROOM, None, about.incident.as_bytes(), &facts::entry(record, entry), &[], 0)?;
+                self.transactor.produce(WAR_ROOM, None, about.incident.as_bytes(), &facts::entry(record, &key, entry), &[], 0)?;
             }
             if record.edits.is_empty() && record.timers.is_empty() {
                 continue;

@@ -1,9 +1,11 @@
 //! Owns the threads on which calls are done, and how many at once. A call looks at the lease as its
 //! last act before it begins; one that panics has an end, too.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 
 use super::lease::Lease;
@@ -59,7 +61,8 @@ impl Pool {
             let (run, key) = (begin.run, begin.call.key);
             let inside = lease.clone();
             let may = Permit::new(move || inside.holds());
-            let work = tokio::spawn(may.clone().around(outside.call(begin.call.clone())));
+            let call = begin.call.clone();
+            let work = AssertUnwindSafe(may.clone().around(async move { outside.call(call).await })).catch_unwind();
             let broken = |_| Err(Failure::new(FailureKind::InDoubt, "the call broke off: this is a bug"));
             let result = work.await.unwrap_or_else(broken);
             if may.was_refused() {

@@ -426,10 +426,10 @@ impl Run {
         hash(&[self.id.as_bytes(), &key.frame.to_be_bytes(), &key.task.to_be_bytes(), &key.attempt.to_be_bytes()])
     }
 
-    /// Its state would not fit into a record: it fails, and what it knew goes.
+    /// Its state would not fit into a record, or could not be read again: it fails, and what it knew goes.
     pub fn too_large(&mut self) {
         self.state = RunState::Failed;
-        self.reason = "its state became larger than a record of the topic takes".to_owned();
+        self.reason = "its state became larger than a record of the topic takes, or too deep".to_owned();
         self.frames.clear();
         self.contexts.clear();
         self.ready.clear();

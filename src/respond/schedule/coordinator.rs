@@ -14,6 +14,7 @@ use super::journal::{About, Hint, Journal, JournalError, Record, RunRef};
 use super::rate::Rates;
 use super::staged::{Staged, call_entry, question_entry, result_entry};
 use super::waits::Waits;
+use crate::respond::limits::{STATE_DEPTH_MAX, nested};
 use crate::respond::run::{Answer, Ask, Call, Effect, Entry, Failure, Key, Output, REMINDER, Run, RunState, Transition, step};
 use crate::respond::world::World;
 
@@ -448,7 +449,7 @@ impl<J: Journal> Coordinator<J> {
     /// Stages a record with the state as it is now.
     fn keep(&mut self, active: &mut Active, mut record: Record) {
         record.state = encoded(&active.run);
-        if record.state.len() > self.bounds.state_bytes {
+        if record.state.len() > self.bounds.state_bytes || nested(&record.state) > STATE_DEPTH_MAX {
             active.run.too_large();
             self.counts.failed += 1;
             record.state = encoded(&active.run);
