@@ -3,6 +3,7 @@
 
 mod archive_clients;
 mod archive_lake;
+mod archive_large;
 mod archive_newest;
 mod archive_playbooks;
 mod archive_s3;
