@@ -9,16 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::Int64Type;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::physical_expr::expressions::col;
-use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use deltalake_core::kernel::Add;
@@ -27,11 +23,11 @@ use hashbrown::{HashMap, HashSet};
 use object_store::ObjectStore;
 
 use super::ArchiveError;
-use super::dense::DenseExec;
 use super::files::{FILE_BYTES, FileWriter, Partition, put};
 use super::newest::{Index, Tail};
 use super::repeats::Pair;
 use super::scan::{Bucket, Only, Scan};
+use super::sort::Sorter;
 use super::table::{Committed, DataFile, Pinned, Table};
 use super::work::uuid;
 use crate::incident::id::IncidentId;
@@ -44,13 +40,9 @@ pub const TAIL_AGE: Duration = Duration::from_secs(3_600);
 const SMALL_FILES: usize = 16;
 /// Rows whose fact has not come by then stand for themselves.
 const SETTLED_AFTER: Duration = Duration::from_secs(24 * 3_600);
-/// Memory of sorting, in bytes; beyond it the disk is used.
-const SORT_BYTES: usize = 256 << 20;
-/// What of it is kept free for merging: sorted batches are counted once more while they are merged.
-const MERGE_BYTES: usize = SORT_BYTES / 5 * 2;
 /// Threads of a run: the rest of the machine has other work.
 const THREADS: usize = 2;
-/// Bytes of a batch while rows are sorted: merging holds one of each run, and cannot do with less.
+/// Bytes of a batch while rows are sorted: merging holds one of each run.
 const BATCH_BYTES: u64 = 4 << 20;
 /// Rows of a batch, at least and at most (count).
 const BATCH_ROWS: (u64, u64) = (16, 4_096);
@@ -95,8 +87,7 @@ impl Compactor {
     /// # Errors
     /// A bug.
     pub fn new(table: Table) -> Result<Compactor, ArchiveError> {
-        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory);
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(SORT_BYTES))).with_disk_manager_builder(disk).build_arc()?;
+        let runtime = RuntimeEnvBuilder::new().build_arc()?;
         let url = store_url(table.name())?;
         runtime.register_object_store(url.as_ref(), table.store().clone());
         Ok(Compactor { table, session: session(&runtime, BATCH_ROWS.1), runtime, url, index: Index::default() })
@@ -157,7 +148,7 @@ impl Compactor {
         let partition = Partition { layer: (!layer.is_empty()).then_some(layer), day: None };
         let plan = self.scan(&pinned).files(&small, None, None, None)?;
         let mut adds = Vec::new();
-        self.write(plan, &partition, "part", false, &mut adds).await?;
+        self.write(plan, &partition, "part", &mut adds).await?;
         let gone = small.iter().map(|file| file.path.clone()).collect();
         self.replaced(gone, adds).await
     }
@@ -174,26 +165,76 @@ impl Compactor {
         ScanOf { state: self.session.state(), url: self.url.clone(), schema: pinned.columns.arrow() }
     }
 
-    /// Writes the rows of a plan to files of one partition.
-    async fn write(&self, plan: Arc<dyn ExecutionPlan>, partition: &Partition, name: &str, bloom: bool, adds: &mut Vec<Add>) -> Result<(), ArchiveError> {
-        let schema = plan.schema();
-        let plan: Arc<dyn ExecutionPlan> =
-            if plan.properties().partitioning.partition_count() > 1 { Arc::new(CoalescePartitionsExec::new(plan)) } else { plan };
-        let mut rows = execute_stream(plan, self.session.task_ctx())?;
-        let store: &Arc<dyn ObjectStore> = self.table.store();
-        let mut writer = FileWriter::new(&schema, bloom)?;
-        let path = || format!("{}{name}-{}.parquet", partition.directory(), uuid());
+    /// Writes the rows of a plan to files of one partition, in the order in which they come.
+    async fn write(&self, plan: Arc<dyn ExecutionPlan>, partition: &Partition, name: &str, adds: &mut Vec<Add>) -> Result<(), ArchiveError> {
+        let mut files = Files::new(self, plan.schema(), partition, name, false)?;
+        let mut rows = self.rows(plan)?;
         while let Some(batch) = rows.try_next().await? {
-            writer.write(&batch)?;
-            if writer.bytes() >= FILE_BYTES {
-                let (bytes, stats) = std::mem::replace(&mut writer, FileWriter::new(&schema, bloom)?).finish()?;
-                adds.push(put(store, path(), partition, bytes, stats).await?);
-            }
+            files.write(&batch, adds).await?;
         }
-        if writer.rows() > 0 {
-            let (bytes, stats) = writer.finish()?;
-            adds.push(put(store, path(), partition, bytes, stats).await?);
+        files.finish(adds).await
+    }
+
+    /// The same in the order of the base: by time of creation and id.
+    async fn write_sorted(&self, plan: Arc<dyn ExecutionPlan>, partition: &Partition, name: &str, adds: &mut Vec<Add>) -> Result<(), ArchiveError> {
+        let mut files = Files::new(self, plan.schema(), partition, name, true)?;
+        let mut sorter = Sorter::new(self.session.copied_config().batch_size());
+        let mut rows = self.rows(plan)?;
+        while let Some(batch) = rows.try_next().await? {
+            sorter.push(&batch)?;
         }
+        let mut sorted = sorter.finish()?;
+        while let Some(batch) = sorted.next()? {
+            files.write(&batch, adds).await?;
+        }
+        files.finish(adds).await
+    }
+
+    fn rows(&self, plan: Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream, ArchiveError> {
+        let many = plan.properties().partitioning.partition_count() > 1;
+        let plan: Arc<dyn ExecutionPlan> = if many { Arc::new(CoalescePartitionsExec::new(plan)) } else { plan };
+        Ok(execute_stream(plan, self.session.task_ctx())?)
+    }
+}
+
+/// Files of one partition that are being written.
+struct Files<'a> {
+    store: &'a Arc<dyn ObjectStore>,
+    schema: SchemaRef,
+    partition: &'a Partition,
+    name: &'a str,
+    bloom: bool,
+    writer: FileWriter,
+}
+
+impl<'a> Files<'a> {
+    fn new(compactor: &'a Compactor, schema: SchemaRef, partition: &'a Partition, name: &'a str, bloom: bool) -> Result<Files<'a>, ArchiveError> {
+        Ok(Files { store: compactor.table.store(), writer: FileWriter::new(&schema, bloom)?, schema, partition, name, bloom })
+    }
+
+    async fn write(&mut self, batch: &RecordBatch, adds: &mut Vec<Add>) -> Result<(), ArchiveError> {
+        self.writer.write(batch)?;
+        if self.writer.bytes() >= FILE_BYTES {
+            let next = FileWriter::new(&self.schema, self.bloom)?;
+            let full = std::mem::replace(&mut self.writer, next);
+            self.put(full, adds).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self, adds: &mut Vec<Add>) -> Result<(), ArchiveError> {
+        if self.writer.rows() > 0 {
+            let last = FileWriter::new(&self.schema, self.bloom)?;
+            let full = std::mem::replace(&mut self.writer, last);
+            self.put(full, adds).await?;
+        }
+        Ok(())
+    }
+
+    async fn put(&self, full: FileWriter, adds: &mut Vec<Add>) -> Result<(), ArchiveError> {
+        let path = format!("{}{}-{}.parquet", self.partition.directory(), self.name, uuid());
+        let (bytes, stats) = full.finish()?;
+        adds.push(put(self.store, path, self.partition, bytes, stats).await?);
         Ok(())
     }
 }
@@ -202,7 +243,7 @@ impl Compactor {
 struct ScanOf {
     state: datafusion::execution::SessionState,
     url: ObjectStoreUrl,
-    schema: datafusion::arrow::datatypes::SchemaRef,
+    schema: SchemaRef,
 }
 
 impl ScanOf {
@@ -317,9 +358,9 @@ impl Run<'_> {
             then.push(scan.unsaid(scan.only(&tail, Some(&newest.tail), only(&again, true))?, &repeated)?);
             let name = format!("b{number}of{}", 1u32 << bits);
             let base = Partition { layer: Some("base"), day };
-            self.compactor.write(sorted(scan.joined(now, Vec::new())?)?, &base, &name, true, &mut self.adds).await?;
+            self.compactor.write_sorted(scan.joined(now, Vec::new())?, &base, &name, &mut self.adds).await?;
             let older = Partition { layer: Some("older"), day };
-            self.compactor.write(sorted(scan.joined(then, Vec::new())?)?, &older, &name, true, &mut self.adds).await?;
+            self.compactor.write_sorted(scan.joined(then, Vec::new())?, &older, &name, &mut self.adds).await?;
         }
         Ok(())
     }
@@ -342,24 +383,13 @@ impl Run<'_> {
         let scan_of = self.compactor.scan(self.pinned);
         let plan = scan_of.scan().only(tail, None, Only { ids: Arc::new(self.moved.clone()), among: false, bucket: Bucket::ALL })?;
         let partition = Partition { layer: Some("tail"), day: None };
-        self.compactor.write(plan, &partition, "part", false, &mut self.adds).await
+        self.compactor.write(plan, &partition, "part", &mut self.adds).await
     }
 }
 
 fn session(runtime: &Arc<RuntimeEnv>, batch_rows: u64) -> SessionContext {
     let rows = usize::try_from(batch_rows).unwrap_or(usize::MAX);
-    let config = SessionConfig::new().with_target_partitions(THREADS).with_batch_size(rows).with_sort_spill_reservation_bytes(MERGE_BYTES);
-    SessionContext::new_with_config_rt(config, runtime.clone())
-}
-
-/// One sort over all rows: sorts of parts would need one more merge, which holds memory and cannot use the disk.
-fn sorted(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, ArchiveError> {
-    let schema = plan.schema();
-    let by = |name| Ok::<_, ArchiveError>(PhysicalSortExpr::new_default(col(name, &schema)?));
-    let Some(order) = LexOrdering::new([by("created")?, by("id")?]) else { return Err(ArchiveError::Bug("an order".into())) };
-    let many = plan.properties().partitioning.partition_count() > 1;
-    let plan: Arc<dyn ExecutionPlan> = if many { Arc::new(CoalescePartitionsExec::new(plan)) } else { plan };
-    Ok(Arc::new(SortExec::new(order, Arc::new(DenseExec::new(plan)))))
+    SessionContext::new_with_config_rt(SessionConfig::new().with_target_partitions(THREADS).with_batch_size(rows), runtime.clone())
 }
 
 /// The part of its day that a file of the base holds.

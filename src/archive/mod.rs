@@ -13,7 +13,7 @@
 //! | `newest` | which rows of the tail are the newest of their incident |
 //! | `repeats` | rows that say again what another row says |
 //! | `compact` | tail → base and older; small files → large ones |
-//! | `dense` | rows that hold no more memory than they need, for sorting |
+//! | `sort` | rows in order, in memory or on disk |
 //! | `reader` | a few columns of a file, without a query |
 //! | `scan` | plans that read the table |
 //! | `feed` | which rows a record becomes |
@@ -30,7 +30,6 @@
 pub mod cells;
 pub mod columns;
 pub mod compact;
-mod dense;
 pub mod feed;
 pub mod files;
 pub mod ledgers;
@@ -46,6 +45,7 @@ pub mod repeats;
 pub mod ring;
 pub mod rows;
 pub mod scan;
+mod sort;
 pub mod table;
 pub mod upkeep;
 pub mod work;

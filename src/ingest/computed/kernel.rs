@@ -40,6 +40,13 @@ pub struct Scratch {
     out: Vec<u8>,
 }
 
+impl Scratch {
+    /// Another batch begins.
+    pub fn begin(&mut self) {
+        self.tables.begin();
+    }
+}
+
 /// A value that was made: its kind and the bytes of its slot.
 type Made = (Kind, Box<[u8]>);
 
@@ -300,7 +307,7 @@ impl Kernel {
             },
             Fast::Shape(FieldType::Internal) if kind != Kind::Array || has_item(slot.raw(arena)) => Some(slot),
             Fast::Shape(FieldType::Attachments) if kind == Kind::Array && has_item(slot.raw(arena)) => Some(slot),
-            Fast::Shape(FieldType::Grid) if kind == Kind::Array && is_rows(slot.raw(arena)) => Some(slot),
+            Fast::Shape(FieldType::Grid) if kind == Kind::Array && (scratch.tables.has_made(slot) || is_rows(slot.raw(arena))) => Some(slot),
             Fast::First if kind != Kind::Array => Some(slot),
             Fast::Script(quick) if kind.is_string() => {
                 let made = match quick.run(&cell::text(arena, slot)?)? {
@@ -392,6 +399,10 @@ fn join(arena: &mut Vec<u8>, slot: Slot, separator: &str) -> Option<Slot> {
 
 /// True for a list that holds something else than nulls.
 fn has_item(json: &[u8]) -> bool {
+    // What begins otherwise than a null or the end is one.
+    if json.iter().skip(1).find(|b| !b.is_ascii_whitespace()).is_some_and(|b| !matches!(b, b'n' | b']')) {
+        return true;
+    }
     let mut any = false;
     // Ends at the first one.
     let _ = items(json, |item| {

@@ -85,6 +85,7 @@ impl Runner {
     pub fn fill(&mut self, computed: &Computed, arena: &mut Vec<u8>, rows: &mut Rows, times: &Times<'_>) {
         let count = rows.len();
         self.columns.resize_with(computed.nodes.len(), Column::default);
+        self.scratch.begin();
         self.parsed.clear();
         self.parsed.resize(count, None);
         let all: Vec<u32> = (0..count as u32).collect();

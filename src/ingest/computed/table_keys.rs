@@ -31,9 +31,21 @@ pub struct TableKeys {
     forms: Vec<Form>,
     /// Where something is put together.
     out: Vec<u8>,
+    /// Where the lists begin that were made of this batch: each holds objects, and at least one.
+    made: Vec<u32>,
 }
 
 impl TableKeys {
+    /// Another batch begins, in an arena of its own.
+    pub fn begin(&mut self) {
+        self.made.clear();
+    }
+
+    /// True for a list that was made here: that it holds rows needs no second look.
+    pub fn has_made(&self, slot: Slot) -> bool {
+        self.made.binary_search(&slot.start()).is_ok()
+    }
+
     /// An object, or the objects of a list, with their keys as a table's columns; `None` where a list holds
     /// anything but objects and where keys are not plain, fall together, or are many.
     pub fn convert(&mut self, arena: &mut Vec<u8>, slot: Slot) -> Option<Slot> {
@@ -54,6 +66,8 @@ impl TableKeys {
             done
         };
         let made = done.and_then(|()| cell::put_raw(arena, slot.kind(), &out));
+        // What is made later lies behind it, so they are in order.
+        self.made.extend(made.filter(|made| made.kind() == Kind::Array && made.len() > 2).map(Slot::start));
         self.out = out;
         made
     }
@@ -156,6 +170,11 @@ mod tests {
         assert_eq!(converted(&mut keys, r#"{"Rule Name":1,"Other":[{"K":1}]}"#).unwrap(), r#"{"rulename":1,"other":[{"K":1}]}"#);
         assert_eq!(converted(&mut keys, r#"{"Rule Name":1,"Rule Name":2}"#), None);
         assert_eq!(converted(&mut keys, "{}").unwrap(), "{}");
+        keys.begin();
+        let mut arena = format!("{first}[]").into_bytes();
+        let made = keys.convert(&mut arena, Slot::new(Kind::Array, 0, first.len() as u32)).unwrap();
+        let none = keys.convert(&mut arena, Slot::new(Kind::Array, first.len() as u32, 2)).unwrap();
+        assert!(keys.has_made(made) && !keys.has_made(none) && !keys.has_made(Slot::new(Kind::Array, 0, 9)));
         assert_eq!(converted(&mut keys, r#"[{"Rule Name":1},2]"#), None);
     }
 }
