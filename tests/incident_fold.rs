@@ -351,7 +351,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         1 => (200..210u128).prop_map(close),
         1 => (300..310u128).prop_map(|id| edit(id, What::Reopen, None)),
         1 => (400..410u128).prop_map(answer),
-        2 => (500..530u128, 0..6usize, 0..9i64).prop_map(|(id, event, at)| timer(id, "f9", TimerEvent::ALL[event], at * 60_000_000, id as i64 % 2 * (at + 5) * 60_000_000)),
+        2 => (500..530u128, 0..6usize, 0..9i64).prop_map(|(id, event, at)| timer(id, "f9", TimerEvent::ALL[event], (at + 1) * 60_000_000, id as i64 % 2 * (at + 5) * 60_000_000)),
     ]
 }
 
@@ -418,6 +418,7 @@ impl Model {
                 // A promise is broken only where there is one; only a start takes one away.
                 let promised = *due != 0 || (self.promised && *event != TimerEvent::Started);
                 self.timer = match (event, before.0) {
+                    (TimerEvent::Started, "" | "idle" | "paused") if *due == 0 => ("running", false, false),
                     (TimerEvent::Started, "" | "idle" | "paused") => ("running", before.1, before.2),
                     (TimerEvent::Paused, "running") => ("paused", before.1, before.2),
                     (TimerEvent::Stopped, _) => ("ended", before.1, before.2),

@@ -212,7 +212,8 @@ impl Timer {
             let promised = due_us.saturating_sub(self.started_us).saturating_sub(self.pauses_us).saturating_add(MINUTE_US / 2);
             self.sla_minutes = promised.div_euclid(MINUTE_US).clamp(0, SLA_MINUTES_MAX);
         } else if changed && what == TimerEvent::Started {
-            self.sla_minutes = -1;
+            // What promises nothing is neither at risk nor late.
+            (self.sla_minutes, self.at_risk, self.breached) = (-1, false, false);
         }
         Ok(changed)
     }
