@@ -33,7 +33,7 @@ const MEMO_TEXT_MAX: usize = 512;
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// What operators made of values, from batch to batch.
-    memo: HashMap<(usize, Kind, Box<[u8]>), Result<Made, Fault>>,
+    memo: HashMap<Asked, Result<Made, Fault>>,
     /// Keys as columns of tables, from batch to batch.
     tables: TableKeys,
     /// Where something is put together.
@@ -47,6 +47,9 @@ impl Scratch {
     }
 }
 
+/// The kernel and the value that it was asked about.
+type Asked = (usize, Kind, Box<[u8]>);
+
 /// A value that was made: its kind and the bytes of its slot.
 type Made = (Kind, Box<[u8]>);
 
@@ -54,8 +57,8 @@ type Made = (Kind, Box<[u8]>);
 #[derive(Hash)]
 struct Seen<'a>(usize, Kind, &'a [u8]);
 
-impl Equivalent<(usize, Kind, Box<[u8]>)> for Seen<'_> {
-    fn equivalent(&self, (kernel, kind, value): &(usize, Kind, Box<[u8]>)) -> bool {
+impl Equivalent<Asked> for Seen<'_> {
+    fn equivalent(&self, (kernel, kind, value): &Asked) -> bool {
         (self.0, self.1, self.2) == (*kernel, *kind, &**value)
     }
 }

@@ -19,8 +19,10 @@ const FORMS_MAX: usize = 32;
 /// Members of an object whose keys are compared one by one.
 const MEMBERS_MAX: usize = 64;
 
-/// Keys of an object as written, and what is written for each: `,"column":`.
-type Form = Vec<(Box<[u8]>, Box<[u8]>)>;
+/// A key as written, and what is written for it: `,"column":`.
+type Pair = (Box<[u8]>, Box<[u8]>);
+/// The keys of an object, in order.
+type Form = Vec<Pair>;
 
 /// What keys become.
 #[derive(Debug, Default)]
@@ -104,7 +106,7 @@ impl TableKeys {
 
     /// Writes an object whose keys are those of a form, or begin it; `None` for any other.
     fn by_form(&self, json: &[u8], out: &mut Vec<u8>) -> Option<()> {
-        let mut form: &[(Box<[u8]>, Box<[u8]>)] = &[];
+        let mut form: &[Pair] = &[];
         let mut at = 0;
         out.push(b'{');
         members(json, |key, value| {

@@ -153,7 +153,7 @@ fn is_number(data_type: &DataType) -> bool {
 fn push(cells: &mut Cells, batch: &RecordBatch) -> Result<(), ArrowError> {
     cells.count += batch.num_rows();
     let options = FormatOptions::default();
-    let durations = batch.columns().iter().map(|column| durations(column)).collect::<Result<Vec<_>, _>>()?;
+    let durations = batch.columns().iter().map(durations).collect::<Result<Vec<_>, _>>()?;
     let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options)).collect::<Result<Vec<_>, _>>()?;
     let cell = |(column, duration): (&ArrayFormatter<'_>, &Option<Int64Array>), row: usize| match duration {
         Some(duration) if duration.is_valid(row) => Ok(format_duration_ms(duration.value(row))),
