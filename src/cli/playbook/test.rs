@@ -27,7 +27,7 @@ const TESTS_MAX: usize = 10_000;
     after_help = "A file of tests names a playbook and holds tests:\n\n  playbook: brute-force.yml\n  tests:\n  - name: a failed login that is known\n    incident: { id: '1', type: Brute Force, sourceip: 198.51.100.7 }\n    answers: { commands: { http: { contents: { known: true } } }, people: { '7': 'yes' }, approvals: yes }\n    expect: { state: completed, reached: ['3', '7'], not_reached: ['9'], labels: { '4': 'yes' }, calls: [http], closed: Resolved, fields: { owner: ann } }\n\nExit codes: 0 all pass; 1 some fail; 2 could not be done."
 )]
 pub struct TestArgs {
-    /// Files with tests, or directories that hold *.test.yaml
+    /// Files with tests, or directories (pipelines, packs) that hold *.test.yaml
     #[arg(required = true)]
     pub paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -84,16 +84,23 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let mut below: Vec<PathBuf> = std::fs::read_dir(path)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-            below
-                .retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(".test.yaml") || name.ends_with(".test.yml")));
-            below.sort();
-            found.extend(below);
+            // Of a pipeline or a pack those of its playbooks, too.
+            for dir in [path.clone(), path.join("playbooks"), path.join("Playbooks")].iter().filter(|dir| dir.is_dir()) {
+                let mut below: Vec<PathBuf> = std::fs::read_dir(dir)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+                below.retain(|path| {
+                    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(".test.yaml") || name.ends_with(".test.yml"))
+                });
+                below.sort();
+                found.extend(below);
+            }
         } else if path.is_file() {
             found.push(path.clone());
         } else {
             return Err(Error::user(format!("{} does not exist", path.display())));
         }
+    }
+    if found.is_empty() {
+        return Err(Error::user("there are no tests of playbooks here").hint("they stand in files that end with .test.yaml, beside the playbooks"));
     }
     Ok(found)
 }
