@@ -174,7 +174,7 @@ fn real_keeper_makes_states_of_facts() {
         edit(id(2), 5, What::Reopen, None),
         set(id(999), 6, "1", None),
         (id(3), b"not json".to_vec()),
-        (id(3), br#"{"fact":"answer","fact_id":"00000000000000000000000000000001","id":"x"}"#.to_vec()),
+        (id(3), br#"{"fact":"sneeze","fact_id":"00000000000000000000000000000001","id":"x"}"#.to_vec()),
         (IncidentId(1), created(id(3), "").1),
     ]);
     place.until_read();
