@@ -17,6 +17,8 @@ use super::{WAIT, require_kafka, until};
 /// A request's time, and how many the server works on at once.
 const TAKES: Duration = Duration::from_millis(10);
 const AT_ONCE: usize = 32;
+/// A flood that is measured.
+const LONG: u128 = 100_000;
 /// Ids of critical incidents begin here.
 const RARE: u128 = 1 << 100;
 
@@ -111,9 +113,13 @@ fn real_respond_flood_leaves_one_run_each_and_a_critical_one_does_not_wait() {
         behind.len()
     );
     assert_eq!(repeated, 0, "nobody died");
-    // Of a few dozen the 99th is the worst one, and on a machine with other work there always is one.
-    let held = if count < 200 { percentile(&mut sorted, 90) } else { b99 };
-    assert!(held <= (10 * a99).max(500), "p99 of {b99} ms, {held} ms is held");
+    // The long form is a measurement. In the short one, on a machine with other work, no time says
+    // anything but that nobody waited for the whole flood.
+    if flood >= LONG {
+        assert!(b99 <= (10 * a99).max(500), "p99 of {b99} ms");
+    } else {
+        assert!(i128::from(b50) < i128::try_from(drained.as_millis()).unwrap() / 4, "a critical one waits with the flood: {b50} ms of {drained:?}");
+    }
     assert!(most <= before + 256, "memory grew from {before} to {most} MiB");
 }
 
