@@ -41,7 +41,7 @@ for line in open(times):
     print(f"{name:<12}{ours:>9.1f} ms{theirs:>9.1f} ms{ratio:>8.2f}{'' if good else '  <- over the goal'}")
 
 rows = connection.execute(f"SELECT count(*) FROM read_parquet({files!r}, hive_partitioning = false)").fetchone()[0]
-arrow = table.to_pyarrow_dataset().count_rows() if hasattr(table, "to_pyarrow_dataset") else rows
+arrow = table.count() if hasattr(table, "count") else rows
 lazy = polars.scan_delta(f"{archive}/incident_versions").select(polars.len()).collect().item()
 print(f"rows: DuckDB {rows:,}, Polars {lazy:,}, deltalake {arrow:,}; {len(base)} files of the base")
 if len({rows, lazy, arrow}) != 1:
