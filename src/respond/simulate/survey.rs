@@ -125,6 +125,8 @@ fn one(world: &World, id: &str, name: &str, seed: u64, row: &mut Row) {
             _ => None,
         });
         let reason = run.reason.rsplit_once(": ").map_or(run.reason.as_str(), |(_, last)| last);
+        // Numbers that a run made up are no reasons of their own.
+        let reason = if reason.chars().any(char::is_alphabetic) { reason } else { "with a value of the run" };
         *row.reasons.entry(format!("{}: {reason}", kind.unwrap_or("run"))).or_default() += 1;
     }
 }
