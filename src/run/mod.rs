@@ -1,6 +1,7 @@
 //! Wires rooms into a running member of a pipeline's fleet.
 
 pub mod backfill;
+pub mod beside;
 pub mod failpoint;
 pub mod fencing;
 pub mod health;

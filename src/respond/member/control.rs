@@ -13,14 +13,13 @@ use serde::Deserialize;
 use crate::error::Error;
 use crate::kafka::{Error as KafkaError, PartitionReader, Record, Settings};
 use crate::respond::world::brakes::{Brakes, Mode};
+use crate::run::beside;
 use crate::run::health::RoleHealth;
 
 /// Between two looks at the topic: well below the five seconds within which a pause holds.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How quickly the end is noticed.
 const STEP: Duration = Duration::from_millis(50);
-/// Longest wait for the thread at the end: it may wait for a broker.
-const END_WAIT: Duration = Duration::from_secs(2);
 /// Bytes of all texts of playbooks that are kept; beyond that older versions are not found, and
 /// runs that are pinned to them wait for a person.
 const TEXTS_BYTES_MAX: usize = 256 << 20;
@@ -161,13 +160,7 @@ impl Follower {
 impl Drop for Follower {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        let since = Instant::now();
-        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && since.elapsed() < END_WAIT {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
-            let _ = thread.join();
-        }
+        beside::end(&mut self.thread);
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use memchr::memmem::Finder;
@@ -15,6 +15,7 @@ use memchr::memmem::Finder;
 use super::intake::Beside;
 use crate::error::Error;
 use crate::kafka::{Admin, At, Error as KafkaError, PartitionReader, Settings};
+use crate::run::beside;
 
 /// Facts ahead of the member from which on it is worth looking (count): fewer are read in a moment anyway.
 const WORTH: i64 = 500;
@@ -24,8 +25,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const AHEAD: usize = 256;
 /// Longest wait for an answer about ends.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
-/// Longest wait for the thread at the end: it may wait for a broker.
-const END_WAIT: Duration = Duration::from_secs(2);
 
 /// A fact that is urgent.
 pub struct Urgent {
@@ -84,13 +83,7 @@ impl Scout {
 impl Drop for Scout {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        let since = Instant::now();
-        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && since.elapsed() < END_WAIT {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
-            let _ = thread.join();
-        }
+        beside::end(&mut self.thread);
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::kafka::{Admin, At, Settings};
+use crate::run::beside;
 use crate::run::health::RoleHealth;
 use crate::run::orphans::Orphans;
 
@@ -18,8 +19,6 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// How quickly the end is noticed.
 const STEP: Duration = Duration::from_millis(50);
-/// Longest wait for the thread at the end: it may wait for a broker.
-const END_WAIT: Duration = Duration::from_secs(2);
 /// Under which name trouble is told.
 const PART: &str = "brokers";
 
@@ -91,13 +90,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        let since = Instant::now();
-        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && since.elapsed() < END_WAIT {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
-            let _ = thread.join();
-        }
+        beside::end(&mut self.thread);
     }
 }
 
