@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use catchment::archive::compact::{Compactor, Ran};
 use catchment::archive::ring::Topic;
 use catchment::archive::table::{Committed, Table};
+use catchment::serve::sql::client::Client;
 use rand::{RngExt, SeedableRng};
 
 use super::archive_lake::{Lake, Version, csv};
@@ -40,11 +41,44 @@ impl Model {
             let wanted = self.newest.values().filter(|v| v.severity == 3 && v.host.ends_with('1')).count();
             let found = csv(&mut client, "SELECT count(*) FROM incidents WHERE severity = 3 AND host LIKE '%1'");
             assert_eq!(found, [wanted.to_string()], "{what}, live: {live}");
+            let wanted = self.newest.values().filter(|v| v.host.starts_with('h') && v.host.ends_with('1')).count();
+            let found = csv(&mut client, "SELECT count(*) FROM incidents WHERE host LIKE 'h%1'");
+            assert_eq!(found, [wanted.to_string()], "{what}, live: {live}");
+            self.groups(&mut client, what);
+            self.points(&mut client, what);
             if let Some(last) = self.newest.values().next_back() {
                 let found = csv(&mut client, &format!("SELECT version FROM incidents WHERE id = '{:032x}'", last.id));
                 assert_eq!(found, [last.version.to_string()], "{what}, live: {live}");
             }
         }
+    }
+
+    /// Aggregations over all layers at once.
+    fn groups(&self, client: &mut Client, what: &str) {
+        let mut groups: BTreeMap<(&str, u8), (u64, u64)> = BTreeMap::new();
+        for v in self.newest.values() {
+            let group = groups.entry((&v.host, v.severity)).or_default();
+            *group = (group.0 + 1, group.1.max(v.version));
+        }
+        let wanted: Vec<String> = groups.iter().map(|((host, severity), (count, version))| format!("{host},{severity}.0,{count},{version}")).collect();
+        let found = csv(client, "SELECT host, severity, count(*), max(version) FROM incidents GROUP BY host, severity ORDER BY host, severity");
+        assert_eq!(found, wanted, "{what}");
+    }
+
+    /// Questions for a few incidents, in whichever layer they are, and for some that are nowhere.
+    fn points(&self, client: &mut Client, what: &str) {
+        for some in self.newest.values().collect::<Vec<_>>().chunks(40) {
+            let ids: Vec<String> = some.iter().map(|v| format!("'{:032x}'", v.id)).collect();
+            let wanted: Vec<String> = some.iter().map(|v| format!("{:032x},{}", v.id, v.version)).collect();
+            let sql = format!("SELECT id, version FROM incidents WHERE id IN ('{:032x}', {}) ORDER BY id", 7, ids.join(", "));
+            assert_eq!(csv(client, &sql), wanted, "{what}");
+            let Some(one) = some.first() else { continue };
+            let mut wanted: Vec<u64> = self.versions.iter().filter(|(id, _)| *id == one.id).map(|(_, version)| *version).collect();
+            wanted.sort();
+            let sql = format!("SELECT version FROM incident_versions WHERE id = '{:032x}' ORDER BY version", one.id);
+            assert_eq!(csv(client, &sql), wanted.iter().map(u64::to_string).collect::<Vec<_>>(), "{what}");
+        }
+        assert!(csv(client, "SELECT id FROM incidents WHERE id = 'nobody'").is_empty(), "{what}");
     }
 }
 

@@ -23,6 +23,7 @@ use hashbrown::{HashMap, HashSet};
 use object_store::ObjectStore;
 
 use super::ArchiveError;
+use super::blooms::Places;
 use super::files::{FILE_BYTES, FileWriter, Partition, put};
 use super::newest::{Index, Tail};
 use super::repeats::Pair;
@@ -248,7 +249,15 @@ struct ScanOf {
 
 impl ScanOf {
     fn scan(&self) -> Scan<'_> {
-        Scan { session: &self.state, url: self.url.clone(), schema: self.schema.clone(), projection: None, limit: None }
+        Scan {
+            session: &self.state,
+            url: self.url.clone(),
+            schema: self.schema.clone(),
+            projection: None,
+            limit: None,
+            condition: None,
+            places: Places::default(),
+        }
     }
 
     fn files(

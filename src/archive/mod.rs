@@ -15,7 +15,7 @@
 //! | `compact` | tail → base and older; small files → large ones |
 //! | `sort` | rows in order, in memory or on disk |
 //! | `reader` | a few columns of a file, without a query |
-//! | `scan` | plans that read the table |
+//! | `scan`, `pruned`, `blooms` | plans that read the table; files, and parts of files, that need not be read |
 //! | `feed` | which rows a record becomes |
 //! | `upkeep` | when compaction, retention and removal happen |
 //! | `once` | an archive in one go, for `demo` |
@@ -27,6 +27,7 @@
 //! - A query pins one version of the table and takes from the ring only rows beyond it.
 //! - Compaction moves rows; it never makes or loses one.
 
+pub mod blooms;
 pub mod cells;
 pub mod columns;
 pub mod compact;
@@ -40,6 +41,7 @@ pub mod newest;
 pub mod once;
 pub mod outputs;
 pub mod playbooks;
+mod pruned;
 pub mod reader;
 pub mod repeats;
 pub mod ring;

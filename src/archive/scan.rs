@@ -14,8 +14,8 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DataFusionError, Result, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetAccessPlan, ParquetRowSelection, RowGroupAccess};
+use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
@@ -28,8 +28,10 @@ use datafusion::physical_plan::union::UnionExec;
 use hashbrown::HashSet;
 use object_store::ObjectMeta;
 
+use super::blooms::Places;
 use super::measures::MEASURED;
 use super::newest::{Newest, Rows};
+use super::pruned::{concerned, shared};
 use super::repeats::{Pair, Repeats, without};
 use super::ring::View;
 use super::table::DataFile;
@@ -48,6 +50,10 @@ pub struct Scan<'a> {
     pub projection: Option<&'a Vec<usize>>,
     /// How many rows suffice.
     pub limit: Option<usize>,
+    /// Over the columns of the table: rows for which it does not hold may be left out.
+    pub condition: Option<Arc<dyn PhysicalExpr>>,
+    /// Which groups of rows of a file may be wanted; of others all are.
+    pub places: Places,
 }
 
 impl Scan<'_> {
@@ -180,9 +186,11 @@ impl Scan<'_> {
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let told: Vec<Arc<Statistics>> = files.iter().map(|file| Arc::new(statistics(file, &self.schema))).collect();
+        let concerned = concerned(&told, &self.schema, self.condition.as_ref());
         let mut rows = Some(0);
         let mut found = Vec::with_capacity(files.len());
-        for file in files {
+        for ((file, told), _) in files.iter().zip(told).zip(concerned).filter(|(_, concerned)| *concerned) {
             let mut part = PartitionedFile::new_from_meta(ObjectMeta {
                 location: object_store::path::Path::from(file.path.as_str()),
                 last_modified: chrono::DateTime::from_timestamp_millis(file.written_ms).unwrap_or_default(),
@@ -198,7 +206,15 @@ impl Scan<'_> {
                 count = Some(*chosen as u64);
                 part = part.with_extension(ParquetRowSelection::new(selection.clone()));
             } else {
-                part = part.with_statistics(Arc::new(statistics(file, &self.schema)));
+                part = part.with_statistics(told);
+            }
+            if let Some(groups) = self.places.get(&file.path) {
+                if !groups.contains(&true) {
+                    continue;
+                }
+                let access = |wanted: &bool| if *wanted { RowGroupAccess::Scan } else { RowGroupAccess::Skip };
+                part = part.with_extension(ParquetAccessPlan::new(groups.iter().map(access).collect()));
+                count = None;
             }
             rows = rows.zip(count).map(|(sum, count)| sum + count);
             found.push(part);
@@ -212,25 +228,13 @@ impl Scan<'_> {
         let mut whole = Statistics::new_unknown(&self.schema);
         whole.num_rows = rows.map_or(Precision::Absent, |rows| Precision::Exact(usize::try_from(rows).unwrap_or(usize::MAX)));
         let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(source))
-            .with_file_groups(groups(found, self.session.config().target_partitions()))
+            .with_file_groups(shared(found, self.session.config().target_partitions()))
             .with_statistics(whole)
             .with_limit(limit)
             .with_projection_indices(projection.cloned())?
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
-}
-
-/// Shares files among threads, by size, each in their order.
-fn groups(files: Vec<PartitionedFile>, threads: usize) -> Vec<FileGroup> {
-    let mut groups: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); threads.max(1).min(files.len().max(1))];
-    for file in files {
-        if let Some(least) = groups.iter_mut().min_by_key(|(bytes, _)| *bytes) {
-            least.0 += file.object_meta.size;
-            least.1.push(file);
-        }
-    }
-    groups.into_iter().map(|(_, files)| FileGroup::new(files)).collect()
 }
 
 /// A batch with the columns of the table: those that it lacks are empty.

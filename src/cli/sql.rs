@@ -106,8 +106,11 @@ pub fn shown(cells: &Cells) -> String {
     }
     let head: Vec<&str> = cells.head.iter().map(String::as_str).collect();
     let mut grid = table(&head, &cells.right);
+    // A plan is not what events hold, and has a line for each step.
+    let plan = head == ["plan_type", "plan"];
+    let cell = |cell: &String| if plan { cell.lines().map(visible).collect::<Vec<_>>().join("\n") } else { visible(cell).into_owned() };
     for row in &cells.rows {
-        grid.add_row(row.iter().map(|cell| visible(cell).into_owned()).collect::<Vec<_>>());
+        grid.add_row(row.iter().map(cell).collect::<Vec<_>>());
     }
     let more = cells.count.saturating_sub(cells.rows.len());
     let note = if more > 0 { format!("… and {} more rows: -o json or -o csv shows all\n", number(more as u64)) } else { String::new() };

@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use datafusion::arrow::datatypes::SchemaRef;
 use tokio::sync::{Mutex, OnceCell};
 
+use crate::archive::blooms::{Blooms, Places};
 use crate::archive::newest::{Index, Newest};
 use crate::archive::repeats::Repeats;
 use crate::archive::ring::{Ring, View};
@@ -29,6 +30,7 @@ pub struct Source {
     table: Mutex<Option<Table>>,
     /// What is known of the tail.
     index: Index,
+    blooms: Blooms,
     /// The columns of a table that is not there yet.
     columns: Columns,
 }
@@ -44,7 +46,7 @@ pub struct Pin {
 
 impl Source {
     fn new(name: &'static str, location: &Location, ring: Option<Arc<Ring>>, columns: Columns) -> Arc<Source> {
-        Arc::new(Source { name, location: location.clone(), ring, table: Mutex::new(None), index: Index::default(), columns })
+        Arc::new(Source { name, location: location.clone(), ring, table: Mutex::new(None), index: Index::default(), blooms: Blooms::default(), columns })
     }
 
     /// Pins the newest version, and the live rows beyond it.
@@ -80,6 +82,17 @@ impl Pin {
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.source.name
+    }
+
+    /// Where rows of these incidents can be; files that are not told may hold any.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub async fn places(&self, store: &Arc<dyn object_store::ObjectStore>, ids: &[String]) -> Result<Places, ArchiveError> {
+        match &self.view {
+            Some(view) => self.source.blooms.places(store, &view.table, ids).await,
+            None => Ok(Places::default()),
+        }
     }
 
     /// Which rows say again what another row says; found out once per pin.

@@ -8,6 +8,8 @@
 //! | `session` | a session: settings, bounds, text → plan |
 //! | `bound` | the time that a query may take |
 //! | `filter` | a condition over rows as they come |
+//! | `coded` | `GROUP BY` over values that repeat, by numbers |
+//! | `like` | `LIKE` with several `%`, piece by piece |
 //! | `text` | maps as JSON, for those who know no maps |
 //! | `client`, `output` | who asks, here or from elsewhere; results as they leave |
 //! | `wire`, `login`, `hook` | the Postgres wire, who may use it, what is done with a statement |
@@ -16,8 +18,10 @@
 pub mod bound;
 pub mod catalog;
 pub mod client;
+pub mod coded;
 pub mod filter;
 pub mod hook;
+pub mod like;
 pub mod login;
 pub mod lookups;
 pub mod output;

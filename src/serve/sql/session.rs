@@ -20,6 +20,8 @@ use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 
 use super::bound::{Bounded, Cancel};
 use super::catalog::{Catalog, Pins};
+use super::coded::CodedGroups;
+use super::like::LikeByPieces;
 use super::tables::{ArchiveTable, Shown};
 use super::text::without_maps;
 use super::{lookups, repair, tables};
@@ -121,6 +123,8 @@ impl Engine {
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(config)
             .with_runtime_env(runtime)
+            .with_optimizer_rule(Arc::new(LikeByPieces))
+            .with_physical_optimizer_rule(Arc::new(CodedGroups))
             .with_physical_optimizer_rule(Arc::new(Bounded { limit: self.bounds.time, threads: self.threads.clone(), cancel: cancel.clone() }))
             .build();
         let context = SessionContext::new_with_state(state);

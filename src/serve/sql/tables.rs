@@ -7,12 +7,14 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::view::ViewTable;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{DFSchema, DataFusionError, Result};
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableType, ident};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, ident};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::catalog::Pins;
+use crate::archive::blooms::{Places, ids};
 use crate::archive::compact::store_url;
 use crate::archive::scan::Scan;
 
@@ -79,10 +81,21 @@ impl TableProvider for ArchiveTable {
         TableType::Base
     }
 
-    async fn scan(&self, state: &dyn Session, projection: Option<&Vec<usize>>, _: &[Expr], limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+    /// Conditions tell which files need not be opened; row by row they hold where the plan says.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(&self, state: &dyn Session, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
         let pin = self.pins.get(self.name).ok_or_else(|| DataFusionError::Internal("nothing is pinned".into()))?;
         let url = store_url(self.name).map_err(outer)?;
-        let scan = Scan { session: state, url: url.clone(), schema: self.schema.clone(), projection, limit };
+        let schema = DFSchema::try_from(self.schema.clone())?;
+        let condition = conjunction(filters.iter().cloned()).map(|condition| state.create_physical_expr(condition, &schema)).transpose()?;
+        let places = match condition.as_ref().and_then(ids) {
+            Some(ids) => pin.places(&state.runtime_env().object_store(&url)?, &ids).await.map_err(outer)?,
+            None => Places::default(),
+        };
+        let scan = Scan { session: state, url: url.clone(), schema: self.schema.clone(), projection, limit, condition, places };
         let Some(view) = &pin.view else { return scan.joined(Vec::new(), Vec::<RecordBatch>::new()) };
         match self.shown {
             Shown::All | Shown::Last => scan.all(&view.table.files, view.live.iter().map(|segment| segment.batch.clone()).collect()),
