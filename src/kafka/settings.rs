@@ -57,6 +57,7 @@ impl Settings {
         settings.set("bootstrap.servers", bootstrap, "the brokers");
         settings.set("client.id", "catchment", "names us in the broker's logs and quotas");
         settings.set("statistics.interval.ms", "0", "its JSON costs CPU, and our own counters tell more");
+        settings.set("enable.metrics.push", "false", "nobody asked for our figures to be sent to the brokers");
         settings
     }
 
@@ -70,7 +71,11 @@ impl Settings {
         settings.set("isolation.level", "read_committed", "what was aborted never happened; and committed offsets are asked for when they are stable");
         settings.set("allow.auto.create.topics", "false", "a typo must not create a topic");
         settings.set("queued.max.messages.kbytes", QUEUED_KBYTES_MAX, "bounds prefetched memory: 64 MiB");
-        settings.set("queued.min.messages", "20000", "keep fetching ahead of the poll thread; each message costs some hundred bytes beside its own");
+        settings.set(
+            "queued.min.messages",
+            "5000",
+            "keep fetching ahead of the poll thread, of each partition; each message costs some hundred bytes beside its own",
+        );
         settings.set("fetch.queue.backoff.ms", "10", "the default stalls a full prefetch queue for a second");
         settings
     }
