@@ -147,6 +147,32 @@ fn wire_prepared_statements_see_what_is_new() {
     assert_eq!(counted, [220, 230, 230]);
 }
 
+/// Drivers ask prepared questions about the catalog: JDBC for the name of each type that it meets.
+#[test]
+fn wire_prepared_questions_about_the_catalog() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = lake(dir.path());
+    let port = port(&lake, &spec(), BOUNDS);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let config = format!("host=127.0.0.1 port={} user=u dbname=catchment", port.address().port());
+        let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let name = "SELECT n.nspname = ANY(current_schemas(true)), n.nspname, t.typname FROM pg_catalog.pg_type t \
+                    JOIN pg_catalog.pg_namespace n ON t.typnamespace = n.oid WHERE t.oid = $1";
+        let statement = client.prepare_typed(name, &[tokio_postgres::types::Type::INT4]).await.unwrap();
+        let row = client.query_one(&statement, &[&1186i32]).await.unwrap();
+        assert_eq!((row.get::<_, &str>(1), row.get::<_, &str>(2)), ("pg_catalog", "interval"));
+        let lists = "SELECT typname FROM pg_catalog.pg_type WHERE typinput = 'pg_catalog.array_in'::regproc AND typname = $1";
+        let found = client.query(lists, &[&"_int8"]).await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert!(client.query(lists, &[&"int8"]).await.unwrap().is_empty());
+        // What goes wrong while rows are made has its code in a prepared statement, too.
+        let error = client.query("SELECT 1 / (version - version) FROM incidents WHERE severity >= $1", &[&0.0f64]).await.unwrap_err();
+        assert_eq!(error.code().map(|code| code.code()), Some("22012"), "{error}");
+    });
+}
+
 #[test]
 fn wire_queries_can_be_cancelled_and_end_at_their_bound() {
     let dir = tempfile::tempdir().unwrap();
@@ -173,6 +199,7 @@ fn wire_queries_can_be_cancelled_and_end_at_their_bound() {
         });
         client.query(endless, &[]).await.expect_err("it was cancelled")
     });
+    assert_eq!(error.code().map(|code| code.code()), Some("57014"), "{error:?}");
     assert!(error.as_db_error().is_some_and(|error| error.message().contains("due to user request")), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(30));
 }

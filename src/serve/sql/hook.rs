@@ -108,7 +108,7 @@ impl ReadHook {
 }
 
 /// As Postgres says what goes wrong while rows are on their way.
-fn told(error: PgWireError) -> PgWireError {
+pub(super) fn told(error: PgWireError) -> PgWireError {
     match error {
         PgWireError::ApiError(error) => match error.downcast() {
             Ok(error) => refused(*error),

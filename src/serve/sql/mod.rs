@@ -12,13 +12,14 @@
 //! | `like` | `LIKE` with several `%`, piece by piece |
 //! | `text` | maps as JSON, for those who know no maps |
 //! | `client`, `output` | who asks, here or from elsewhere; results as they leave |
-//! | `wire`, `login`, `hook` | the Postgres wire, who may use it, what is done with a statement |
+//! | `wire`, `login`, `hook`, `extended` | the Postgres wire, who may use it, what is done with a statement, prepared ones |
 //! | `repair` | questions about the catalog that go beyond what is known of it |
 
 pub mod bound;
 pub mod catalog;
 pub mod client;
 pub mod coded;
+mod extended;
 pub mod filter;
 pub mod hook;
 pub mod like;

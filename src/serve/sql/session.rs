@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, TableProvider};
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{DataFusionError, ParamValues, Result, ScalarValue};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -203,7 +204,8 @@ impl Session {
     }
 
     /// `ARRAY(SELECT …)`, which DataFusion does not know, as an empty list: `psql` asks for the roles of
-    /// users that way, and there are none.
+    /// users that way, and there are none. `'pg_catalog.array_in'::regproc` as the name that our catalog has
+    /// in its place: drivers tell lists by it.
     fn known(statement: &Statement) -> Statement {
         let mut statement = statement.clone();
         let _ = visit_expressions_mut(&mut statement, |expr| {
@@ -212,6 +214,12 @@ impl Session {
                 && function.name.to_string().eq_ignore_ascii_case("array")
             {
                 *expr = Expr::value(Value::SingleQuotedString("{}".into()));
+            } else if let Expr::Cast { expr: name, data_type, .. } = expr
+                && data_type.to_string().eq_ignore_ascii_case("regproc")
+                && let Expr::Value(value) = name.as_ref()
+                && let Value::SingleQuotedString(name) = &value.value
+            {
+                *expr = Expr::value(Value::SingleQuotedString(name.rsplit('.').next().unwrap_or_default().to_owned()));
             }
             std::ops::ControlFlow::<()>::Continue(())
         });
@@ -243,6 +251,20 @@ impl Session {
         public.is_some_and(|public| public.table_exist(name))
     }
 
+    /// Plans it to the end, with NULL for what a prepared statement leaves open.
+    async fn runs(&self, plan: &LogicalPlan) -> Result<()> {
+        let types = plan.get_parameter_types()?;
+        let mut plan = plan.clone();
+        if !types.is_empty() {
+            let null = |(name, kind): (String, Option<DataType>)| {
+                let value = kind.map_or(Ok(ScalarValue::Null), |kind| ScalarValue::try_new_null(&kind))?;
+                Ok((name.trim_start_matches('$').to_owned(), value.into()))
+            };
+            plan = plan.replace_params_with_values(&ParamValues::Map(types.into_iter().map(null).collect::<Result<_>>()?))?;
+        }
+        self.context.state().create_physical_plan(&plan).await.map(|_| ())
+    }
+
     /// A question about the catalog, without what our catalog does not know of.
     async fn about_catalog(&self, asked: Statement) -> Result<LogicalPlan> {
         let mut statement = asked.clone();
@@ -251,8 +273,8 @@ impl Session {
             let plan = self.planned(statement.clone()).await;
             // Types are looked at later than names.
             let error = match plan {
-                Ok(plan) => match self.context.state().create_physical_plan(&plan).await {
-                    Ok(_) => return Ok(plan),
+                Ok(plan) => match self.runs(&plan).await {
+                    Ok(()) => return Ok(plan),
                     Err(error) => error,
                 },
                 Err(error) => error,

@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use super::extended::Extended;
 use super::hook::{Cancels, ReadHook, Sessions};
 use super::login::{Login, User};
 use super::session::Engine;
@@ -196,7 +197,7 @@ impl PgWireServerHandlers for Handlers {
     }
 
     fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
-        self.service.clone()
+        Arc::new(Extended(self.service.clone()))
     }
 
     fn startup_handler(&self) -> Arc<impl StartupHandler> {
