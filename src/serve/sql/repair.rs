@@ -140,6 +140,23 @@ pub fn named(statement: &mut Statement) {
     }
 }
 
+/// The name of a procedure that a column of `pg_type` is compared with. The parser makes a question for a
+/// number of it (`regproc`), but these columns hold names.
+pub fn procedure(column: &Expr, number: &Expr) -> Option<String> {
+    let of_type = match column {
+        Expr::Identifier(ident) => Some(ident),
+        Expr::CompoundIdentifier(parts) => parts.last(),
+        _ => None,
+    };
+    if !of_type?.value.to_lowercase().starts_with("typ") {
+        return None;
+    }
+    let Expr::Subquery(query) = number else { return None };
+    let asked = query.to_string();
+    let name = asked.strip_prefix("SELECT oid FROM pg_catalog.pg_proc WHERE proname = '")?.split('\'').next()?;
+    Some(name.rsplit('.').next().unwrap_or(name).to_owned())
+}
+
 /// The same question without what it lacks; false where that stands nowhere in it.
 pub fn repair(statement: &mut Statement, lacking: &Lacking) -> bool {
     let mut done = false;

@@ -14,7 +14,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as AnyStatement;
-use datafusion::sql::sqlparser::ast::{Expr, FunctionArguments, Statement, Value, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, FunctionArguments, Statement, Value, visit_expressions_mut};
 use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
@@ -204,8 +204,8 @@ impl Session {
     }
 
     /// `ARRAY(SELECT …)`, which DataFusion does not know, as an empty list: `psql` asks for the roles of
-    /// users that way, and there are none. `'pg_catalog.array_in'::regproc` as the name that our catalog has
-    /// in its place: drivers tell lists by it.
+    /// users that way, and there are none. `typinput = 'pg_catalog.array_in'::regproc` with the name that our
+    /// catalog has in its place: drivers tell lists by it.
     fn known(statement: &Statement) -> Statement {
         let mut statement = statement.clone();
         let _ = visit_expressions_mut(&mut statement, |expr| {
@@ -214,12 +214,10 @@ impl Session {
                 && function.name.to_string().eq_ignore_ascii_case("array")
             {
                 *expr = Expr::value(Value::SingleQuotedString("{}".into()));
-            } else if let Expr::Cast { expr: name, data_type, .. } = expr
-                && data_type.to_string().eq_ignore_ascii_case("regproc")
-                && let Expr::Value(value) = name.as_ref()
-                && let Value::SingleQuotedString(name) = &value.value
+            } else if let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = expr
+                && let Some(name) = repair::procedure(left, right)
             {
-                *expr = Expr::value(Value::SingleQuotedString(name.rsplit('.').next().unwrap_or_default().to_owned()));
+                **right = Expr::value(Value::SingleQuotedString(name));
             }
             std::ops::ControlFlow::<()>::Continue(())
         });
