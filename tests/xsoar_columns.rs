@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use catchment::content::field::FieldType;
+use catchment::content::value::convert;
 use catchment::expr::path::Path;
 use catchment::expr::xsoar::columnar;
 use catchment::expr::xsoar::env::Env;
@@ -11,7 +13,7 @@ use catchment::expr::xsoar::model::{Argument, Complex, Operand, Place, Test, Tra
 use catchment::expr::xsoar::prepare::{Options, Prepared, prepare};
 use catchment::expr::xsoar::value::equal;
 use catchment::expr::xsoar::{filter, read, transform};
-use catchment::ingest::computed::{Builder, Computed, Counters, Runner, When};
+use catchment::ingest::computed::{self, Builder, Computed, Counters, Runner, When};
 use catchment::ingest::decode::{DecodeLimits, Decoder, Kind, PADDING, Rows, Shape, ShapeOptions, Slot, unescape};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -41,7 +43,7 @@ struct Columns {
     columns: Vec<usize>,
 }
 
-fn compile(expressions: &[Prepared]) -> Columns {
+fn compile(expressions: &[Prepared], shapes: &[Option<computed::Shape>]) -> Columns {
     let mut paths: Vec<Path> = Vec::new();
     let mut number = |path: &Path| {
         paths.iter().position(|known| known == path).unwrap_or_else(|| {
@@ -51,7 +53,7 @@ fn compile(expressions: &[Prepared]) -> Columns {
     };
     let mut builder = Builder::new(&mut number);
     for (id, expression) in expressions.iter().enumerate() {
-        builder.add(id as u32, "x", expression, None, When::All);
+        builder.add(id as u32, "x", expression, shapes.get(id).copied().flatten(), When::All);
     }
     let computed = builder.finish();
     let columns = computed.outputs.iter().map(|output| output.column).collect();
@@ -67,7 +69,12 @@ pub struct Run {
 
 /// Decodes events and computes expressions over them.
 pub fn run(expressions: &[Prepared], events: &[Value]) -> Run {
-    let columns = compile(expressions);
+    shaped(expressions, &[], events)
+}
+
+/// The same, for fields of some types.
+fn shaped(expressions: &[Prepared], shapes: &[Option<computed::Shape>], events: &[Value]) -> Run {
+    let columns = compile(expressions, shapes);
     let shape = Arc::new(Shape::new(&columns.paths, ShapeOptions::default()));
     let mut decoder = Decoder::new(shape.clone(), DecodeLimits::default());
     let mut rows = Rows::new(&shape);
@@ -254,6 +261,58 @@ proptest! {
         }
     }
 }
+
+/// An event whose values are often there, and sometimes null.
+fn plain_event() -> impl Strategy<Value = Value> {
+    let value = prop_oneof![6 => leaf(), 2 => Just(Value::Null), 1 => value()];
+    let members = (value.clone(), value.clone(), prop::option::weighted(0.1, value)).prop_map(|(a, b, c)| json!({"a": a, "b": {"a": b}, "c": c}));
+    (members, prop::bool::weighted(0.1)).prop_map(|(mut event, without)| {
+        for key in ["a", "c"] {
+            if event[key].is_null() && (key == "c" || without) {
+                event.as_object_mut().unwrap().remove(key);
+            }
+        }
+        event
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    /// What most fields are: a path, in the shape of the field's type.
+    #[test]
+    fn xsoar_columns_have_the_shape_of_fields(
+        fields in prop::collection::vec((prop::sample::select(vec!["a", "b.a", "c", "b"]), prop::sample::select(FIELD_TYPES.to_vec())), 1..5),
+        events in prop::collection::vec(plain_event(), 1..40),
+    ) {
+        let arguments = fields.iter().map(|(path, _)| Argument::Simple((*path).to_owned()));
+        let expressions: Vec<Prepared> = arguments.map(|argument| prepare(&argument, Place::Event, &Options::default()).0).collect();
+        let shapes: Vec<Option<computed::Shape>> = fields.iter().map(|(_, field)| Some(computed::Shape::Field(*field))).collect();
+        let run = shaped(&expressions, &shapes, &events);
+        for (event, values) in events.iter().zip(&run.values) {
+            for ((expression, (_, field)), (got, failed)) in expressions.iter().zip(&fields).zip(values) {
+                let value = expression.evaluate(&Env { now_us: Some(NOW_US), ..Env::new(event) }).unwrap();
+                match convert(*field, value) {
+                    Ok(wanted) => prop_assert!(equal(&wanted.clone().unwrap_or_default(), got) && !failed, "{field:?} {event}: {wanted:?}, column {got}"),
+                    Err(_) => prop_assert!(got.is_null() && *failed, "{field:?} {event}: no value, column {got}"),
+                }
+            }
+        }
+    }
+}
+
+/// One of each kind of shape.
+const FIELD_TYPES: [FieldType; 10] = [
+    FieldType::ShortText,
+    FieldType::LongText,
+    FieldType::Boolean,
+    FieldType::MultiSelect,
+    FieldType::Date,
+    FieldType::Number,
+    FieldType::Internal,
+    FieldType::Grid,
+    FieldType::Timer,
+    FieldType::TagsSelect,
+];
 
 /// Mapper and classifier expressions of one file.
 fn expressions(file: &Value) -> Vec<Argument> {

@@ -279,10 +279,13 @@ fn push_token(out: &mut Vec<u8>, arena: &[u8], slot: Slot) {
 }
 
 /// The value as a JSON string: what is none, in the text of its token.
+#[inline(always)]
 fn push_text(out: &mut Vec<u8>, arena: &[u8], slot: Slot) {
-    if slot.kind().is_string() {
-        return push_token(out, arena, slot);
-    }
+    if slot.kind().is_string() { push_token(out, arena, slot) } else { push_as_text(out, arena, slot) }
+}
+
+#[inline(never)]
+fn push_as_text(out: &mut Vec<u8>, arena: &[u8], slot: Slot) {
     out.push(b'"');
     push_escaped(out, slot.raw(arena));
     out.push(b'"');

@@ -189,11 +189,24 @@ fn may_be_null(scene: &Scene<'_>, mapped: &Mapped, field: &OutField, code: u16) 
             let known = source.sections.get(section).is_some_and(|s| s.types.binary_search(&code).is_ok());
             mapped.sections.get(section).filter(|_| known).and_then(|s| s.columns.get(output))
         }
+        _ if field.required => return true,
         // Of a computed column it is known whether it failed anywhere.
-        From::Splice(path) | From::SpliceText(path) if !field.required && is_computed(source, path) => return scene.rows.failed.contains(&path),
-        _ => return true,
+        From::Splice(path) | From::SpliceText(path) => return has_failed(scene, path),
+        From::SpliceNumber(path) | From::SpliceInteger(path) | From::SpliceBoolean(path) => {
+            return has_failed(scene, path) || has_unfit(scene, field.from, path);
+        }
     };
     column.is_none_or(|column| column.null_count() > 0)
+}
+
+fn has_failed(scene: &Scene<'_>, path: usize) -> bool {
+    is_computed(scene.plan, path) && scene.rows.failed.contains(&path)
+}
+
+/// True when some row has a value that is none of the kind.
+fn has_unfit(scene: &Scene<'_>, from: From, path: usize) -> bool {
+    let unfit = |slot: Slot| slot.kind() != Kind::Null && !writable(scene.arena, from, slot);
+    scene.rows.columns.get(path).is_some_and(|slots| slots.present().any(|(_, slot)| unfit(slot)))
 }
 
 fn is_computed(source: &SourcePlan, path: usize) -> bool {

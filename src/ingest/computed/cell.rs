@@ -8,7 +8,7 @@ use crate::expr::xsoar::value::number_text;
 use crate::ingest::decode::{Kind, SLOT_LEN_MAX, Slot, unescape};
 
 /// Bytes of an arena with what is computed for it: slots hold 32 bits of place.
-const ARENA_BYTES_MAX: usize = 1 << 31;
+pub const ARENA_BYTES_MAX: usize = 1 << 31;
 /// Digits that every reader of numbers keeps as they are.
 pub const PLAIN_DIGITS: usize = 15;
 
@@ -82,6 +82,18 @@ pub fn put_content(arena: &mut Vec<u8>, content: &[u8]) -> Option<Slot> {
     arena.extend_from_slice(content);
     arena.push(b'"');
     Some(Slot::new(kind, start as u32, content.len() as u32))
+}
+
+/// Appends a text that needs no escape, and is short; `None` when the arena is full.
+pub fn put_plain(arena: &mut Vec<u8>, text: &[u8]) -> Option<Slot> {
+    if arena.len() + text.len() + 2 > ARENA_BYTES_MAX {
+        return None;
+    }
+    arena.push(b'"');
+    let start = arena.len();
+    arena.extend_from_slice(text);
+    arena.push(b'"');
+    Some(Slot::new(Kind::String, start as u32, text.len() as u32))
 }
 
 /// Appends the token of a number or a truth value as a JSON string; `None` when the arena is full.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::cell;
-use super::run::Column;
+use super::column::Column;
 use crate::expr::xsoar::columnar::ExternalStep;
 use crate::expr::xsoar::env::Scripts;
 use crate::expr::xsoar::external::apply;

@@ -19,10 +19,10 @@ use crate::expr::xsoar::env::Env;
 use crate::expr::xsoar::fault::Fault;
 use crate::expr::xsoar::js::quick::{Quick, Scalar};
 use crate::expr::xsoar::path::Dt;
-use crate::expr::xsoar::transform::date::timestamp_to_date;
+use crate::expr::xsoar::transform::date::{Day, digits_to_date, timestamp_to_date};
 use crate::expr::xsoar::transform::{self, Args, Takes};
 use crate::expr::xsoar::value::{into_list, number_value, text_of};
-use crate::ingest::decode::{Kind, Slot};
+use crate::ingest::decode::{Kind, Slot, SlotColumn};
 
 /// Values that are remembered, of all columns together.
 const MEMO_MAX: usize = 16_384;
@@ -36,6 +36,8 @@ pub struct Scratch {
     memo: HashMap<Asked, Result<Made, Fault>>,
     /// Keys as columns of tables, from batch to batch.
     tables: TableKeys,
+    /// The day of the last date.
+    day: Day,
     /// Where something is put together.
     out: Vec<u8>,
 }
@@ -69,6 +71,8 @@ pub struct Kernel {
     what: What,
     fast: Fast,
     passes: Passes,
+    /// It leaves nothing as it is.
+    keeps_nothing: bool,
 }
 
 /// Which slots stay what they are: per kind of JSON the bytes that are too many; 0: none does.
@@ -76,18 +80,23 @@ pub struct Kernel {
 struct Passes([u32; Kind::COUNT]);
 
 impl Passes {
-    fn of(fast: &Fast) -> Passes {
+    fn of(fast: &Fast, keeps_nothing: bool) -> Passes {
         let any = u32::MAX;
         let texts = [(Kind::String, any), (Kind::StringEscaped, any)];
         // Short enough in bytes is short enough in characters.
         let short = [(Kind::String, SHORT_TEXT_MAX as u32 + 1), (Kind::StringEscaped, SHORT_TEXT_MAX as u32 + 1)];
+        let scalars = [(Kind::True, any), (Kind::False, any), (Kind::Number, any), (Kind::String, any), (Kind::StringEscaped, any), (Kind::Object, any)];
         let mut passes = Passes::default();
+        if keeps_nothing {
+            (passes.0[Kind::Missing as usize], passes.0[Kind::Null as usize]) = (any, any);
+        }
         let kinds: &[(Kind, u32)] = match fast {
             Fast::Shape(FieldType::ShortText | FieldType::SingleSelect | FieldType::User | FieldType::Role | FieldType::Url) => &short,
             Fast::Shape(FieldType::LongText | FieldType::Markdown | FieldType::Html) | Fast::Join(_) => &texts,
             Fast::Shape(FieldType::Number) => &[(Kind::Number, any)],
             Fast::Shape(FieldType::Boolean) => &[(Kind::True, any), (Kind::False, any)],
             Fast::Shape(FieldType::Date) => &[(Kind::Number, any), (Kind::String, any), (Kind::StringEscaped, any)],
+            Fast::First => &scalars,
             Fast::Shape(FieldType::Timer) => &[(Kind::Object, any)],
             _ => &[],
         };
@@ -194,7 +203,13 @@ impl Kernel {
     }
 
     fn of(what: What, fast: Fast) -> Kernel {
-        Kernel { what, passes: Passes::of(&fast), fast }
+        // Most operators do.
+        let keeps_nothing = match (&fast, &what) {
+            (Fast::Count, _) => false,
+            (Fast::Join(_), _) | (_, What::Shape(_) | What::First) => true,
+            (_, What::Step(step)) => matches!(step.transformer.takes, Takes::Item | Takes::Found),
+        };
+        Kernel { what, passes: Passes::of(&fast, keeps_nothing), fast, keeps_nothing }
     }
 
     /// The kernel that takes the first item of a list.
@@ -228,6 +243,14 @@ impl Kernel {
     #[inline(always)]
     pub fn passes(&self, slot: Slot) -> bool {
         slot.len() < self.passes.0[slot.kind() as usize]
+    }
+
+    /// True for a column of the event of which everything stays what it is, also what is not there; nulls count as
+    /// such.
+    pub fn keeps(&self, column: &SlotColumn) -> bool {
+        // Without a branch a slot.
+        let all = |slots: &[Slot]| slots.iter().fold(true, |all, slot| all & self.passes(*slot));
+        self.passes(Slot::MISSING) && column.slots().chunks(64).all(all)
     }
 
     /// Applies the kernel to one slot of a column.
@@ -269,11 +292,9 @@ impl Kernel {
     fn quick(&self, arena: &mut Vec<u8>, scratch: &mut Scratch, slot: Slot) -> Option<Slot> {
         let kind = slot.kind();
         if matches!(kind, Kind::Missing | Kind::Null) {
-            // Most operators leave nothing as it is.
-            return match (&self.fast, &self.what) {
-                (Fast::Count, _) => cell::put_raw(arena, Kind::Number, b"0"),
-                (Fast::Join(_), _) | (_, What::Shape(_) | What::First) => Some(Slot::MISSING),
-                (_, What::Step(step)) if matches!(step.transformer.takes, Takes::Item | Takes::Found) => Some(Slot::MISSING),
+            return match &self.fast {
+                _ if self.keeps_nothing => Some(Slot::MISSING),
+                Fast::Count => cell::put_raw(arena, Kind::Number, b"0"),
                 _ => None,
             };
         }
@@ -282,8 +303,11 @@ impl Kernel {
             Fast::Join(separator) if kind == Kind::Array => join(arena, slot, separator),
             Fast::Count if kind != Kind::Array => cell::put_raw(arena, Kind::Number, b"1"),
             Fast::Timestamp if scalar => {
-                let date = timestamp_to_date(&cell::text(arena, slot)?)?;
-                cell::put_content(arena, date.as_bytes())
+                let date = match digits_to_date(slot.raw(arena), &mut scratch.day) {
+                    Some(date) => date,
+                    None => timestamp_to_date(&cell::text(arena, slot)?)?,
+                };
+                cell::put_plain(arena, date.as_bytes())
             }
             Fast::ConvertKeys if !scalar => scratch.tables.convert(arena, slot),
             Fast::After(mark) if scalar => rewrite(arena, slot, |text| text.find(&**mark).and_then(|at| text.get(at + mark.len()..)).map(str::to_owned)),
@@ -319,7 +343,10 @@ impl Kernel {
                     Scalar::Number(number) => number_value(number),
                     Scalar::Text(text) => Value::String(text.into_owned()),
                 };
-                cell::put_json(arena, &made)
+                match &made {
+                    Value::String(text) => cell::put_text(arena, text),
+                    made => cell::put_json(arena, made),
+                }
             }
             _ => None,
         }

@@ -7,11 +7,13 @@
 //! that is not columnar.
 
 mod cell;
+mod column;
 mod external;
 mod fan;
 mod kernel;
 mod plan;
 mod run;
+mod table_form;
 mod table_keys;
 mod text;
 mod tokens;

@@ -38,6 +38,21 @@ pub enum Node {
     Reference(Arc<Prepared>),
 }
 
+impl Node {
+    /// The nodes that it reads.
+    pub fn inputs(&self) -> impl Iterator<Item = usize> + '_ {
+        let (one, parts) = match self {
+            Node::Kernel(input, _) | Node::Filtered(input, _) | Node::External(input, _) => (Some(*input), &[][..]),
+            Node::Template(parts) => (None, parts.as_slice()),
+            Node::Constant(_) | Node::Path { .. } | Node::Reference(_) => (None, &[][..]),
+        };
+        one.into_iter().chain(parts.iter().filter_map(|part| match part {
+            Part::Node(node) => Some(*node),
+            Part::Text(_) => None,
+        }))
+    }
+}
+
 /// The beginning of a path.
 #[derive(Debug)]
 pub struct Prefix {
@@ -109,7 +124,7 @@ pub struct Computed {
     /// Columns.
     pub outputs: Vec<Output>,
     /// Key value → type code, where the classifier decides alone.
-    pub table: Option<HashMap<Box<str>, u16>>,
+    pub table: Option<hashbrown::HashMap<Box<str>, u16>>,
     /// The type code of what the table does not have.
     pub default: Option<u16>,
     /// Columns of when the event occurred.
@@ -207,14 +222,7 @@ impl<'n> Builder<'n> {
             if let Some(known) = self.computed.node_when.get_mut(node) {
                 *known = wider(known, when);
             }
-            match self.computed.nodes.get(node) {
-                Some(Node::Kernel(input, _) | Node::Filtered(input, _) | Node::External(input, _)) => ahead.push(*input),
-                Some(Node::Template(parts)) => ahead.extend(parts.iter().filter_map(|part| match part {
-                    Part::Node(node) => Some(*node),
-                    Part::Text(_) => None,
-                })),
-                _ => {}
-            }
+            ahead.extend(self.computed.nodes.get(node).into_iter().flat_map(Node::inputs));
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::column::Column;
 use super::kernel::{Outcome, Scratch};
 use super::plan::{Computed, Counters, Node, Part, Prefix, When};
 use super::{cell, external, fan};
@@ -17,40 +18,6 @@ use crate::expr::xsoar::fault::Fault;
 use crate::expr::xsoar::prepare::Source;
 use crate::expr::xsoar::value::{into_list, text_of};
 use crate::ingest::decode::{Kind, Rows, Slot};
-
-/// A column of a node while a batch is computed.
-#[derive(Debug, Default)]
-pub struct Column {
-    /// Per row.
-    pub slots: Vec<Slot>,
-    /// Rows that it was computed for.
-    rows: u64,
-    fallback: u64,
-    fallback_ns: u64,
-    /// Rows on which it failed.
-    failed: Vec<u32>,
-}
-
-impl Column {
-    /// Makes each slot of another column into one of this; `None` fails.
-    pub fn each(&mut self, from: &Column, selected: &[u32], mut make: impl FnMut(Slot, u32) -> Option<Slot>) {
-        self.failed.extend_from_slice(&from.failed);
-        (self.fallback, self.fallback_ns) = (from.fallback, from.fallback_ns);
-        for row in selected {
-            // What failed before stays without a value.
-            if !from.failed.is_empty() && from.failed.binary_search(row).is_ok() {
-                continue;
-            }
-            let slot = from.slots.get(*row as usize).copied().unwrap_or(Slot::MISSING);
-            match make(slot, *row) {
-                Some(slot) => self.slots[*row as usize] = slot,
-                None => self.failed.push(*row),
-            }
-        }
-        self.failed.sort_unstable();
-        self.failed.dedup();
-    }
-}
 
 /// Computes batches; keeps its memory.
 #[derive(Debug, Default)]
@@ -99,7 +66,7 @@ impl Runner {
         for (number, _) in nodes(true) {
             self.node(computed, number, arena, &around, &all);
         }
-        let types = self.types(computed, arena, count);
+        let types = self.types(computed, arena, around.rows);
         // The rows of a set of types, found once.
         let mut selections: Vec<(&[u16], Vec<u32>)> = Vec::new();
         for (number, when) in nodes(false) {
@@ -130,26 +97,43 @@ impl Runner {
     }
 
     /// The type of each row, where the classifier decides alone.
-    fn types(&self, computed: &Computed, arena: &[u8], rows: usize) -> Option<Vec<u16>> {
+    fn types(&mut self, computed: &Computed, arena: &[u8], rows: &Rows) -> Option<Vec<u16>> {
         let table = computed.table.as_ref()?;
         let key = computed.outputs.iter().find(|output| output.when == When::First)?;
-        let slots = &self.columns.get(key.node)?.slots;
+        let column = self.columns.get_mut(key.node)?;
+        column.settle(rows);
+        let slots = &column.slots;
+        let default = computed.default.unwrap_or(u16::MAX);
+        // Events come in runs of one kind.
+        let mut last: (Slot, u16) = (Slot::MISSING, default);
         let code = |slot: &Slot| {
-            let found = cell::text(arena, *slot).and_then(|text| table.get(&*text).copied());
-            found.or(computed.default).unwrap_or(u16::MAX)
+            let same = slot.kind() == last.0.kind() && slot.raw(arena) == last.0.raw(arena);
+            if !same {
+                let found = cell::text(arena, *slot).and_then(|text| table.get(&*text).copied());
+                last = (*slot, found.unwrap_or(default));
+            }
+            last.1
         };
         let mut types: Vec<u16> = slots.iter().map(code).collect();
-        types.resize(rows, computed.default.unwrap_or(u16::MAX));
+        types.resize(rows.len(), default);
         Some(types)
     }
 
     fn node(&mut self, computed: &Computed, number: usize, arena: &mut Vec<u8>, around: &Around<'_>, selected: &[u32]) {
         let rows = around.rows;
         let mut column = std::mem::take(&mut self.columns[number]);
-        column.slots.clear();
+        column.begin(selected.len());
+        if let Some(same) = self.same(&computed.nodes[number], rows, selected) {
+            column.same = Some(same);
+            self.columns[number] = column;
+            return;
+        }
         column.slots.resize(rows.len(), Slot::MISSING);
-        column.failed.clear();
-        (column.rows, column.fallback, column.fallback_ns) = (selected.len() as u64, 0, 0);
+        for input in computed.nodes[number].inputs() {
+            if let Some(input) = self.columns.get_mut(input) {
+                input.settle(rows);
+            }
+        }
         let mut env = around.env(&Value::Null);
         match &computed.nodes[number] {
             Node::Constant(value) => {
@@ -248,6 +232,20 @@ impl Runner {
         self.columns[number] = column;
     }
 
+    /// The column of the event that a node is, nulls aside: of a path where nothing stands on its way, and of a kernel
+    /// that leaves everything as it is. Most are, and cost no more than this question.
+    fn same(&self, node: &Node, rows: &Rows, selected: &[u32]) -> Option<usize> {
+        // Rows that are not asked for have no value.
+        if selected.len() < rows.len() {
+            return None;
+        }
+        match node {
+            Node::Path { leaf, prefixes } => rows.columns.get(*leaf).filter(|slots| prefixes.is_empty() || slots.len() == rows.len()).map(|_| *leaf),
+            Node::Kernel(input, kernel) => self.columns.get(*input)?.same.filter(|leaf| rows.columns.get(*leaf).is_some_and(|slots| kernel.keeps(slots))),
+            _ => None,
+        }
+    }
+
     /// The event of a row, parsed.
     fn event(&mut self, arena: &[u8], rows: &Rows, row: u32) -> Option<&Value> {
         let place = self.parsed.get_mut(row as usize)?;
@@ -315,9 +313,16 @@ impl Runner {
     /// Puts the columns of outputs where the decoder's are, and counts.
     fn publish(&self, computed: &Computed, rows: &mut Rows) {
         for output in &computed.outputs {
-            let (Some(column), Some(to)) = (self.columns.get(output.node), rows.columns.get_mut(output.column)) else { continue };
+            let Some(column) = self.columns.get(output.node) else { continue };
+            if let Some(same) = column.same {
+                rows.copy(same, output.column);
+                count(&output.counters, column);
+                continue;
+            }
+            let Some(to) = rows.columns.get_mut(output.column) else { continue };
             to.clear();
-            if column.failed.is_empty() && to.fill(&column.slots) {
+            if column.failed.is_empty() {
+                to.fill(&column.slots);
                 count(&output.counters, column);
                 continue;
             }
@@ -330,7 +335,7 @@ impl Runner {
                     to.push(row, *slot);
                 }
             }
-            if !column.failed.is_empty() && !rows.failed.contains(&output.column) {
+            if !rows.failed.contains(&output.column) {
                 rows.failed.push(output.column);
             }
             count(&output.counters, column);

@@ -2,9 +2,13 @@
 //!
 //! A pipeline for many products asks for hundreds of paths, of which an event has a
 //! few: a column costs memory and time only for events that have its value. While every
-//! row has one, the column is dense and row numbers need not be kept.
+//! row has one, the column is dense and row numbers need not be kept. What is computed for a
+//! good part of the rows is dense, too, and missing in the others.
 
-use super::slot::Slot;
+use super::slot::{Kind, Slot};
+
+/// Computed columns are sparse where fewer than one row of so many has a value.
+const SPARSE_BELOW: usize = 8;
 
 /// Slots of one path, by row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,13 +34,32 @@ impl SlotColumn {
         self.slots.push(slot);
     }
 
-    /// Takes the slots of all rows from the first on, if none is missing; the column is empty.
-    pub(in crate::ingest) fn fill(&mut self, slots: &[Slot]) -> bool {
-        let whole = !slots.iter().any(|slot| slot.is_missing());
-        if whole {
+    /// Takes the slots of all rows from the first on; the column is empty.
+    pub(in crate::ingest) fn fill(&mut self, slots: &[Slot]) {
+        let there = slots.iter().filter(|slot| !slot.is_missing()).count();
+        if there * SPARSE_BELOW >= slots.len() {
             self.slots.extend_from_slice(slots);
+        } else if there > 0 {
+            let there = slots.iter().enumerate().filter(|(_, slot)| !slot.is_missing());
+            there.for_each(|(row, slot)| self.push(row, *slot));
         }
-        whole
+    }
+
+    /// Takes the slots of another column over so many rows, nulls aside; the column is empty.
+    pub(in crate::ingest) fn copy(&mut self, from: &SlotColumn, rows: usize) {
+        let without_null = |slot: &Slot| if slot.kind() == Kind::Null { Slot::MISSING } else { *slot };
+        if !from.sparse {
+            self.slots.extend(from.slots.iter().map(without_null));
+        } else if from.slots.len() * SPARSE_BELOW >= rows {
+            self.slots.resize(rows, Slot::MISSING);
+            for (row, slot) in from.present() {
+                if let Some(place) = self.slots.get_mut(row as usize) {
+                    *place = without_null(&slot);
+                }
+            }
+        } else {
+            from.present().filter(|(_, slot)| slot.kind() != Kind::Null).for_each(|(row, slot)| self.push(row as usize, slot));
+        }
     }
 
     #[cold]
@@ -60,7 +83,8 @@ impl SlotColumn {
 
     /// The values that are there: row and slot, in the order of rows.
     pub fn present(&self) -> impl Iterator<Item = (u32, Slot)> + '_ {
-        self.slots.iter().enumerate().map(|(at, slot)| (if self.sparse { self.rows[at] } else { at as u32 }, *slot))
+        let slots = self.slots.iter().enumerate().filter(|(_, slot)| !slot.is_missing());
+        slots.map(|(at, slot)| (if self.sparse { self.rows[at] } else { at as u32 }, *slot))
     }
 
     /// Reads rows one after the other; fast where they ascend.
@@ -68,7 +92,12 @@ impl SlotColumn {
         Cursor { column: self, at: 0 }
     }
 
-    /// How many values are there.
+    /// All slots, in the order of rows.
+    pub(in crate::ingest) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// How many slots there are.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
@@ -163,6 +192,32 @@ mod tests {
             assert_eq!(column.get(4), slot(4));
             column.truncate(0);
             assert!(column.is_empty());
+        }
+    }
+
+    #[test]
+    fn copies_and_holes_read_alike() {
+        let slot = |kind: Kind, row: u32| Slot::new(kind, row * 10, 1);
+        for step in [1usize, 2, 7, 30] {
+            for nulls in [1u32, 3, 1000] {
+                let wanted = |row: u32| if (row as usize).is_multiple_of(step) && !row.is_multiple_of(nulls) { slot(Kind::Number, row) } else { Slot::MISSING };
+                let mut from = SlotColumn::default();
+                for row in (0..100u32).filter(|row| (*row as usize).is_multiple_of(step)) {
+                    from.push(row as usize, if row.is_multiple_of(nulls) { slot(Kind::Null, row) } else { wanted(row) });
+                }
+                let (mut copied, mut filled) = (SlotColumn::default(), SlotColumn::default());
+                copied.copy(&from, 100);
+                filled.fill(&(0..100).map(wanted).collect::<Vec<_>>());
+                for column in [copied, filled] {
+                    let mut cursor = column.cursor();
+                    assert!(
+                        (0..110)
+                            .all(|row| column.get(row as usize) == if row < 100 { wanted(row) } else { Slot::MISSING }
+                                && cursor.get(row) == column[row as usize])
+                    );
+                    assert_eq!(column.present().count(), (0..100).filter(|row| !wanted(*row).is_missing()).count());
+                }
+            }
         }
     }
 }

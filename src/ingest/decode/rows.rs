@@ -57,6 +57,19 @@ impl Rows {
         self.top.get(start..end).unwrap_or_default()
     }
 
+    /// Makes column `to` what column `from` is, but for nulls.
+    pub(in crate::ingest) fn copy(&mut self, from: usize, to: usize) {
+        let rows = self.len();
+        let Some(mut column) = self.columns.get_mut(to).map(std::mem::take) else { return };
+        column.clear();
+        if let Some(from) = self.columns.get(from) {
+            column.copy(from, rows);
+        }
+        if let Some(place) = self.columns.get_mut(to) {
+            *place = column;
+        }
+    }
+
     /// Completes a row whose columns and top-level members are there.
     #[inline(always)]
     pub(super) fn end_row(&mut self, event: Slot, message: u32, element: u16, top_level: bool) {

@@ -148,7 +148,7 @@ impl Imported {
         computed.occurred = occurred;
         computed.content = content;
         if let Some((table, default)) = alone {
-            computed.table = Some(table);
+            computed.table = Some(table.into_iter().collect());
             computed.default = default;
         }
         computed

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use memchr::memmem::Finder;
+
 use super::ast::{Binary, Expr, Unary};
 use super::operate::number_text;
 use crate::expr::xsoar::pattern::Pattern;
@@ -37,6 +39,8 @@ pub enum Quick {
     Change(Change, Box<Quick>),
     /// A method with a text.
     Find(Find, Box<(Quick, Quick)>),
+    /// `.indexOf` or `.includes` with a literal.
+    Seek(Find, Box<Quick>, Arc<Finder<'static>>),
     /// `/…/.test(a)`
     Test(Arc<Pattern>, Box<Quick>),
 }
@@ -123,6 +127,14 @@ impl Quick {
                     Find::Includes => Scalar::Flag(text.contains(&*wanted)),
                     Find::StartsWith => Scalar::Flag(text.starts_with(&*wanted)),
                     Find::EndsWith => Scalar::Flag(text.ends_with(&*wanted)),
+                }
+            }
+            Quick::Seek(find, inner, finder) => {
+                let text = inner.evaluate(val)?.into_text()?;
+                match (find, finder.find(text.as_bytes())) {
+                    (Find::Includes, found) => Scalar::Flag(found.is_some()),
+                    (_, Some(at)) => Scalar::Number(text.get(..at)?.chars().count() as f64),
+                    (_, None) => Scalar::Number(-1.0),
                 }
             }
             Quick::Test(pattern, inner) => Scalar::Flag(pattern.is_match(&inner.evaluate(val)?.into_text()?).ok()?),
@@ -213,7 +225,13 @@ fn compile(expr: &Expr, left: &mut usize) -> Option<Quick> {
                         "endsWith" => Find::EndsWith,
                         _ => return None,
                     };
-                    Quick::Find(find, pair(object, &arg.value)?)
+                    match (find, &arg.value) {
+                        (Find::IndexOf | Find::Includes, Expr::Text(wanted)) => {
+                            let finder = Finder::new(wanted.as_bytes()).into_owned();
+                            Quick::Seek(find, Box::new(compile(object, left)?), Arc::new(finder))
+                        }
+                        _ => Quick::Find(find, pair(object, &arg.value)?),
+                    }
                 }
                 _ => return None,
             }

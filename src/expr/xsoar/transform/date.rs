@@ -28,8 +28,10 @@ pub const TABLE: &[Transformer] = &[
 /// `parseInt`, seconds below 1e10, else milliseconds, as JavaScript prints dates.
 pub fn timestamp_to_date(text: &str) -> Option<DateText> {
     // Digits alone are read at once; what else `parseInt` takes, it takes itself.
-    let plain = (1..=15).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    let number = if plain { text.bytes().fold(0, |number, b| number * 10 + i64::from(b - b'0')) as f64 } else { parse_int(text, 0) };
+    if let Some(date) = digits_to_date(text.as_bytes(), &mut Day::default()) {
+        return Some(date);
+    }
+    let number = parse_int(text, 0);
     let millis = if number < 1e10 { number * 1000.0 } else { number };
     // What JavaScript's dates hold: 100,000,000 days around 1970.
     if millis.is_nan() || millis.abs() > 8.64e15 {
@@ -49,7 +51,6 @@ pub fn timestamp_to_date(text: &str) -> Option<DateText> {
             out.pair(part);
         }
     }
-    // Written pair by pair: half of the time of a mapper goes into dates.
     for (mark, part) in [(b'-', month), (b'-', day), (b'T', of_day / 3_600_000), (b':', of_day / 60_000 % 60), (b':', of_day / 1000 % 60)] {
         out.push(mark);
         out.pair(part);
@@ -59,6 +60,59 @@ pub fn timestamp_to_date(text: &str) -> Option<DateText> {
     out.pair(of_day % 100);
     out.push(b'Z');
     Some(out)
+}
+
+/// A day as it is printed: times of alerts are close together.
+#[derive(Debug, Clone, Copy)]
+pub struct Day {
+    /// Days since 1970.
+    number: u64,
+    /// Year, month and day, and the mark before the time.
+    text: [u8; 11],
+}
+
+impl Default for Day {
+    fn default() -> Day {
+        Day { number: 0, text: *b"1970-01-01T" }
+    }
+}
+
+/// The same of digits alone, for years of four digits; `day` is what was printed before.
+pub fn digits_to_date(digits: &[u8], day: &mut Day) -> Option<DateText> {
+    // More are no time that is printed with such a year.
+    if digits.is_empty() || digits.len() > 15 {
+        return None;
+    }
+    let mut number = 0u64;
+    for digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number * 10 + u64::from(digit);
+    }
+    let millis = if number < 10_000_000_000 { number * 1000 } else { number };
+    let (days, of_day) = (millis / 86_400_000, (millis % 86_400_000) as u32);
+    if day.number != days {
+        let (year, month, of_month) = dates::civil(days as i64);
+        let mut text = DateText::default();
+        let year = Some(year).filter(|year| *year <= 9999)?;
+        for (number, mark) in [(year / 100, None), (year % 100, Some(b'-')), (month, Some(b'-')), (of_month, Some(b'T'))] {
+            text.pair(number);
+            mark.into_iter().for_each(|mark| text.push(mark));
+        }
+        *day = Day { number: days, text: *text.as_bytes().first_chunk()? };
+    }
+    let [seconds, millis] = [of_day / 1000, of_day % 1000];
+    let [h, m, s, f] = [seconds / 3600, seconds / 60 % 60, seconds % 60, millis / 10].map(|two| [b'0' + (two / 10) as u8, b'0' + (two % 10) as u8]);
+    let mut bytes = *b"1970-01-01T00:00:00.000Z...";
+    bytes[..11].copy_from_slice(&day.text);
+    bytes[11..13].copy_from_slice(&h);
+    bytes[14..16].copy_from_slice(&m);
+    bytes[17..19].copy_from_slice(&s);
+    bytes[20..22].copy_from_slice(&f);
+    bytes[22] = b'0' + (millis % 10) as u8;
+    Some(DateText { bytes, len: 24 })
 }
 
 /// A date as JavaScript prints it, without an allocation: at most 27 characters.
@@ -201,4 +255,25 @@ fn components(value: &Value, args: &Args<'_>, env: &Env<'_>) -> Result<Value, Fa
         "yyyy-mm-dd": format!("{:04}-{:02}-{:02}", p.year, p.month, p.day),
         "h:m:s": format!("{:02}:{:02}:{:02}", p.hour, p.minute, p.second),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Day, digits_to_date, timestamp_to_date};
+
+    #[test]
+    fn digits_alone_are_the_same_date() {
+        let mut day = Day::default();
+        let times = [0i64, 1, 59, 86_399, 951_782_400, 1_582_934_400, 9_999_999_999, 10_000_000_000, 1_772_438_400_123, 4_107_542_399_999, 253_402_300_799_999];
+        for time in times.into_iter().chain((0..2000).map(|n| n * 1_234_567_891)) {
+            let text = time.to_string();
+            let digits = digits_to_date(text.as_bytes(), &mut day).map(|date| date.as_bytes().to_vec());
+            // A blank before it is read the long way.
+            let long = timestamp_to_date(&format!(" {text}")).map(|date| date.as_bytes().to_vec());
+            assert!(digits.is_some() && digits == long, "{text}");
+        }
+        for other in ["", "253402300800000", "1234567890123456", "-1", "1.5", "12a"] {
+            assert!(digits_to_date(other.as_bytes(), &mut day).is_none(), "{other}");
+        }
+    }
 }
