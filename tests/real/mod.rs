@@ -134,7 +134,7 @@ impl Broker {
         let lifeline = Lifeline::of(&dir);
         let nodes = if options.contains(&"3") { 3 } else { 1 };
         let mut said = String::new();
-        // A port that was free a moment ago may be taken by now.
+        // A port that was free a moment ago may be taken by now, or when the node comes to it.
         for _ in 0..3 {
             let port = free_ports(nodes).to_string();
             let args: Vec<&str> = options.iter().copied().chain(["--port", &port]).collect();
@@ -149,7 +149,7 @@ impl Broker {
                 let bootstrap = bootstrap.ok_or_else(|| format!("scripts/kafka start said no bootstrap: {text}"))?;
                 return Ok(Broker { bootstrap, facts, dir: Some(dir), _lifeline: Some(lifeline) });
             }
-            if !said.contains("something else listens") {
+            if !["something else listens", "ended while it started"].iter().any(|why| said.contains(why)) {
                 break;
             }
         }

@@ -13,12 +13,14 @@
 //! | `text` | maps as JSON, for those who know no maps |
 //! | `client`, `output` | who asks, here or from elsewhere; results as they leave |
 //! | `wire`, `login`, `hook`, `extended` | the Postgres wire, who may use it, what is done with a statement, prepared ones |
+//! | `described` | columns of tables as Postgres describes them |
 //! | `repair` | questions about the catalog that go beyond what is known of it |
 
 pub mod bound;
 pub mod catalog;
 pub mod client;
 pub mod coded;
+mod described;
 mod extended;
 pub mod filter;
 pub mod hook;

@@ -129,9 +129,7 @@ pub fn named(statement: &mut Statement) {
                         let again = names.iter().filter(|known| **known == name).count();
                         let unique = if again > 0 { format!("{name}_{again}") } else { name.clone() };
                         names.push(name);
-                        if !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
-                            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', unique) };
-                        }
+                        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', unique) };
                     }
                 }
             }

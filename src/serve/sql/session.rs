@@ -22,6 +22,7 @@ use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use super::bound::{Bounded, Cancel};
 use super::catalog::{Catalog, Pins};
 use super::coded::CodedGroups;
+use super::described::described;
 use super::like::LikeByPieces;
 use super::tables::{ArchiveTable, Shown};
 use super::text::without_maps;
@@ -221,6 +222,7 @@ impl Session {
             }
             std::ops::ControlFlow::<()>::Continue(())
         });
+        described(&mut statement);
         statement
     }
 
