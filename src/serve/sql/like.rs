@@ -64,6 +64,8 @@ impl Pieces {
 /// The function that takes the place of such a `LIKE`.
 #[derive(Debug)]
 struct LikePieces {
+    /// With the pattern, so that plans show it.
+    name: String,
     pieces: Pieces,
     signature: Signature,
 }
@@ -84,7 +86,7 @@ impl Hash for LikePieces {
 
 impl ScalarUDFImpl for LikePieces {
     fn name(&self) -> &str {
-        "like_pieces"
+        &self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -93,10 +95,6 @@ impl ScalarUDFImpl for LikePieces {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(DataType::Boolean)
-    }
-
-    fn display_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(args.first().map_or_else(String::new, |text| format!("{text} LIKE '{}'", self.pieces.pattern)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -149,7 +147,7 @@ fn by_pieces(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let Expr::Literal(ScalarValue::Utf8(Some(wanted)) | ScalarValue::Utf8View(Some(wanted)), _) = pattern.as_ref() else { return Transformed::no(expr) };
     let Ok(kind @ (DataType::Utf8 | DataType::Utf8View)) = text.get_type(schema) else { return Transformed::no(expr) };
     let Some(pieces) = Pieces::of(wanted) else { return Transformed::no(expr) };
-    let function = ScalarUDF::from(LikePieces { pieces, signature: Signature::exact(vec![kind], Volatility::Immutable) });
+    let function = ScalarUDF::from(LikePieces { name: format!("like '{wanted}'"), pieces, signature: Signature::exact(vec![kind], Volatility::Immutable) });
     let found = Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function), vec![text.as_ref().clone()]));
     Transformed::yes(if *negated { not(found) } else { found })
 }
