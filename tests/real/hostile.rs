@@ -1,7 +1,7 @@
-//! Hostile queries beside a pipeline that runs: each ends at its bound, and neither the rate nor the latency of
-//! events suffers. Figures are printed.
+//! Hostile queries beside a pipeline that runs: each ends at its bound, and events go through as before. Figures are
+//! printed; at a rate that matters, with latencies and an audit, `scripts/prove hostile` measures it.
 //!
-//! `CATCHMENT_HOSTILE_SECONDS` (default 8) says how long each half is; `scripts/prove hostile` sets it to 60.
+//! `CATCHMENT_HOSTILE_SECONDS` (default 8) says how long each half is.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -23,13 +23,11 @@ const QUERIES: [&str; 3] = [
     "SELECT count(*) FROM incidents a, incidents b, incidents c WHERE (a.raw || b.raw || c.raw) ~ '(x+x+)+y.*(z|zz)*$'",
 ];
 
-/// What a member's metrics say: events, and the sum and count of latencies.
+/// What a member's metrics say.
 #[derive(Debug, Clone, Copy)]
 struct Look {
     at: Instant,
     events: f64,
-    seconds: f64,
-    count: f64,
 }
 
 fn look(port: u16) -> Look {
@@ -38,18 +36,12 @@ fn look(port: u16) -> Look {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let sum = |name: &str| text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum();
-    Look {
-        at: Instant::now(),
-        events: sum("catchment_events_total"),
-        seconds: sum("catchment_event_to_incident_seconds_sum"),
-        count: sum("catchment_event_to_incident_seconds_count"),
-    }
+    Look { at: Instant::now(), events: sum("catchment_events_total") }
 }
 
-/// Events a second, and mean latency in seconds.
-fn between(one: Look, other: Look) -> (f64, f64) {
-    let rate = (other.events - one.events) / other.at.duration_since(one.at).as_secs_f64();
-    (rate, (other.seconds - one.seconds) / (other.count - one.count).max(1.0))
+/// Events a second.
+fn between(one: Look, other: Look) -> f64 {
+    (other.events - one.events) / other.at.duration_since(one.at).as_secs_f64()
 }
 
 #[test]
@@ -106,17 +98,8 @@ fn real_hostile_queries_end_and_do_not_hurt_the_pipeline() {
         stop.store(true, Ordering::Relaxed);
         (between(first, second), between(second, third))
     });
-    println!(
-        "before: {:.0} events/s, mean latency {:.0} ms; beside {} hostile queries: {:.0} events/s, {:.0} ms",
-        before.0,
-        before.1 * 1e3,
-        ended.load(Ordering::Relaxed),
-        during.0,
-        during.1 * 1e3
-    );
+    println!("before: {before:.0} events/s; beside {} hostile queries: {during:.0} events/s", ended.load(Ordering::Relaxed));
     assert!(ended.load(Ordering::Relaxed) >= QUERIES.len() as u64);
-    assert!(during.0 >= before.0 * 0.8, "{before:?} {during:?}");
-    // Whoever shares a machine with a test is louder than a query.
-    assert!(during.1 <= before.1 * 10.0 + 0.5, "{before:?} {during:?}");
+    assert!(before > 0.0 && during >= before * 0.8, "{before} {during}");
     member.stop(WAIT);
 }
