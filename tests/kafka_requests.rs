@@ -107,7 +107,7 @@ fn chunk(plan: &Plan, n: i64, seq: u64, generation: u32) -> Chunk {
         assert!(batch.push(INCIDENTS, row.to_string().as_bytes(), format!("incident {row}").as_bytes(), 0));
     }
     let counts = Counts { messages: ROWS as u64, events: ROWS as u64, ..Counts::new(plan) };
-    Chunk { batch, generation, counts, source: 0, barrier: None }
+    Chunk { made: std::time::Instant::now(), batch, generation, counts, source: 0, barrier: None }
 }
 
 /// What a run of the writer showed.

@@ -98,8 +98,9 @@ impl Spare {
     }
 }
 
-/// Buffers kept for reuse (count): as many as batches can be under way with a few workers.
-const SPARE_MAX: usize = 8;
+/// Buffers kept for reuse (count): as many as batches can be under way with a few workers, or in a
+/// transaction behind a lag.
+const SPARE_MAX: usize = 16;
 /// Larger buffers are given back to the system, in bytes: one message of an attacker made them so.
 const SPARE_BYTES_MAX: usize = 16 << 20;
 

@@ -4,8 +4,12 @@
 //! that happens once for the records of one partition. What comes back is the same: a record that
 //! is refused says so at once, one that cannot be stored in a delivery report.
 //!
+//! Values are not copied: librdkafka reads them where the batch wrote them until each record is
+//! stored or given up. Whoever calls keeps them there so long (`transact` does).
+//!
 //! Holds unsafe code. What keeps it sound: a topic handle is destroyed once, before its client
-//! (whoever owns a [`Bulk`] drops it first), and librdkafka copies keys and values before a call returns.
+//! (whoever owns a [`Bulk`] drops it first); keys are copied before a call returns; and the promise
+//! above, which is the caller's.
 
 use std::ffi::CString;
 use std::ptr::{self, NonNull};
@@ -16,11 +20,7 @@ use rdkafka::producer::{BaseProducer, Producer};
 
 use super::acks::AckContext;
 use super::error::Error;
-use super::output::OutputBatch;
-
-/// A record on its way: topic number, partition, number in its batch. Sorted, the records of one
-/// partition stand together and keep their order.
-pub(super) type Place = (u16, i32, u32);
+use super::output::{OutRecord, part};
 
 /// How far a call came.
 pub(super) enum Sent {
@@ -59,20 +59,23 @@ impl Bulk {
         Ok(bulk)
     }
 
-    /// Hands records over that all go to one partition of one topic. `None`: a record of the
-    /// batch that is not there, or whose range is outside the batch's bytes.
-    pub fn send(&mut self, batch: &OutputBatch, places: &[Place]) -> Option<Sent> {
-        let (topic, partition, _) = *places.first()?;
+    /// Hands these records of a batch over, by their numbers; they all go to one partition of one
+    /// topic. `bytes` are the batch's. `None`: a record that is not there, or whose range is outside them.
+    ///
+    /// # Safety
+    /// `bytes` must not change, move or end before librdkafka has done with every record: until a
+    /// flush, a commit or an abort has succeeded, or the client is destroyed.
+    pub unsafe fn send(&mut self, topic: u16, partition: i32, records: &[OutRecord], bytes: &[u8], numbers: &[u32]) -> Option<Sent> {
         let topic = self.topics.get(topic as usize)?;
         self.messages.clear();
-        for (_, _, number) in places {
-            let record = batch.records.get(*number as usize)?;
-            let (key, value) = (batch.slice(&record.key)?, batch.slice(&record.value)?);
+        for number in numbers {
+            let record = records.get(*number as usize)?;
+            let (key, value) = (part(bytes, &record.key)?, part(bytes, &record.value)?);
             self.messages.push(sys::rd_kafka_message_t {
                 err: RespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
                 rkt: ptr::null_mut(),
                 partition,
-                // librdkafka does not write to what it copies. An empty value is no tombstone: its pointer is not null.
+                // librdkafka does not write to values that it is not told to free. An empty value is no tombstone: its pointer is not null.
                 payload: value.as_ptr().cast_mut().cast(),
                 len: value.len(),
                 key: if key.is_empty() { ptr::null_mut() } else { key.as_ptr().cast_mut().cast() },
@@ -82,8 +85,9 @@ impl Bulk {
             });
         }
         let count = i32::try_from(self.messages.len()).unwrap_or(i32::MAX);
-        // SAFETY: the handle is alive, `messages` holds at least `count` records, and their keys and values live in `batch`.
-        unsafe { sys::rd_kafka_produce_batch(topic.as_ptr(), partition, sys::RD_KAFKA_MSG_F_COPY, self.messages.as_mut_ptr(), count) };
+        // SAFETY: the handle is alive, `messages` holds at least `count` records; keys are copied in the
+        // call, and of values the caller promises that they stay.
+        unsafe { sys::rd_kafka_produce_batch(topic.as_ptr(), partition, 0, self.messages.as_mut_ptr(), count) };
         let failed = self.messages.iter().position(|message| message.err != RespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
         Some(match failed.and_then(|at| Some((at, self.messages.get(at)?.err))) {
             None => Sent::All,

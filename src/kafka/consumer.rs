@@ -1,8 +1,9 @@
 //! The poll thread: one `BaseConsumer`, one OS thread. It copies messages into
 //! the open batches, cuts them and hands them on; nothing else happens here.
+//! What the group says and the records come in queues of their own (see `fetch`).
 //!
 //! **Backpressure.** A full channel is waited on for [`SEND_WAIT`] at a time,
-//! and between the waits one event is served, so that the group's
+//! and between the waits the group is listened to, so that its
 //! `max.poll.interval` never passes. Pausing throws librdkafka's prefetched
 //! messages away, so partitions are paused only after [`PAUSE_AFTER`].
 //!
@@ -29,6 +30,7 @@ use super::credit::Credit;
 use super::cutter::{Cut, Cutter};
 use super::error::{Error, is_passing};
 use super::events::{Event, EventQueue};
+use super::fetch::FetchQueue;
 use super::log::Logging;
 use super::progress::Progress;
 use super::settings::Settings;
@@ -56,10 +58,6 @@ const QUIET_WAIT_MAX: Duration = Duration::from_millis(150);
 
 /// Shortest wait for a message while no worker waits for a batch.
 const BUSY_WAIT: Duration = Duration::from_millis(1);
-
-/// Messages between two looks at the clock and the stop flag while messages
-/// keep coming (below 0.2 ms of work).
-const BURST: u32 = 128;
 
 /// How long the broker may take to tell the committed offsets.
 const COMMITTED_WAIT: Duration = Duration::from_secs(10);
@@ -136,6 +134,7 @@ impl Consumer {
             topics,
         };
         let mut poller = Poller {
+            records: FetchQueue::new(consumer)?,
             queue,
             owned: vec![false; taker.reading.len()],
             taker,
@@ -188,7 +187,10 @@ impl Consumer {
 }
 
 pub(super) struct Poller {
+    /// What the group says, and errors of the client.
     pub(super) queue: EventQueue,
+    /// The records.
+    pub(super) records: FetchQueue,
     pub(super) taker: Taker,
     out: Sender<RawBatch>,
     stop: Arc<AtomicBool>,
@@ -230,42 +232,59 @@ impl Poller {
             let due = self.taker.cutter.due_in(now).unwrap_or(POLL_WAIT).min(POLL_WAIT);
             let wait = if self.out.is_empty() { due } else { due.max(BUSY_WAIT) };
             // librdkafka counts in whole milliseconds; rounded down, the rest would be polled away.
-            let mut wait = Duration::from_millis(wait.as_micros().div_ceil(1000) as u64);
-            for _ in 0..BURST {
-                if !self.serve(wait)? {
-                    break;
-                }
-                self.hand_on()?;
-                if !self.deferred.is_empty() {
-                    break;
-                }
-                wait = Duration::ZERO;
+            let wait = Duration::from_millis(wait.as_micros().div_ceil(1000) as u64);
+            self.forward(now);
+            if !self.notices()? {
+                continue;
             }
+            if self.take()? == 0 {
+                let Poller { records, taker, .. } = self;
+                if let Some(event) = records.wait(wait) {
+                    served(event, taker)?;
+                }
+            }
+            self.hand_on()?;
         }
         self.taker.cutter.cut_all();
-        self.hand_on()
+        self.hand_on()?;
+        // The queue of records goes now, the member stays, and should not fetch what nobody takes. If
+        // that fails, because the group is gone, it costs a little for as long as the rest takes.
+        let _ = self.set_paused(true);
+        Ok(())
     }
 
-    /// Serves one event; false when there was none. Assignments are put aside.
-    fn serve(&mut self, wait: Duration) -> Result<bool, Error> {
-        let Poller { queue, taker, deferred, .. } = self;
-        match queue.poll(wait) {
-            None => return Ok(false),
-            Some(Event::Message(message)) => taker.take(&message)?,
-            Some(Event::Served) => {}
-            Some(Event::End { topic, partition, offset }) => {
-                if let Some(number) = taker.topics.number_of(&topic, partition) {
-                    taker.progress.ended(number, offset);
-                }
-            }
-            Some(Event::Assigned(partitions)) => deferred.push_back(Rebalance::Assigned(partitions)),
-            Some(Event::Revoked(partitions)) => {
-                let lost = queue.is_lost();
-                deferred.push_back(Rebalance::Revoked { partitions, lost });
-            }
-            Some(Event::Failed { code, fatal, at }) => failed(code, fatal, at)?,
+    /// Has what is read come to our queue, where that is due.
+    fn forward(&mut self, now: Instant) {
+        if !self.records.is_due(now) {
+            return;
         }
-        Ok(true)
+        let table = self.taker.topics.partitions();
+        let reading = self.taker.reading.iter().enumerate().filter(|(_, reading)| **reading);
+        self.records.forward(reading.filter_map(|(number, _)| Some(table.name(u16::try_from(number).ok()?))), now);
+    }
+
+    /// Serves what the group says, to its end, whatever it is: records behind it must not overtake
+    /// it. False when there is an assignment to look at.
+    fn notices(&mut self) -> Result<bool, Error> {
+        let Poller { queue, taker, deferred, .. } = self;
+        while deferred.is_empty() {
+            match queue.poll(Duration::ZERO) {
+                None => return Ok(true),
+                Some(Event::Assigned(partitions)) => deferred.push_back(Rebalance::Assigned(partitions)),
+                Some(Event::Revoked(partitions)) => {
+                    let lost = queue.is_lost();
+                    deferred.push_back(Rebalance::Revoked { partitions, lost });
+                }
+                Some(event) => served(event, taker)?,
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes a burst of records into the open batches; says how many.
+    fn take(&mut self) -> Result<usize, Error> {
+        let Poller { records, taker, .. } = self;
+        records.take(|event| served(event, taker))
     }
 
     /// Sends what is sealed, until an assignment wants to be looked at.
@@ -298,9 +317,7 @@ impl Poller {
             if waited >= PAUSE_AFTER && !self.paused {
                 self.pause(true)?;
             }
-            // Its message, if it is one, goes into the open batch: at most one a second until the pause.
-            self.serve(Duration::ZERO)?;
-            if !self.deferred.is_empty() {
+            if !self.notices()? {
                 self.taker.cutter.untake(batch);
                 return Ok(false);
             }
@@ -334,16 +351,20 @@ impl Poller {
     }
 
     fn pause(&mut self, on: bool) -> Result<(), Error> {
-        let consumer = self.queue.consumer();
-        let assigned = consumer.assignment().map_err(|error| Error::from_kafka("reading the assignment", error))?;
-        let done = if on { consumer.pause(&assigned) } else { consumer.resume(&assigned) };
-        done.map_err(|error| Error::from_kafka("pausing or resuming partitions", error))?;
+        self.set_paused(on)?;
         if on {
             self.taker.progress.paused();
             tracing::warn!(waited = ?PAUSE_AFTER, "the stages behind the consumer are full: partitions paused");
         }
         self.paused = on;
         Ok(())
+    }
+
+    fn set_paused(&mut self, on: bool) -> Result<(), Error> {
+        let consumer = self.queue.consumer();
+        let assigned = consumer.assignment().map_err(|error| Error::from_kafka("reading the assignment", error))?;
+        let done = if on { consumer.pause(&assigned) } else { consumer.resume(&assigned) };
+        done.map_err(|error| Error::from_kafka("pausing or resuming partitions", error))
     }
 
     fn rebalance(&mut self, rebalance: Rebalance) -> Result<(), Error> {
@@ -393,10 +414,28 @@ impl Poller {
         self.taker.last_topic = None;
         let done = if self.queue.is_cooperative() { consumer.incremental_assign(&list) } else { consumer.assign(&list) };
         done.map_err(wrong)?;
+        self.records.started();
         self.taker.progress.set_assigned();
         tracing::info!(partitions = list.count(), "assigned");
         Ok(())
     }
+}
+
+/// Does what an event of a partition asks for.
+#[inline]
+fn served(event: Event<'_>, taker: &mut Taker) -> Result<(), Error> {
+    match event {
+        Event::Message(message) => taker.take(&message)?,
+        Event::End { topic, partition, offset } => {
+            if let Some(number) = taker.topics.number_of(&topic, partition) {
+                taker.progress.ended(number, offset);
+            }
+        }
+        Event::Failed { code, fatal, at } => failed(code, fatal, at)?,
+        // Assignments come in the group's queue only, and are taken out there.
+        Event::Served | Event::Assigned(_) | Event::Revoked(_) => {}
+    }
+    Ok(())
 }
 
 /// Tells what ends the consumer from what librdkafka heals by itself.

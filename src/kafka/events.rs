@@ -60,6 +60,19 @@ impl EventQueue {
         Ok(EventQueue { queue, consumer })
     }
 
+    /// A new queue of the same client, empty, for what is forwarded to it.
+    pub fn apart(consumer: Arc<BaseConsumer<Logging>>) -> Result<EventQueue, Error> {
+        // SAFETY: the client is alive; the call returns a new reference or null.
+        let queue = unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) };
+        let queue = NonNull::new(queue).ok_or(Error::Refused { action: "opening a queue for records", reason: "librdkafka gave none".to_owned() })?;
+        Ok(EventQueue { queue, consumer })
+    }
+
+    /// The queue, as long as this value lives.
+    pub fn native(&self) -> *mut sys::rd_kafka_queue_t {
+        self.queue.as_ptr()
+    }
+
     /// The consumer behind the queue.
     pub fn consumer(&self) -> &Arc<BaseConsumer<Logging>> {
         &self.consumer
@@ -100,12 +113,7 @@ impl EventQueue {
                 // SAFETY: a fetch event holds one message, which lives as long as the event.
                 let message = unsafe { sys::rd_kafka_event_message_next(event.ptr()) };
                 let Some(message) = NonNull::new(message.cast_mut()) else { return Some(Event::Served) };
-                let fetched = Fetched { message, _event: event, _queue: PhantomData };
-                // SAFETY: as above.
-                match unsafe { message.as_ref() }.err {
-                    RespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Some(Event::Message(fetched)),
-                    error => Some(Event::Failed { code: error.into(), fatal: false, at: Some((fetched.topic_name().to_owned(), fetched.partition())) }),
-                }
+                Some(told(Fetched { message, _owner: Owner::Event(event), _queue: PhantomData }))
             }
             sys::RD_KAFKA_EVENT_REBALANCE => Some(rebalance(&event)),
             sys::RD_KAFKA_EVENT_ERROR => Some(failure(&event)),
@@ -141,16 +149,55 @@ impl Drop for OwnedEvent {
     }
 }
 
+/// A message that is ours to destroy.
+pub(super) struct OwnedMessage(pub NonNull<sys::rd_kafka_message_t>);
+
+impl Drop for OwnedMessage {
+    fn drop(&mut self) {
+        // SAFETY: the message came from `rd_kafka_consume_batch_queue` and is destroyed here only.
+        unsafe { sys::rd_kafka_message_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// What keeps a record alive.
+enum Owner {
+    Event(#[allow(dead_code, reason = "held to be dropped")] OwnedEvent),
+    Message(#[allow(dead_code, reason = "held to be dropped")] OwnedMessage),
+}
+
+/// What a message says: a record, the end of its partition, or that something failed there.
+#[inline]
+pub(super) fn event_of<'q>(message: OwnedMessage) -> Event<'q> {
+    told(Fetched { message: message.0, _owner: Owner::Message(message), _queue: PhantomData })
+}
+
+#[inline]
+fn told(fetched: Fetched<'_>) -> Event<'_> {
+    match fetched.raw().err {
+        RespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Event::Message(fetched),
+        error => said(&fetched, error),
+    }
+}
+
+#[cold]
+fn said(fetched: &Fetched<'_>, error: RespErr) -> Event<'static> {
+    let (topic, partition) = (fetched.topic_name().to_owned(), fetched.partition());
+    match error {
+        RespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => Event::End { topic, partition, offset: fetched.offset() },
+        error => Event::Failed { code: error.into(), fatal: false, at: Some((topic, partition)) },
+    }
+}
+
 /// One record, as long as it is borrowed from the queue.
 pub(super) struct Fetched<'q> {
     message: NonNull<sys::rd_kafka_message_t>,
-    _event: OwnedEvent,
+    _owner: Owner,
     _queue: PhantomData<&'q mut EventQueue>,
 }
 
 impl Fetched<'_> {
     fn raw(&self) -> &sys::rd_kafka_message_t {
-        // SAFETY: the message lives as long as the event in `self`.
+        // SAFETY: the message lives as long as its owner in `self`.
         unsafe { self.message.as_ref() }
     }
 

@@ -5,6 +5,7 @@
 //! | `settings` | client properties as data, each with its reason; user overrides; secrets masked |
 //! | `topics` | which topics feed which source; dense partition numbers; discovery |
 //! | `events` | librdkafka's consumer queue as plain Rust values |
+//! | `fetch` | the records of all partitions in a queue of their own, taken many at a time |
 //! | `cutter` | copies messages into the open batches and decides when one is complete |
 //! | `consumer` | the poll thread: events in, sealed batches out, backpressure |
 //! | `taker` | what is done with one record |
@@ -14,6 +15,7 @@
 //! | `output` | the encoded records of one batch, as they travel to the producer thread |
 //! | `producer` | the producer thread: produce, all acks, then commit, in batch order |
 //! | `transact` | the transactional producer: outputs and positions become visible together |
+//! | `txn_error` | what can go wrong with a transaction, by what has to happen now |
 //! | `bulk` | the records of a batch into librdkafka's queues, a call a partition |
 //! | `reports` | librdkafka's delivery reports as plain Rust values |
 //! | `acks` | counting the acks of the batches in flight |
@@ -46,6 +48,7 @@ mod embedded;
 mod error;
 mod events;
 mod feeder;
+mod fetch;
 mod flood;
 mod group;
 mod log;
@@ -64,6 +67,7 @@ mod steering;
 mod taker;
 mod topics;
 mod transact;
+mod txn_error;
 
 pub use acks::now_us;
 pub use admin::{Admin, At, Cluster, ConfigValue, NewTopic, Topic, TopicId, has_patterns, source_topics};
@@ -88,4 +92,5 @@ pub use restore::{PartitionReader, ReadToEnd, read_to_end, watermarks};
 pub use settings::{EMBEDDED_MESSAGE_BYTES_MAX, Settings, is_secret};
 pub use steering::{Command, Steering};
 pub use topics::{SourceTopic, SourceTopics, Start, discover};
-pub use transact::{Delivery, Membership, Transactor, TxnError};
+pub use transact::{Delivery, Membership, Transactor};
+pub use txn_error::TxnError;

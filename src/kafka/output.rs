@@ -109,7 +109,7 @@ impl OutputBatch {
 
     /// The bytes of a range, if they are there.
     pub(super) fn slice(&self, range: &Range<u32>) -> Option<&[u8]> {
-        self.bytes.get(range.start as usize..range.end as usize)
+        part(&self.bytes, range)
     }
 
     /// The headers of a record as name and value, if they are there.
@@ -118,6 +118,11 @@ impl OutputBatch {
         let pair = |header: &OutHeader| Some((std::str::from_utf8(self.slice(&header.name)?).ok()?, self.slice(&header.value)?));
         headers.iter().map(pair).collect()
     }
+}
+
+/// The bytes of a range, if they are there.
+pub(super) fn part<'a>(bytes: &'a [u8], range: &Range<u32>) -> Option<&'a [u8]> {
+    bytes.get(range.start as usize..range.end as usize)
 }
 
 #[cfg(test)]

@@ -106,6 +106,7 @@ impl Poller {
         self.taker.last_topic = None;
         if !list.is_empty() {
             assign(self.queue.consumer(), &list)?;
+            self.records.started();
             tracing::info!(partitions = list.len(), "reading");
         }
         Ok(())

@@ -5,7 +5,6 @@
 //! With [`Delivery::AtLeastOnce`] the same calls produce, wait for all acks, and then
 //! commit offsets: for clusters on which transactions are not allowed.
 
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::acks::AckContext;
-use super::bulk::{Bulk, Place, Sent};
+use super::bulk::{Bulk, Sent};
 use super::error::{Error, is_passing};
 use super::log::Logging;
 use super::output::OutputBatch;
@@ -25,6 +24,7 @@ use super::partitioner::partition_of;
 use super::producer::OutputTopic;
 use super::reports::ReportQueue;
 use super::settings::Settings;
+use super::txn_error::{TransactionError, TxnError, checked};
 
 /// One wait inside a blocking call of librdkafka; between the waits delivery
 /// errors are served, without which a flush would wait for ever.
@@ -33,6 +33,12 @@ const STEP: Duration = Duration::from_millis(200);
 /// How long a coordinator may be unreachable before a call gives up. Above the
 /// 30 s that a broker may hang, and above `transaction.timeout.ms`.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Brokers bring a transaction to its end some milliseconds after they have acknowledged its commit.
+/// Whoever adds a partition to the next one before that is refused, and librdkafka asks again after
+/// 20 ms, while everything produced waits. A short rest costs less; should a cluster need longer, it
+/// is as without.
+const REST: Duration = Duration::from_millis(4);
 
 /// Records between two looks at the queue of delivery errors.
 const SERVE_EVERY: u32 = 1024;
@@ -53,75 +59,20 @@ pub enum Delivery {
     AtLeastOnce,
 }
 
-/// What went wrong with a transaction, by what has to happen now.
-#[derive(Debug, thiserror::Error)]
-pub enum TxnError {
-    /// Abort, and read again from the committed offsets.
-    #[error(transparent)]
-    Abort(Error),
-    /// This producer was fenced, or is broken: make a new one, then as [`TxnError::Abort`].
-    #[error(transparent)]
-    Fatal(Error),
-    /// The broker refuses: a person has to do something (authorisation, a topic that is
-    /// missing, a size limit). Abort; trying again at once does not help.
-    #[error(transparent)]
-    Refused(Error),
-}
-
-impl TxnError {
-    /// The error inside.
-    pub fn error(&self) -> &Error {
-        match self {
-            TxnError::Abort(error) | TxnError::Fatal(error) | TxnError::Refused(error) => error,
-        }
-    }
-
-    /// The same.
-    pub fn into_error(self) -> Error {
-        match self {
-            TxnError::Abort(error) | TxnError::Fatal(error) | TxnError::Refused(error) => error,
-        }
-    }
-
-    fn of(action: &'static str, code: Code, fatal: bool) -> TxnError {
-        let error = Error::Failed { action, code, fatal };
-        // Also where it broke the client: a new one is refused as well, and `abort` says that one is due.
-        if refuses(code) {
-            TxnError::Refused(error)
-        } else if fatal {
-            TxnError::Fatal(error)
-        } else {
-            TxnError::Abort(error)
-        }
-    }
-}
-
-/// Answers that stay the same until a person changes something.
-fn refuses(code: Code) -> bool {
-    matches!(
-        code,
-        Code::TopicAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::ClusterAuthorizationFailed
-            | Code::TransactionalIdAuthorizationFailed
-            | Code::SaslAuthenticationFailed
-            | Code::UnknownTopicOrPartition
-            | Code::UnknownTopic
-            | Code::UnknownPartition
-            | Code::MessageSizeTooLarge
-            | Code::PolicyViolation
-    )
-}
-
 /// One transactional producer; one thread uses it.
 pub struct Transactor {
     /// Dropped before the client behind `reports`.
     bulk: Bulk,
-    places: Vec<Place>,
     reports: ReportQueue,
+    /// The bytes of batches that librdkafka may still read from. Dropped after the client behind `reports`.
+    held: Vec<Vec<u8>>,
+    /// Those that it has done with.
+    free: Vec<Vec<u8>>,
     topics: Vec<Target>,
     delivery: Delivery,
     open: bool,
+    /// When the last transaction ended.
+    ended: Option<Instant>,
     since_served: u32,
     /// First delivery error since `begin`.
     failed: Option<Code>,
@@ -133,6 +84,8 @@ struct Target {
     name: Arc<str>,
     partitions: i32,
     turn: i32,
+    /// Per partition: the records of the batch at hand that go there, by number.
+    numbers: Vec<Vec<u32>>,
 }
 
 /// The membership whose offsets a transaction moves.
@@ -180,8 +133,20 @@ impl Transactor {
             settings.client_config().create_with_context(AckContext).map_err(|error| TxnError::Refused(Error::from_kafka(action, error)))?;
         let reports = ReportQueue::new(Arc::new(producer)).map_err(TxnError::Fatal)?;
         let bulk = Bulk::new(reports.producer(), topics.iter().map(|topic| topic.name.as_str())).map_err(TxnError::Refused)?;
-        let topics = topics.into_iter().map(|topic| Target { name: topic.name.into(), partitions: topic.partitions, turn: 0 }).collect();
-        let mut transactor = Transactor { bulk, places: Vec::new(), reports, topics, delivery, open: false, since_served: 0, failed: None, later: None };
+        let topics = topics.into_iter().map(|topic| Target { name: topic.name.into(), partitions: topic.partitions, turn: 0, numbers: Vec::new() }).collect();
+        let mut transactor = Transactor {
+            bulk,
+            reports,
+            held: Vec::new(),
+            free: Vec::new(),
+            topics,
+            delivery,
+            open: false,
+            ended: None,
+            since_served: 0,
+            failed: None,
+            later: None,
+        };
         if delivery == Delivery::ExactlyOnce {
             let native = transactor.native();
             // SAFETY: the client is alive.
@@ -198,6 +163,9 @@ impl Transactor {
         self.failed = None;
         if self.delivery == Delivery::ExactlyOnce {
             self.alive("beginning a transaction")?;
+            if let Some(ended) = self.ended {
+                std::thread::sleep((ended + REST).saturating_duration_since(Instant::now()));
+            }
             // SAFETY: the client is alive.
             checked("beginning a transaction", unsafe { sys::rd_kafka_begin_transaction(self.native()) })?;
         }
@@ -248,41 +216,71 @@ impl Transactor {
         self.served_after(1)
     }
 
-    /// Adds the records of a batch, in their order by partition.
+    /// Adds the records of a batch, in their order by partition. Its bytes may stay here until the
+    /// transaction has ended: [`Transactor::bytes`] gives them back.
     ///
     /// # Errors
     /// As [`Transactor::produce`]; a range outside the batch's bytes.
-    pub fn produce_batch(&mut self, batch: &OutputBatch) -> Result<(), TxnError> {
-        let bad = |record: usize| TxnError::Abort(Error::BadRange { seq: batch.seq, record });
-        if !batch.headers.is_empty() {
-            // librdkafka takes many at once only without headers.
+    pub fn produce_batch(&mut self, batch: &mut OutputBatch) -> Result<(), TxnError> {
+        let seq = batch.seq;
+        let bad = |record: usize| TxnError::Abort(Error::BadRange { seq, record });
+        // librdkafka takes many at once only without headers. And only the end of a transaction tells
+        // for certain that it has done with them: what is not copied must stay until then.
+        if !batch.headers.is_empty() || self.delivery == Delivery::AtLeastOnce {
             return (0..batch.records.len()).try_for_each(|number| self.produce_from(batch, number).ok_or_else(|| bad(number))?);
         }
-        let mut places = std::mem::take(&mut self.places);
-        places.clear();
+        self.topics.iter_mut().flat_map(|target| &mut target.numbers).for_each(Vec::clear);
         for (number, record) in batch.records.iter().enumerate() {
             let key = batch.slice(&record.key).ok_or_else(|| bad(number))?;
-            places.push((record.topic, self.partition(record.topic, record.partition, key)?, number as u32));
-        }
-        // The number decides last, so that the records of a partition keep their order.
-        places.sort_unstable();
-        for group in places.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let mut left = group;
-            let since = Instant::now();
-            while let Some((_, _, number)) = left.first() {
-                match self.bulk.send(batch, left).ok_or_else(|| bad(*number as usize))? {
-                    Sent::All => break,
-                    Sent::Full(taken) => {
-                        left = left.get(taken..).unwrap_or_default();
-                        self.room(since)?;
-                    }
-                    Sent::Refused(code) => return Err(self.refused(PRODUCING, code)),
-                }
+            let partition = self.partition(record.topic, record.partition, key)?;
+            let at = usize::try_from(partition).map_err(|_| bad(number))?;
+            let Some(target) = self.topics.get_mut(record.topic as usize) else { continue };
+            if target.numbers.len() <= at {
+                target.numbers.resize_with(at + 1, Vec::new);
             }
-            self.served_after(u32::try_from(group.len()).unwrap_or(u32::MAX))?;
+            if let Some(numbers) = target.numbers.get_mut(at) {
+                numbers.push(number as u32);
+            }
         }
-        self.places = places;
+        // From here on, whatever happens, the bytes do not move before the transaction has ended.
+        self.held.push(std::mem::take(&mut batch.bytes));
+        for topic in 0..self.topics.len() {
+            for partition in 0..self.topics.get(topic).map_or(0, |target| target.numbers.len()) {
+                self.produce_to(topic, partition, batch)?;
+            }
+        }
         Ok(())
+    }
+
+    /// Adds the records of the batch held last that go to one partition.
+    fn produce_to(&mut self, topic: usize, partition: usize, batch: &OutputBatch) -> Result<(), TxnError> {
+        let since = Instant::now();
+        let mut from = 0;
+        loop {
+            let numbers = self.topics.get(topic).and_then(|target| target.numbers.get(partition)?.get(from..)).unwrap_or_default();
+            let (Some(first), Some(bytes)) = (numbers.first(), self.held.last()) else { break };
+            let bad = TxnError::Abort(Error::BadRange { seq: batch.seq, record: *first as usize });
+            let count = numbers.len();
+            // SAFETY: what is `held` becomes free only when a commit or an abort has succeeded, that is when
+            // librdkafka has done with all records, and is dropped only after the client.
+            match unsafe { self.bulk.send(topic as u16, partition as i32, &batch.records, bytes, numbers) }.ok_or(bad)? {
+                Sent::All => {
+                    self.served_after(u32::try_from(count).unwrap_or(u32::MAX))?;
+                    break;
+                }
+                Sent::Full(taken) => {
+                    from += taken;
+                    self.room(since)?;
+                }
+                Sent::Refused(code) => return Err(self.refused(PRODUCING, code)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of the batches of transactions that have ended, for the next use.
+    pub fn bytes(&mut self) -> impl Iterator<Item = Vec<u8>> {
+        self.free.drain(..)
     }
 
     /// Adds one record of a batch. `None`: a range outside the batch's bytes.
@@ -372,7 +370,8 @@ impl Transactor {
             return Err(TxnError::of("storing a record", code, false));
         }
         done?;
-        self.open = false;
+        (self.open, self.ended) = (false, Some(Instant::now()));
+        self.free.append(&mut self.held);
         Ok(())
     }
 
@@ -418,7 +417,10 @@ impl Transactor {
         // sequence of the partition, and so fail the next transaction.
         // SAFETY: the client is alive.
         let done = self.patiently("aborting a transaction", |wait| unsafe { sys::rd_kafka_abort_transaction(native, wait) });
-        done.map_err(|error| TxnError::Fatal(error.into_error()))
+        done.map_err(|error| TxnError::Fatal(error.into_error()))?;
+        self.ended = Some(Instant::now());
+        self.free.append(&mut self.held);
+        Ok(())
     }
 
     /// Serves delivery errors, waiting up to `wait` for one.
@@ -482,48 +484,5 @@ impl Transactor {
 
     fn has_reports(&self) -> bool {
         self.reports.len() > 0
-    }
-}
-
-fn checked(action: &'static str, error: *mut sys::rd_kafka_error_t) -> Result<(), TxnError> {
-    match TransactionError::of(error) {
-        None => Ok(()),
-        Some(error) => Err(TxnError::of(action, error.code(), error.fatal())),
-    }
-}
-
-/// librdkafka's error object, destroyed with this value.
-struct TransactionError(NonNull<sys::rd_kafka_error_t>);
-
-impl TransactionError {
-    fn of(error: *mut sys::rd_kafka_error_t) -> Option<TransactionError> {
-        NonNull::new(error).map(TransactionError)
-    }
-
-    fn code(&self) -> Code {
-        // SAFETY: the object is alive until drop.
-        unsafe { sys::rd_kafka_error_code(self.0.as_ptr()) }.into()
-    }
-
-    fn fatal(&self) -> bool {
-        // SAFETY: as above.
-        unsafe { sys::rd_kafka_error_is_fatal(self.0.as_ptr()) != 0 }
-    }
-
-    fn retriable(&self) -> bool {
-        // SAFETY: as above.
-        unsafe { sys::rd_kafka_error_is_retriable(self.0.as_ptr()) != 0 }
-    }
-
-    fn requires_abort(&self) -> bool {
-        // SAFETY: as above.
-        unsafe { sys::rd_kafka_error_txn_requires_abort(self.0.as_ptr()) != 0 }
-    }
-}
-
-impl Drop for TransactionError {
-    fn drop(&mut self) {
-        // SAFETY: ours, destroyed once.
-        unsafe { sys::rd_kafka_error_destroy(self.0.as_ptr()) };
     }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::{counter, gauge, histogram};
 
+use crate::serve::latency::FACT_TO_STATE;
+
 /// What a keeper has done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeeperTotals {
@@ -67,8 +69,7 @@ impl KeeperTotals {
 /// Times from facts' records, in milliseconds since 1970, to their committed states, now.
 pub(super) fn record_latencies(times: &[i64]) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-    let histogram = histogram!("catchment_fact_to_state_seconds");
-    times.iter().for_each(|time| histogram.record((now - time).max(0) as f64 / 1e3));
+    FACT_TO_STATE.record(times.iter().map(|time| u64::try_from(now.saturating_sub(*time)).unwrap_or(0).saturating_mul(1000)));
 }
 
 /// Partitions that are read, facts that wait in them, incidents that are cached (about).

@@ -14,7 +14,7 @@ use super::live::Live;
 use super::pace::Clock;
 use crate::error::Error;
 use crate::kafka::TopicReader;
-use crate::serve::metrics;
+use crate::serve::latency::EVENT_TO_INCIDENT;
 
 /// Longest wait for a record.
 const POLL: Duration = Duration::from_millis(20);
@@ -196,7 +196,7 @@ fn read(mut spec: TailSpec, shared: &Shared, found: &mut Found) -> Result<(), Er
             let mut latencies = lock(&shared.latencies);
             let since = shared.since_us.load(Ordering::Relaxed);
             if spec.metrics {
-                metrics::record_latencies(measured.iter().map(|(_, micros)| *micros));
+                EVENT_TO_INCIDENT.record(measured.iter().map(|(_, micros)| *micros));
             }
             for (_, micros) in measured.drain(..).filter(|(intended, _)| *intended >= since) {
                 latencies.record(micros);

@@ -2,10 +2,11 @@
 //! indexes, lag, latency; and the port that shows them.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::error::Error;
@@ -13,8 +14,14 @@ use crate::ingest::decide::Stats;
 use crate::ingest::ledger::Counts;
 use crate::ingest::plan::Plan;
 
-/// Upper bounds of the latency histogram, in seconds.
-const LATENCY_BUCKETS: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0];
+use super::latency;
+
+/// How often the exporter is told to count the samples that it keeps: by itself it does so only
+/// when it is asked for its figures, and nobody may ever ask.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Upper bounds of the rarer histograms, in seconds.
+const SECONDS_BUCKETS: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0];
 
 /// Expressions that are shown, those first that cost most (count).
 const EXPRESSIONS_SHOWN: usize = 16;
@@ -33,10 +40,8 @@ impl MetricsPort {
                 .hint("use 127.0.0.1 and a proxy with authentication"));
         }
         let builder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Full("catchment_event_to_incident_seconds".into()), &LATENCY_BUCKETS)
-            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full("catchment_fact_to_state_seconds".into()), &LATENCY_BUCKETS))
-            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full("catchment_keeper_restore_seconds".into()), &LATENCY_BUCKETS))
-            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full("catchment_respond_commit_seconds".into()), &LATENCY_BUCKETS))
+            .set_buckets_for_metric(Matcher::Full("catchment_keeper_restore_seconds".into()), &SECONDS_BUCKETS)
+            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full("catchment_respond_commit_seconds".into()), &SECONDS_BUCKETS))
             .map_err(|error| Error::bug(error.to_string()))?;
         let handle = builder.install_recorder().map_err(|error| Error::bug(format!("metrics: {error}")))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("serve").enable_io().enable_time().build()?;
@@ -44,6 +49,13 @@ impl MetricsPort {
             .block_on(tokio::net::TcpListener::bind(address))
             .map_err(|error| Error::environment(format!("cannot listen on {address}: {error}")).hint("is another instance running? try another port"))?;
         let address = listener.local_addr()?;
+        let kept = handle.clone();
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                kept.run_upkeep();
+            }
+        });
         runtime.spawn(async move {
             if let Err(error) = axum::serve(listener, router(handle)).await {
                 tracing::error!(%error, "the metrics port has closed");
@@ -67,7 +79,12 @@ impl Drop for MetricsPort {
 }
 
 fn router(handle: PrometheusHandle) -> Router {
-    Router::new().route("/metrics", get(move || std::future::ready(handle.render()))).route("/healthz", get(|| std::future::ready("ok\n")))
+    let figures = move || {
+        let mut text = handle.render();
+        latency::show_all(&mut text);
+        std::future::ready(text)
+    };
+    Router::new().route("/metrics", get(figures)).route("/healthz", get(|| std::future::ready("ok\n")))
 }
 
 /// Adds what became of one batch.
@@ -134,11 +151,4 @@ pub fn record_costs(plan: &Plan) {
 /// Sets the events that wait to be read.
 pub fn record_lag(messages: u64) {
     gauge!("catchment_lag_messages").set(messages as f64);
-}
-
-/// Adds times in microseconds from events' arrival at the broker to their acknowledged incidents.
-/// The histogram is looked up once for all of them: a look costs as much as a record.
-pub fn record_latencies(micros: impl IntoIterator<Item = u64>) {
-    let histogram = histogram!("catchment_event_to_incident_seconds");
-    micros.into_iter().for_each(|micros| histogram.record(micros as f64 / 1e6));
 }

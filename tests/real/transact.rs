@@ -22,6 +22,47 @@ fn put(transactor: &mut Transactor, keys: std::ops::Range<u32>) -> Result<(), Tx
     keys.into_iter().try_for_each(|n| transactor.produce(0, None, n.to_string().as_bytes(), format!("value {n}").as_bytes(), &[], 0))
 }
 
+/// librdkafka reads values where the batch wrote them. Buffers that come back are overwritten here at
+/// once, as the next batch would: whoever gave them back too early would be seen in the topic.
+#[test]
+fn real_buffers_come_back_when_nobody_reads_them_any_more() {
+    let Some(kafka) = require_kafka() else { return };
+    let topic = kafka.topic("held", PARTITIONS, &[("max.message.bytes", "2000000")]);
+    let mut transactor = start(kafka, &unique("held"), &topic);
+    let (mut spare, mut expected): (Vec<Vec<u8>>, Vec<u32>) = (Vec::new(), Vec::new());
+    for n in 0..30_u32 {
+        transactor.begin().unwrap();
+        for part in 0..3 {
+            let mut batch = OutputBatch { bytes: spare.pop().unwrap_or_default(), ..Default::default() };
+            batch.clear();
+            for of in 0..200 {
+                let key = (n * 3 + part) * 200 + of;
+                // Small ones are copied into requests, large ones (above 64 KiB) are sent from where they lie.
+                let len = if of == 7 { 150_000 } else { 900 };
+                assert!(batch.push(0, key.to_string().as_bytes(), format!("{key} ").repeat(len / 6).as_bytes(), 0));
+            }
+            transactor.produce_batch(&mut batch).unwrap();
+            assert!(batch.bytes.is_empty(), "they are held");
+            assert_eq!(transactor.bytes().count(), 0, "nothing comes back before the end");
+        }
+        if n % 3 == 2 {
+            transactor.abort().unwrap();
+        } else {
+            transactor.commit().unwrap();
+            expected.extend(n * 600..(n + 1) * 600);
+        }
+        spare.extend(transactor.bytes());
+        assert_eq!(spare.len(), 3);
+        spare.iter_mut().for_each(|bytes| bytes.fill(b'#'));
+    }
+    let rows = kafka.read(&topic);
+    assert_eq!(keys(&rows), expected);
+    for row in &rows {
+        let key = String::from_utf8(row.key.clone()).unwrap();
+        assert!(row.text().split_ascii_whitespace().all(|word| word == key), "a value of another record");
+    }
+}
+
 /// One whole transaction.
 fn transaction(transactor: &mut Transactor, keys: std::ops::Range<u32>) -> Result<(), TxnError> {
     transactor.begin()?;
@@ -121,7 +162,7 @@ fn batch_of_many(kafka: &Broker) {
         expected.entry((topic, partition)).or_default().push(value);
     }
     transactor.begin().unwrap();
-    transactor.produce_batch(&batch).unwrap();
+    transactor.produce_batch(&mut batch).unwrap();
     transactor.commit().unwrap();
     for (topic, name) in names.iter().enumerate() {
         let mut found: BTreeMap<(usize, i32), Vec<String>> = BTreeMap::new();

@@ -195,7 +195,7 @@ impl Writer {
         if !fits {
             return Err(Error::bug("an output batch outgrew 4 GiB"));
         }
-        self.produce(&batch).map_err(TxnError::into_error)?;
+        self.produce(&mut batch).map_err(TxnError::into_error)?;
         Ok(())
     }
 
@@ -217,14 +217,14 @@ impl Writer {
         output.incidents = incidents;
     }
 
-    fn produce(&mut self, batch: &OutputBatch) -> Result<(), TxnError> {
+    fn produce(&mut self, batch: &mut OutputBatch) -> Result<(), TxnError> {
         if !self.transactor.is_open() {
             self.transactor.begin()?;
             (self.since, self.bytes, self.facts) = (Instant::now(), 0, 0);
             self.ends.clear();
         }
-        self.transactor.produce_batch(batch)?;
         self.bytes += batch.bytes.len();
+        self.transactor.produce_batch(batch)?;
         self.facts += batch.records.len();
         for interval in batch.offsets.intervals() {
             let end = self.ends.entry(interval.partition).or_insert(interval.to);

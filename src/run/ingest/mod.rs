@@ -38,6 +38,7 @@ use crate::kafka::{Admin, Consumer, ConsumerSpec, Cut, Delivery, Gaps, OutputTop
 use crate::run::fencing::Fencing;
 use crate::run::health::RoleHealth;
 use crate::run::names::Names;
+use crate::serve::latency::EVENT_TO_INCIDENT;
 use crate::serve::metrics;
 use gate::Gate;
 use records::Encoder;
@@ -310,7 +311,7 @@ fn committed(chunks: &[Chunk], plan: &Plan, turnstile: &crate::ingest::turnstile
     for chunk in chunks {
         metrics::record_batch(&chunk.counts, plan, chunk.source);
         let stored = chunk.batch.records.iter().filter(|record| record.origin_us > 0);
-        metrics::record_latencies(stored.map(|record| u64::try_from(now.saturating_sub(record.origin_us)).unwrap_or(0)));
+        EVENT_TO_INCIDENT.record(stored.map(|record| u64::try_from(now.saturating_sub(record.origin_us)).unwrap_or(0)));
     }
     if let Some(last) = chunks.last() {
         turnstile.committed(last.batch.seq);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -83,6 +84,7 @@ impl Encoder {
             return Err(Error::bug("an output batch outgrew 4 GiB"));
         }
         Ok(Chunk {
+            made: Instant::now(),
             batch,
             generation: output.generation,
             counts: std::mem::take(&mut output.counts),

@@ -24,6 +24,7 @@ use crate::ingest::worker::Spare;
 use crate::kafka::{Delivery, Error, Membership, OutputBatch, OutputTopic, Progress, Settings, Transactor, TxnError};
 use crate::run::failpoint;
 use crate::run::health::RoleHealth;
+use crate::serve::latency::{TRANSACTION, TRANSACTION_END};
 
 /// Wait for a batch when no transaction is open.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
@@ -59,6 +60,8 @@ pub struct TxnCut {
 
 /// One batch on its way to Kafka.
 pub struct Chunk {
+    /// When it was encoded.
+    pub made: Instant,
     /// Its records and offsets.
     pub batch: OutputBatch,
     /// Of which generation of the input.
@@ -129,6 +132,7 @@ pub fn spawn(spec: WriterSpec, chunks: Receiver<Chunk>, on_commit: OnCommit) -> 
         bytes: 0,
         rows: 0,
         since: Instant::now(),
+        begun: Instant::now(),
         on_commit,
         totals: WriterTotals::default(),
         pause: PAUSE_MIN,
@@ -144,7 +148,9 @@ struct Writer {
     open: Vec<Chunk>,
     bytes: usize,
     rows: u64,
+    /// When what it carries was encoded, and when it was begun.
     since: Instant,
+    begun: Instant,
     on_commit: OnCommit,
     totals: WriterTotals,
     pause: Duration,
@@ -187,8 +193,10 @@ impl Writer {
         if let Err(error) = self.add(chunk) {
             return self.fail(error);
         }
+        // Age alone cuts only when nothing waits any more: what came while the last transaction was
+        // committed is old from the beginning, and should become one transaction, not many.
         let cut = self.cut();
-        if self.bytes >= cut.bytes || self.rows >= cut.rows || self.since.elapsed() >= cut.linger {
+        if self.bytes >= cut.bytes || self.rows >= cut.rows || self.begun.elapsed() >= cut.linger {
             self.commit()?;
         }
         Ok(())
@@ -215,12 +223,13 @@ impl Writer {
         let Some(transactor) = &mut self.transactor else { return Ok(()) };
         if self.open.is_empty() {
             transactor.begin()?;
-            (self.since, self.bytes, self.rows) = (Instant::now(), 0, 0);
+            // As old as what it carries: what waited for the transaction before does not wait for linger, too.
+            (self.since, self.begun, self.bytes, self.rows) = (chunk.made, Instant::now(), 0, 0);
         }
-        transactor.produce_batch(&chunk.batch)?;
-        failpoint::hit("after_produce");
         self.bytes += chunk.batch.bytes.len();
-        // librdkafka has copied them.
+        transactor.produce_batch(&mut chunk.batch)?;
+        failpoint::hit("after_produce");
+        // What librdkafka has copied; the rest comes back when the transaction has ended.
         self.spec.spare.give(std::mem::take(&mut chunk.batch.bytes));
         self.rows += chunk.counts.events;
         self.open.push(chunk);
@@ -246,6 +255,7 @@ impl Writer {
 
     fn commit_inside(&mut self) -> Result<(), TxnError> {
         let Some(transactor) = &mut self.transactor else { return Ok(()) };
+        let began = Instant::now();
         let mut counts = Counts::new(&self.spec.plan);
         let mut ends: BTreeMap<u16, (i64, i64)> = BTreeMap::new();
         for chunk in &self.open {
@@ -269,11 +279,14 @@ impl Writer {
         failpoint::hit("after_send_offsets");
         transactor.commit()?;
         failpoint::hit("after_end_txn");
+        transactor.bytes().for_each(|bytes| self.spec.spare.give(bytes));
         for (number, (_, to)) in &ends {
             if let Some(position) = self.spec.positions.get(*number as usize) {
                 position.store(*to, Ordering::Release);
             }
         }
+        TRANSACTION_END.record_since(began);
+        TRANSACTION.record_since(self.since);
         self.totals.transactions += 1;
         self.totals.records += self.open.iter().map(|chunk| chunk.batch.records.len() as u64).sum::<u64>();
         (self.on_commit)(&self.open);
