@@ -59,6 +59,12 @@ const QUIET_WAIT_MAX: Duration = Duration::from_millis(150);
 /// Shortest wait for a message while no worker waits for a batch.
 const BUSY_WAIT: Duration = Duration::from_millis(1);
 
+/// Between two looks at how much is left to read.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// So many records are little (count): as many as one batch takes.
+const LITTLE: i64 = 8192;
+
 /// How long the broker may take to tell the committed offsets.
 const COMMITTED_WAIT: Duration = Duration::from_secs(10);
 
@@ -143,6 +149,7 @@ impl Consumer {
             paused: false,
             next_seq: 0,
             generation: 0,
+            looked: Instant::now(),
             steering: spec.steering,
             deferred: VecDeque::new(),
         };
@@ -199,6 +206,8 @@ pub(super) struct Poller {
     next_seq: u64,
     /// What batches carry, see [`Command::Rewind`].
     pub(super) generation: u32,
+    /// When it was last looked how much is left to read.
+    looked: Instant,
     pub(super) steering: Option<Box<dyn Steering>>,
     /// Per dense partition: the group gave it to us.
     pub(super) owned: Vec<bool>,
@@ -214,6 +223,14 @@ pub(super) enum Rebalance {
 
 impl Poller {
     fn run(&mut self) -> Result<(), Error> {
+        let done = self.read();
+        // The queue of records goes now, the member may stay for a while: it must not fetch what nobody
+        // takes. Where that fails the group is gone, and nothing is fetched either.
+        let _ = self.set_paused(true);
+        done
+    }
+
+    fn read(&mut self) -> Result<(), Error> {
         while !self.stop.load(Ordering::Relaxed) {
             while let Some(rebalance) = self.deferred.pop_front() {
                 self.rebalance(rebalance)?;
@@ -231,6 +248,7 @@ impl Poller {
             }
             let due = self.taker.cutter.due_in(now).unwrap_or(POLL_WAIT).min(POLL_WAIT);
             let wait = if self.out.is_empty() { due } else { due.max(BUSY_WAIT) };
+            let wait = wait.min(self.records.pause(now));
             // librdkafka counts in whole milliseconds; rounded down, the rest would be polled away.
             let wait = Duration::from_millis(wait.as_micros().div_ceil(1000) as u64);
             self.forward(now);
@@ -238,6 +256,7 @@ impl Poller {
                 continue;
             }
             if self.take()? == 0 {
+                self.look_ahead(now);
                 let Poller { records, taker, .. } = self;
                 if let Some(event) = records.wait(wait) {
                     served(event, taker)?;
@@ -246,11 +265,25 @@ impl Poller {
             self.hand_on()?;
         }
         self.taker.cutter.cut_all();
-        self.hand_on()?;
-        // The queue of records goes now, the member stays, and should not fetch what nobody takes. If
-        // that fails, because the group is gone, it costs a little for as long as the rest takes.
-        let _ = self.set_paused(true);
-        Ok(())
+        self.hand_on()
+    }
+
+    /// Tells when little is left to read. Where events come all the time, the very end of a
+    /// partition is seldom seen.
+    fn look_ahead(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.looked) < LOOK_EVERY {
+            return;
+        }
+        self.looked = now;
+        let Taker { topics, reading, progress, .. } = &self.taker;
+        let (table, numbers) = (topics.partitions(), (0..u16::MAX).zip(reading).filter(|(_, reading)| **reading));
+        let positions = numbers.map(|(number, _)| {
+            let (topic, partition) = table.name(number);
+            (topic, partition, progress.position(number))
+        });
+        if self.records.unread(positions) <= LITTLE {
+            progress.caught_up();
+        }
     }
 
     /// Has what is read come to our queue, where that is due.
@@ -259,8 +292,8 @@ impl Poller {
             return;
         }
         let table = self.taker.topics.partitions();
-        let reading = self.taker.reading.iter().enumerate().filter(|(_, reading)| **reading);
-        self.records.forward(reading.filter_map(|(number, _)| Some(table.name(u16::try_from(number).ok()?))), now);
+        let reading = (0..u16::MAX).zip(&self.taker.reading).filter(|(_, reading)| **reading);
+        self.records.forward(reading.map(|(number, _)| table.name(number)), now);
     }
 
     /// Serves what the group says, to its end, whatever it is: records behind it must not overtake
@@ -282,7 +315,7 @@ impl Poller {
     }
 
     /// Takes a burst of records into the open batches; says how many.
-    fn take(&mut self) -> Result<usize, Error> {
+    fn take(&mut self) -> Result<u32, Error> {
         let Poller { records, taker, .. } = self;
         records.take(|event| served(event, taker))
     }

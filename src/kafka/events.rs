@@ -113,7 +113,7 @@ impl EventQueue {
                 // SAFETY: a fetch event holds one message, which lives as long as the event.
                 let message = unsafe { sys::rd_kafka_event_message_next(event.ptr()) };
                 let Some(message) = NonNull::new(message.cast_mut()) else { return Some(Event::Served) };
-                Some(told(Fetched { message, _owner: Owner::Event(event), _queue: PhantomData }))
+                Some(told(Fetched { message, _event: Some(event), _queue: PhantomData }))
             }
             sys::RD_KAFKA_EVENT_REBALANCE => Some(rebalance(&event)),
             sys::RD_KAFKA_EVENT_ERROR => Some(failure(&event)),
@@ -149,26 +149,11 @@ impl Drop for OwnedEvent {
     }
 }
 
-/// A message that is ours to destroy.
-pub(super) struct OwnedMessage(pub NonNull<sys::rd_kafka_message_t>);
-
-impl Drop for OwnedMessage {
-    fn drop(&mut self) {
-        // SAFETY: the message came from `rd_kafka_consume_batch_queue` and is destroyed here only.
-        unsafe { sys::rd_kafka_message_destroy(self.0.as_ptr()) }
-    }
-}
-
-/// What keeps a record alive.
-enum Owner {
-    Event(#[allow(dead_code, reason = "held to be dropped")] OwnedEvent),
-    Message(#[allow(dead_code, reason = "held to be dropped")] OwnedMessage),
-}
-
-/// What a message says: a record, the end of its partition, or that something failed there.
+/// What a message says that librdkafka lends for the time of a callback: a record, the end of its
+/// partition, or that something failed there.
 #[inline]
-pub(super) fn event_of<'q>(message: OwnedMessage) -> Event<'q> {
-    told(Fetched { message: message.0, _owner: Owner::Message(message), _queue: PhantomData })
+pub(super) fn lent(message: &sys::rd_kafka_message_t) -> Event<'_> {
+    told(Fetched { message: NonNull::from(message), _event: None, _queue: PhantomData })
 }
 
 #[inline]
@@ -191,13 +176,14 @@ fn said(fetched: &Fetched<'_>, error: RespErr) -> Event<'static> {
 /// One record, as long as it is borrowed from the queue.
 pub(super) struct Fetched<'q> {
     message: NonNull<sys::rd_kafka_message_t>,
-    _owner: Owner,
+    /// What keeps it alive, if that is ours.
+    _event: Option<OwnedEvent>,
     _queue: PhantomData<&'q mut EventQueue>,
 }
 
 impl Fetched<'_> {
     fn raw(&self) -> &sys::rd_kafka_message_t {
-        // SAFETY: the message lives as long as its owner in `self`.
+        // SAFETY: the message lives as long as its event in `self`, or is lent for as long as `self`.
         unsafe { self.message.as_ref() }
     }
 

@@ -4,7 +4,9 @@
 //! between rebalances and errors of the group, so they can only be taken one by one, at three clock
 //! readings, three locks and an allocation each. Here the partitions' queues are forwarded to a
 //! queue that holds nothing but records and what concerns one partition (its end, its errors), and
-//! a whole burst is taken in one call.
+//! a whole burst is taken in one call: that with a callback. The one that fills an array counts the
+//! end of a partition as a record, and goes on behind it after a pause (librdkafka issue 4844): a
+//! record that came meanwhile would be lost.
 //!
 //! What has to be known of forwarding:
 //! - It ends without a word when a partition is stopped, some time after the call that stops it.
@@ -14,10 +16,11 @@
 //! - What was fetched before the first forwarding lies in the consumer's queue. Whoever forwards
 //!   serves that queue to its end before taking from this one; otherwise records change places.
 //! - Records of an assignment that has ended are thrown away by librdkafka when they are taken.
-//!   Nothing is kept here between two calls.
+//!   Nothing is kept here between two calls; what a burst leaves goes back to its place in the queue.
 
-use std::ffi::CString;
-use std::ptr::{self, NonNull};
+use std::any::Any;
+use std::ffi::{CString, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,11 +28,11 @@ use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::error::Error;
-use super::events::{Event, EventQueue, OwnedMessage, event_of};
+use super::events::{Event, EventQueue, lent};
 use super::log::Logging;
 
 /// Records of one call.
-const BURST: usize = 256;
+const BURST: u32 = 256;
 
 /// Between two forwardings soon after a start.
 const FORWARD_SOON: Duration = Duration::from_millis(10);
@@ -42,19 +45,15 @@ const FORWARD_LATE: Duration = Duration::from_secs(1);
 /// A queue to which partitions' queues are forwarded.
 pub(super) struct FetchQueue {
     queue: EventQueue,
-    room: [*mut sys::rd_kafka_message_t; BURST],
     started: Instant,
     forwarded: Instant,
 }
-
-// SAFETY: the pointers in `room` are written and read within one call.
-unsafe impl Send for FetchQueue {}
 
 impl FetchQueue {
     /// An empty queue, to which nothing is forwarded yet.
     pub fn new(consumer: Arc<BaseConsumer<Logging>>) -> Result<FetchQueue, Error> {
         let now = Instant::now();
-        Ok(FetchQueue { queue: EventQueue::apart(consumer)?, room: [ptr::null_mut(); BURST], started: now, forwarded: now })
+        Ok(FetchQueue { queue: EventQueue::apart(consumer)?, started: now, forwarded: now })
     }
 
     /// Partitions were started just now: forward them, soon and again.
@@ -65,8 +64,12 @@ impl FetchQueue {
 
     /// True when the partitions that are read should be forwarded (again).
     pub fn is_due(&self, now: Instant) -> bool {
-        let pause = if now.saturating_duration_since(self.started) < SOON { FORWARD_SOON } else { FORWARD_LATE };
-        now.saturating_duration_since(self.forwarded) >= pause
+        now.saturating_duration_since(self.forwarded) >= self.pause(now)
+    }
+
+    /// Between two forwardings, now; who waits for records should not wait longer.
+    pub fn pause(&self, now: Instant) -> Duration {
+        if now.saturating_duration_since(self.started) < SOON { FORWARD_SOON } else { FORWARD_LATE }
     }
 
     /// Forwards the queues of these partitions. Serve the consumer's queue to its end before the
@@ -88,25 +91,53 @@ impl FetchQueue {
         }
     }
 
-    /// Takes what is there, up to a burst; says how much that was. After an error of `each` the rest
-    /// of the burst is thrown away.
-    pub fn take(&mut self, mut each: impl FnMut(Event<'_>) -> Result<(), Error>) -> Result<usize, Error> {
-        // SAFETY: the queue is alive, and `room` has room for `BURST` pointers, each to a message that is ours to destroy.
-        let count = unsafe { sys::rd_kafka_consume_batch_queue(self.queue.native(), 0, self.room.as_mut_ptr(), BURST) };
-        let count = usize::try_from(count).unwrap_or(0);
-        let mut done = Ok(());
-        for message in self.room.iter_mut().take(count) {
-            let Some(message) = NonNull::new(std::mem::replace(message, ptr::null_mut())) else { continue };
-            let message = OwnedMessage(message);
-            if done.is_ok() {
-                done = each(event_of(message));
-            }
+    /// How many records the brokers have beyond these positions, as of the last answers to fetches.
+    pub fn unread<'a>(&self, positions: impl Iterator<Item = (&'a str, i32, i64)>) -> i64 {
+        let mut unread = 0;
+        for (topic, partition, position) in positions {
+            let Ok(topic) = CString::new(topic) else { continue };
+            let (mut low, mut high) = (0, 0);
+            // SAFETY: the client is alive; the call reads what it knows and writes two numbers.
+            unsafe { sys::rd_kafka_get_watermark_offsets(self.queue.consumer().client().native_ptr(), topic.as_ptr(), partition, &mut low, &mut high) };
+            unread += (high - position).max(0);
         }
-        done.map(|()| count)
+        unread
+    }
+
+    /// Takes what is there, up to a burst; says how much that was. After an error of `each` nothing
+    /// more is taken.
+    pub fn take<F: FnMut(Event<'_>) -> Result<(), Error>>(&mut self, each: F) -> Result<u32, Error> {
+        let mut burst = Burst { each, client: self.queue.consumer().client().native_ptr(), taken: 0, done: Ok(Ok(())) };
+        // SAFETY: the queue is alive. The callback gets `burst`, on this thread, and not after the call.
+        unsafe { sys::rd_kafka_consume_callback_queue(self.queue.native(), 0, Some(taken::<F>), (&raw mut burst).cast()) };
+        match burst.done {
+            Ok(done) => done.map(|()| burst.taken),
+            Err(panic) => resume_unwind(panic),
+        }
     }
 
     /// The next of what is there, waiting up to `wait` for it.
     pub fn wait(&mut self, wait: Duration) -> Option<Event<'_>> {
         self.queue.poll(wait)
+    }
+}
+
+struct Burst<F> {
+    each: F,
+    client: *mut sys::rd_kafka_t,
+    taken: u32,
+    /// What `each` said, or the panic in it: that must not run through librdkafka's frames.
+    done: Result<Result<(), Error>, Box<dyn Any + Send>>,
+}
+
+unsafe extern "C" fn taken<F: FnMut(Event<'_>) -> Result<(), Error>>(message: *mut sys::rd_kafka_message_t, burst: *mut c_void) {
+    // SAFETY: the call in `take` hands over its burst, and messages that live as long as this call.
+    let (Some(burst), Some(message)) = (unsafe { burst.cast::<Burst<F>>().as_mut() }, unsafe { message.as_ref() }) else { return };
+    burst.taken += 1;
+    let each = AssertUnwindSafe(&mut burst.each);
+    burst.done = catch_unwind(|| { each }.0(lent(message)));
+    if burst.taken >= BURST || !matches!(burst.done, Ok(Ok(()))) {
+        // SAFETY: the client is alive. What is left of the burst goes back to the head of the queue.
+        unsafe { sys::rd_kafka_yield(burst.client) };
     }
 }

@@ -19,7 +19,7 @@ pub struct Progress {
     sent_batches: AtomicU64,
     stalls: AtomicU64,
     pauses: AtomicU64,
-    /// How often the end of a partition was reached.
+    /// How often the end of a partition was reached, or nearly that of all.
     ends_seen: AtomicU64,
     assigned: AtomicBool,
 }
@@ -72,7 +72,7 @@ impl Progress {
         self.pauses.load(Ordering::Relaxed)
     }
 
-    /// How often the end of a partition was reached: a number that stands still while messages
+    /// How often the end of a partition was reached, or little was left to read: a number that stands still while messages
     /// come is a lag.
     pub fn ends_seen(&self) -> u64 {
         self.ends_seen.load(Ordering::Relaxed)
@@ -136,6 +136,11 @@ impl Progress {
         if let Some(end) = self.ends.get(partition as usize) {
             end.store(offset, Ordering::Release);
         }
+    }
+
+    /// Little is left to read.
+    pub(super) fn caught_up(&self) {
+        add(&self.ends_seen, 1);
     }
 
     pub(super) fn sent(&self, messages: usize) {

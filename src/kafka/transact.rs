@@ -243,7 +243,9 @@ impl Transactor {
             }
         }
         // From here on, whatever happens, the bytes do not move before the transaction has ended.
-        self.held.push(std::mem::take(&mut batch.bytes));
+        if !batch.records.is_empty() {
+            self.held.push(std::mem::take(&mut batch.bytes));
+        }
         for topic in 0..self.topics.len() {
             for partition in 0..self.topics.get(topic).map_or(0, |target| target.numbers.len()) {
                 self.produce_to(topic, partition, batch)?;

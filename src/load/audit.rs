@@ -156,6 +156,8 @@ pub struct Found {
     groups: HashMap<u64, u32>,
     /// Per group: incidents, attached events.
     tallies: HashMap<u32, (u32, u32)>,
+    /// Low half of an incident's id → events attached before its group was known.
+    waiting: HashMap<u64, u32>,
     facts_seen: HashSet<u64>,
     early: Vec<Early>,
     full: bool,
@@ -200,6 +202,11 @@ impl Found {
                 self.once(fact_id);
                 count(&mut self.counts.attached, &rule, n);
                 match self.groups.get(&(id as u64)) {
+                    // Its group is known when the broker has told us where its event lies; that can be later.
+                    Some(&NO_GROUP) => {
+                        let waiting = self.waiting.entry(id as u64).or_default();
+                        *waiting = waiting.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
+                    }
                     Some(group) => {
                         let tally = self.tallies.entry(*group).or_default();
                         tally.1 = tally.1.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
@@ -247,7 +254,7 @@ impl Found {
     }
 
     fn place(&mut self, early: Early, book: &Book, last: bool) -> Option<(u64, u64)> {
-        let Early { place, id, at_us } = &early;
+        let (Early { place, id, at_us }, low) = (&early, early.id as u64);
         let seen = book.created(&place.topic, place.partition, place.offset, place.element);
         let mut group = NO_GROUP;
         let answer = match seen {
@@ -278,6 +285,7 @@ impl Found {
         if group != NO_GROUP {
             let tally = self.tallies.entry(group).or_default();
             tally.0 += 1;
+            tally.1 = tally.1.saturating_add(self.waiting.remove(&low).unwrap_or_default());
         }
         answer
     }
@@ -290,6 +298,7 @@ impl Found {
             self.full = true;
             self.groups = HashMap::new();
             self.tallies = HashMap::new();
+            self.waiting = HashMap::new();
             return;
         }
         match self.groups.entry(id as u64) {
@@ -440,5 +449,36 @@ impl Verdict {
             lines.push(format!("{} incidents of events that this run did not send", self.foreign));
         }
         lines
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::book::Sent;
+    use super::*;
+
+    /// What the broker says of a record can come after the incident that was made of it, and after
+    /// what was attached to that.
+    #[test]
+    fn what_is_attached_to_an_incident_that_came_early_counts() {
+        let book = Book::new(vec![("t".into(), 0, 0)], true);
+        let mut expected = Expected::default();
+        expected.add(&[Outcome::incident("x")], &[Some(5)]);
+        expected.add(&[Outcome::Attached("r")], &[Some(5)]);
+        let mut found = Found::default();
+        let id = "e6e278639661d0524f8f3f7176aef06d";
+        let created =
+            format!(r#"{{"fact":"created","fact_id":"{id}","incident":{{"id":"{id}","type":"x","source":{{"topic":"t","partition":0,"offset":0}}}}}}"#);
+        let attached = format!(r#"{{"fact":"attached","fact_id":"{}","id":"{id}","rule":"r","count":1}}"#, id.replace('e', "f"));
+        assert_eq!(found.fact(created.as_bytes(), &book, None, 2_000, String::new), None, "it came early");
+        assert_eq!(found.fact(attached.as_bytes(), &book, None, 2_000, String::new), None);
+        book.stored(0, 0, Sent { intended_us: 1_000, expect: 1, group: 5 });
+        book.stored(0, 1, Sent { intended_us: 1_500, expect: 0, group: 5 });
+        let mut times = Vec::new();
+        found.settle(&book, false, |intended, at| times.push((intended, at)));
+        assert_eq!(times, [(1_000, 2_000)]);
+        let verdict = found.verdict(&expected, &book, None, None);
+        assert!(verdict.problems.is_empty() && verdict.topics.is_empty(), "{:?}", verdict.lines());
     }
 }

@@ -71,6 +71,37 @@ fn real_fault_members_come_and_go_under_load() {
     scene.check();
 }
 
+/// Where everything is read, clients stand at the ends of partitions. Each member that joins or leaves
+/// makes the others pause: they go on where they stood, not behind the end, and not from anew.
+#[test]
+fn real_fault_members_join_where_all_is_read() {
+    let Some(kafka) = require_kafka() else { return };
+    let scene = Scene::new(kafka, "idle");
+    kafka.produce(&scene.source, (0..3_000).map(Scene::event));
+    let homes = [scene.home("a"), scene.home("b")];
+    let mut first = scene.start(&homes[0], None);
+    first.until_ready(DRAIN);
+    scene.drained();
+    let mut next = 3_000;
+    for _ in 0..if long() { 6 } else { 1 } {
+        std::thread::sleep(Duration::from_millis(700));
+        let mut second = scene.start(&homes[1], None);
+        // Few at a time, so that partitions stand at their ends again and again while they change hands.
+        for _ in 0..40 {
+            kafka.produce(&scene.source, (next..next + 12).map(Scene::event));
+            next += 12;
+            std::thread::sleep(Duration::from_millis(60));
+        }
+        second.until_said("reading", DRAIN);
+        second.stop(DRAIN);
+    }
+    scene.drained();
+    first.stop(DRAIN);
+    scene.check();
+    let said = first.stderr();
+    assert!(!said.contains("WARN") && !said.contains("ERROR"), "{said}");
+}
+
 #[test]
 fn real_fault_partitions_that_nobody_got_are_taken() {
     let Some(kafka) = require_kafka() else { return };
