@@ -73,7 +73,7 @@ impl Settings {
         settings.set("queued.max.messages.kbytes", QUEUED_KBYTES_MAX, "bounds prefetched memory: 64 MiB");
         settings.set(
             "queued.min.messages",
-            "5000",
+            "1000",
             "keep fetching ahead of the poll thread, of each partition; each message costs some hundred bytes beside its own",
         );
         settings.set("fetch.queue.backoff.ms", "10", "the default stalls a full prefetch queue for a second");
