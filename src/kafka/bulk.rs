@@ -4,8 +4,8 @@
 //! that happens once for the records of one partition. What comes back is the same: a record that
 //! is refused says so at once, one that cannot be stored in a delivery report.
 //!
-//! Values are not copied: librdkafka reads them where the batch wrote them until each record is
-//! stored or given up. Whoever calls keeps them there so long (`transact` does).
+//! Values need not be copied: librdkafka then reads them where the batch wrote them until each record
+//! is stored or given up. Whoever calls keeps them there so long (`transact` does).
 //!
 //! Holds unsafe code. What keeps it sound: a topic handle is destroyed once, before its client
 //! (whoever owns a [`Bulk`] drops it first); keys are copied before a call returns; and the promise
@@ -63,9 +63,9 @@ impl Bulk {
     /// topic. `bytes` are the batch's. `None`: a record that is not there, or whose range is outside them.
     ///
     /// # Safety
-    /// `bytes` must not change, move or end before librdkafka has done with every record: until a
-    /// flush, a commit or an abort has succeeded, or the client is destroyed.
-    pub unsafe fn send(&mut self, topic: u16, partition: i32, records: &[OutRecord], bytes: &[u8], numbers: &[u32]) -> Option<Sent> {
+    /// Without `copy`, `bytes` must not change, move or end before librdkafka has done with every
+    /// record: until a commit or an abort has succeeded, or the client is destroyed.
+    pub unsafe fn send(&mut self, topic: u16, partition: i32, records: &[OutRecord], bytes: &[u8], numbers: &[u32], copy: bool) -> Option<Sent> {
         let topic = self.topics.get(topic as usize)?;
         self.messages.clear();
         for number in numbers {
@@ -85,9 +85,10 @@ impl Bulk {
             });
         }
         let count = i32::try_from(self.messages.len()).unwrap_or(i32::MAX);
-        // SAFETY: the handle is alive, `messages` holds at least `count` records; keys are copied in the
-        // call, and of values the caller promises that they stay.
-        unsafe { sys::rd_kafka_produce_batch(topic.as_ptr(), partition, 0, self.messages.as_mut_ptr(), count) };
+        let flags = if copy { sys::RD_KAFKA_MSG_F_COPY } else { 0 };
+        // SAFETY: the handle is alive, `messages` holds at least `count` records; keys, and with `copy`
+        // values, are copied in the call; otherwise the caller promises that values stay.
+        unsafe { sys::rd_kafka_produce_batch(topic.as_ptr(), partition, flags, self.messages.as_mut_ptr(), count) };
         let failed = self.messages.iter().position(|message| message.err != RespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
         Some(match failed.and_then(|at| Some((at, self.messages.get(at)?.err))) {
             None => Sent::All,

@@ -161,6 +161,8 @@ impl Transactor {
     /// A producer that is fenced.
     pub fn begin(&mut self) -> Result<(), TxnError> {
         self.failed = None;
+        // Whoever wanted them has them: aborted transactions, one after another, must not pile them up.
+        self.free.clear();
         if self.delivery == Delivery::ExactlyOnce {
             self.alive("beginning a transaction")?;
             if let Some(ended) = self.ended {
@@ -224,9 +226,8 @@ impl Transactor {
     pub fn produce_batch(&mut self, batch: &mut OutputBatch) -> Result<(), TxnError> {
         let seq = batch.seq;
         let bad = |record: usize| TxnError::Abort(Error::BadRange { seq, record });
-        // librdkafka takes many at once only without headers. And only the end of a transaction tells
-        // for certain that it has done with them: what is not copied must stay until then.
-        if !batch.headers.is_empty() || self.delivery == Delivery::AtLeastOnce {
+        // librdkafka takes many at once only without headers.
+        if !batch.headers.is_empty() {
             return (0..batch.records.len()).try_for_each(|number| self.produce_from(batch, number).ok_or_else(|| bad(number))?);
         }
         self.topics.iter_mut().flat_map(|target| &mut target.numbers).for_each(Vec::clear);
@@ -243,9 +244,21 @@ impl Transactor {
             }
         }
         // From here on, whatever happens, the bytes do not move before the transaction has ended.
-        if !batch.records.is_empty() {
-            self.held.push(std::mem::take(&mut batch.bytes));
+        self.held.push(std::mem::take(&mut batch.bytes));
+        let done = self.produce_held(batch);
+        if self.copies() {
+            batch.bytes = self.held.pop().unwrap_or_default();
         }
+        done
+    }
+
+    /// Without a transaction no end tells that librdkafka has done with all records: it gets copies.
+    fn copies(&self) -> bool {
+        self.delivery == Delivery::AtLeastOnce
+    }
+
+    /// Adds the records of the batch whose bytes were held last.
+    fn produce_held(&mut self, batch: &OutputBatch) -> Result<(), TxnError> {
         for topic in 0..self.topics.len() {
             for partition in 0..self.topics.get(topic).map_or(0, |target| target.numbers.len()) {
                 self.produce_to(topic, partition, batch)?;
@@ -256,6 +269,7 @@ impl Transactor {
 
     /// Adds the records of the batch held last that go to one partition.
     fn produce_to(&mut self, topic: usize, partition: usize, batch: &OutputBatch) -> Result<(), TxnError> {
+        let copy = self.copies();
         let since = Instant::now();
         let mut from = 0;
         loop {
@@ -265,7 +279,7 @@ impl Transactor {
             let count = numbers.len();
             // SAFETY: what is `held` becomes free only when a commit or an abort has succeeded, that is when
             // librdkafka has done with all records, and is dropped only after the client.
-            match unsafe { self.bulk.send(topic as u16, partition as i32, &batch.records, bytes, numbers) }.ok_or(bad)? {
+            match unsafe { self.bulk.send(topic as u16, partition as i32, &batch.records, bytes, numbers, copy) }.ok_or(bad)? {
                 Sent::All => {
                     self.served_after(u32::try_from(count).unwrap_or(u32::MAX))?;
                     break;
