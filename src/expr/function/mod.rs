@@ -104,6 +104,8 @@ pub fn bind(name: &str, args: &[Arg]) -> Option<Result<Bound, Misuse>> {
         "regexp_extract" => text::bind_regexp_extract(args),
         "concat" => text::bind_concat(args),
         "concat_ws" => text::bind_concat_ws(args),
+        "lower" => text::case::bind_lower(args),
+        "upper" => text::case::bind_upper(args),
         "md5" => text::bind_md5(args),
         "sha256" => text::bind_sha256(args),
         _ => return None,
@@ -130,6 +132,8 @@ pub const NAMES: &[&str] = &[
     "concat_ws",
     "coalesce",
     "nullif",
+    "lower",
+    "upper",
     "md5",
     "sha256",
 ];

@@ -19,6 +19,7 @@ use std::sync::{Arc, LazyLock};
 use datafusion::arrow::array::{Array, ArrayRef, Float64Builder};
 
 use super::text::args::{arity, constant_text, one_of};
+use super::text::case::letters;
 use super::text::text_column;
 use super::{Arg, Bound, Failed, Function, Misuse};
 use crate::expr::value::{Type, Value, parse_number};
@@ -264,13 +265,7 @@ impl Words {
 /// Eight bytes with A to Z made a to z.
 #[inline]
 fn to_lower(bytes: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let low_bits = bytes & (0x7F * ONES);
-    // The upper bit of each byte says: at least `A`, and beyond `Z`.
-    let from_a = low_bits + (0x80 - b'A' as u64) * ONES;
-    let beyond_z = low_bits + (0x7F - b'Z' as u64) * ONES;
-    let upper_case = (from_a ^ beyond_z) & !bytes & (0x80 * ONES);
-    bytes | upper_case >> 2
+    bytes | letters(bytes, b'A') >> 2
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Functions from text to text: `regexp_extract`, `concat`, `concat_ws`, `md5`, `sha256`.
+//! Functions from text to text: `regexp_extract`, `concat`, `concat_ws`, `md5`, `sha256`; `lower` and
+//! `upper` in `case`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::{Arg, Bound, Failed, Function, Misuse};
 use crate::expr::value::{Type, Value};
 
 pub(super) mod args;
+pub(super) mod case;
 #[cfg(test)]
 pub(super) mod testing;
 pub(super) mod views;

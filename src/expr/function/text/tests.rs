@@ -156,3 +156,18 @@ proptest! {
         column_is_call(&bound("sha256", &[]), &columns[..1], None);
     }
 }
+
+proptest! {
+    #[test]
+    fn cases_are_those_of_the_standard_library(texts in proptest::collection::vec(proptest::option::of("[a-zA-Z@\\[`{z0-9 ]{0,40}|[a-fA-FäÖßİıſǅ中😀\u{7f}]{0,6}|.{0,14}"), 1..40)) {
+        let column: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
+        for (name, of) in [("lower", str::to_lowercase as fn(&str) -> String), ("upper", str::to_uppercase)] {
+            let bound = bound(name, &[]);
+            column_is_call(&bound, std::slice::from_ref(&column), None);
+            for text in column.iter().flatten() {
+                let made = call(&bound, text, None).unwrap();
+                prop_assert_eq!(made.as_text(), Some(&*of(text)));
+            }
+        }
+    }
+}
