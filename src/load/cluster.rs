@@ -216,11 +216,19 @@ impl Run {
         self.clock.now_us()
     }
 
-    /// Latencies so far; from now on only events count that are meant to be sent from now on.
-    pub fn take_latencies(&self) -> Option<Histogram<u64>> {
-        let tail = self.tail.as_ref()?;
-        tail.settle();
-        Some(tail.take_latencies(self.clock.now_us()))
+    /// Latencies of what is committed; from now on only events count that are meant to be sent from now on.
+    ///
+    /// # Errors
+    /// Brokers that do not say where the output ends.
+    pub fn take_latencies(&self) -> Result<Option<Histogram<u64>>, Error> {
+        let Some(tail) = &self.tail else { return Ok(None) };
+        tail.read_to(ends(&self.admin, &self.outputs())?, TAIL_MAX);
+        Ok(Some(tail.take_latencies(self.clock.now_us())))
+    }
+
+    /// The partitions of the output.
+    fn outputs(&self) -> Vec<(String, i32)> {
+        self.starts.iter().flat_map(|(name, starts)| (0..starts.len() as i32).map(move |partition| (name.clone(), partition))).collect()
     }
 
     /// Waits until everything sent is committed by the ingest group. Gives up when lag has not
@@ -271,9 +279,7 @@ impl Run {
         self.watch()?;
         let Some(tail) = self.tail.take() else { return Err(Error::bug("nobody reads the output")) };
         drop(self.lag.take());
-        let outputs: Vec<(String, i32)> =
-            self.starts.iter().flat_map(|(name, starts)| (0..starts.len() as i32).map(move |partition| (name.clone(), partition))).collect();
-        let ends = ends(&self.admin, &outputs)?;
+        let ends = ends(&self.admin, &self.outputs())?;
         let mut tailed = tail.finish(ends, TAIL_MAX)?;
         let (expected, failed) = self.sender.finish();
         if failed.count > 0 {

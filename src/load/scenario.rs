@@ -125,8 +125,9 @@ pub fn run(spec: ClusterSpec, scenario: &Scenario, live: Arc<Live>, stop: &Atomi
             None if !stop.load(Ordering::Relaxed) => notes.push("no rate was found at which lag stays flat".to_owned()),
             None => {}
         }
-        // The latency of the search belongs to rates that were too much.
-        let _ = run.take_latencies();
+        live.do_now("reading what the search left");
+        // Its latency belongs to rates that were too much.
+        run.take_latencies()?;
     }
     let since = run.now_us();
     let segment = if scenario.search.is_some() && capacity.is_none() {

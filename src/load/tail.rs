@@ -63,6 +63,8 @@ struct Shared {
     latencies: Mutex<Latencies>,
     /// Where to end, and until when to try.
     end: Mutex<Option<(Ends, Instant)>>,
+    /// What somebody waits for; `None` as soon as it is read.
+    awaited: Mutex<Option<Ends>>,
     abort: AtomicBool,
     /// Latencies of events that were meant to be sent earlier belong to another part of the run.
     since_us: AtomicU64,
@@ -91,6 +93,7 @@ impl Tail {
         let shared = Arc::new(Shared {
             latencies: Mutex::new(Latencies::new()?),
             end: Mutex::new(None),
+            awaited: Mutex::new(None),
             abort: AtomicBool::new(false),
             since_us: AtomicU64::new(0),
             records: AtomicU64::new(0),
@@ -124,6 +127,15 @@ impl Tail {
             if records != last.0 {
                 last = (records, Instant::now());
             }
+        }
+    }
+
+    /// Waits until these ends are read, for so long at most: after a flood this thread is behind.
+    pub fn read_to(&self, ends: Ends, limit: Duration) {
+        *lock(&self.shared.awaited) = Some(ends);
+        let since = Instant::now();
+        while lock(&self.shared.awaited).is_some() && since.elapsed() < limit && !self.thread.is_finished() {
+            std::thread::sleep(QUIET / 10);
         }
     }
 
@@ -208,6 +220,10 @@ fn read(mut spec: TailSpec, shared: &Shared, found: &mut Found) -> Result<(), Er
         }
         if shared.abort.load(Ordering::Relaxed) {
             return Ok(());
+        }
+        {
+            let mut awaited = lock(&shared.awaited);
+            *awaited = awaited.take().filter(|ends| !spec.reader.reached(ends));
         }
         if let Some((ends, until)) = &*lock(&shared.end) {
             if spec.reader.reached(ends) {
