@@ -76,7 +76,7 @@ impl Settings {
             "1000",
             "keep fetching ahead of the poll thread, of each partition; each message costs some hundred bytes beside its own",
         );
-        settings.set("fetch.queue.backoff.ms", "10", "the default stalls a full prefetch queue for a second");
+        settings.set("fetch.queue.backoff.ms", "2", "how long a full prefetch queue is left alone, and what comes meanwhile waits; the default is a second");
         settings
     }
 
@@ -89,7 +89,8 @@ impl Settings {
         settings.set("partition.assignment.strategy", "cooperative-sticky", "partitions are handed over one by one, while the others go on");
         settings.set("session.timeout.ms", "10000", "how long the partitions of a dead member wait for it");
         settings.set("heartbeat.interval.ms", "2000", "a fifth of the session");
-        settings.set("fetch.wait.max.ms", "20", "how long the broker may wait for more before it answers");
+        settings.set("fetch.min.bytes", "65536", "for less than this the broker waits a little: an answer for each record is what brokers work most for");
+        settings.set("fetch.wait.max.ms", "5", "how long it may wait for that");
         settings.set("topic.metadata.refresh.interval.ms", "30000", "new partitions are noticed within half a minute");
         settings
     }
@@ -129,6 +130,7 @@ impl Settings {
         settings.set("message.timeout.ms", &millis, "a record that is not stored within its transaction's life never will be");
         let half = (timeout.as_millis() / 2).to_string();
         settings.set("topic.metadata.propagation.max.ms", &half, "a topic that was deleted is named as the cause soon after the first timeout");
+        settings.set("linger.ms", "5", "fewer requests; the commit sends at once what still waits");
         settings.set("retry.backoff.ms", "10", "the first transaction after another is refused for some milliseconds");
         settings.only_failures()
     }
@@ -166,7 +168,7 @@ impl Settings {
     pub fn load(bootstrap: &str) -> Settings {
         let mut settings = Settings::producer(bootstrap);
         settings.set("client.id", "catchment-load", "tells the load apart from the pipeline in the broker's logs and quotas");
-        settings.set("linger.ms", "1", "the schedule hands over events by the millisecond: waiting longer would count as latency");
+        settings.set("linger.ms", "5", "as Kafka's own clients have it; it counts as latency");
         settings.set("queue.buffering.max.messages", "200000", "bounds the queue; what is due meanwhile keeps its intended time");
         settings
     }
