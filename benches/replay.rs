@@ -68,7 +68,7 @@ fn ingest_alone(pipeline: &std::path::Path, input: &std::path::Path, workers: us
     let (compiled, _) = catchment::cli::load::compile(pipeline, &options);
     let plan = Arc::new(compiled.expect("the bench pipeline is right").1);
     let inputs = [Input { path: input.to_owned(), source: 0 }];
-    let shared = catchment::cli::replay::shared(plan, &inputs, Arrival::Occurred).expect("one file");
+    let shared = catchment::cli::replay::shared(plan, &inputs, Arrival::Occurred, false).expect("one file");
     let (send, batches) = crossbeam_channel::unbounded();
     let mut reader = Reader::new(send, crossbeam_channel::never(), BATCH_ROWS_MAX, 64 << 20);
     reader.run(&inputs[0], 0, &mut |_| {}).expect("a readable file");

@@ -224,6 +224,7 @@ impl Bench {
             decode: DecodeLimits::default(),
             record_bytes_max: None,
             trace: false,
+            facts: false,
             spare: Default::default(),
         });
         Bench {

@@ -52,6 +52,7 @@ pub mod ingest;
 pub mod kafka;
 pub mod keeper;
 pub mod load;
+mod prefetch;
 pub mod respond;
 pub mod run;
 pub mod serve;

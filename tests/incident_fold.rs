@@ -19,7 +19,7 @@ const ABOUT: IncidentId = IncidentId(7);
 
 fn created(more: &str) -> Fact {
     let mut out = Vec::new();
-    push_created_head(&mut out, ABOUT);
+    push_created_head(&mut out, &ABOUT.hex());
     out.extend_from_slice(format!("{{\"id\":\"{ABOUT}\",\"type\":\"T\",\"severity\":2{more},\"status\":\"open\",\"version\":1}}}}").as_bytes());
     read(Some(&ABOUT.hex()), &out, Some(1_000)).unwrap()
 }
@@ -315,7 +315,7 @@ proptest! {
         let mut times = TimeText::default();
         match number {
             0 => {
-                push_created_head(&mut out, ABOUT);
+                push_created_head(&mut out, &ABOUT.hex());
                 out.extend_from_slice(&after(&[created(""), attached(1, "a"), linked(2), close(3), set(4, "x", "1", Some(1))]).0.unwrap().to_json());
                 out.push(b'}');
             }

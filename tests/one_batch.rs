@@ -59,6 +59,7 @@ pub fn run_batch(plan: &Arc<Plan>, mut batch: RawBatch) -> Output {
         decode: DecodeLimits::default(),
         record_bytes_max: None,
         trace: true,
+        facts: false,
         spare: Default::default(),
     };
     batch.seal();

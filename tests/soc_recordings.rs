@@ -63,7 +63,7 @@ pub static RECORDED: LazyLock<Option<Recorded>> = LazyLock::new(|| {
 
 fn counts(plan: &Arc<Plan>, dir: &Path) -> Counts {
     let inputs: Vec<Input> = files(dir).into_iter().map(|path| Input { source: source_of(&path, plan), path }).collect();
-    let shared = Arc::new(shared_of(plan.clone(), &inputs, Arrival::Occurred).unwrap());
+    let shared = Arc::new(shared_of(plan.clone(), &inputs, Arrival::Occurred, false).unwrap());
     let mut pool = Pool::start(shared, 2).unwrap();
     let batches = pool.sender().unwrap();
     pool.close();

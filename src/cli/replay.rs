@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::incident::time_text::TimeText;
 use crate::ingest::batch::Partitions;
 use crate::ingest::decode::DecodeLimits;
-use crate::ingest::facts_out::push_facts;
+use crate::ingest::facts_out::take_facts;
 use crate::ingest::files::{FileError, Input, Reader, batch_bytes, list, source_of};
 use crate::ingest::folder::Folder;
 use crate::ingest::ledger::Counts;
@@ -46,7 +46,7 @@ pub fn run(args: &Replay) -> Result<Answer, Error> {
     let compressed = inputs.iter().any(|i| i.path.extension().is_some_and(|e| e == "gz" || e == "zst") || i.path.as_os_str() == "-");
     let bar = output::progress(if compressed { 0 } else { total }, args.quiet);
 
-    let shared = Arc::new(shared(plan.clone(), &inputs, arrival)?);
+    let shared = Arc::new(shared(plan.clone(), &inputs, arrival, args.facts)?);
     let workers = if args.workers == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { args.workers };
     let mut pool = Pool::start(shared.clone(), workers)?;
     let Some(batches) = pool.sender() else { return Err(Error::bug("the pool takes no batches")) };
@@ -99,8 +99,8 @@ fn inputs(args: &Replay, plan: &Plan) -> Result<Vec<Input>, Error> {
     Ok(paths.into_iter().map(|path| Input { source: fixed.unwrap_or_else(|| source_of(&path, plan)), path }).collect())
 }
 
-/// What workers share when files are replayed.
-pub fn shared(plan: Arc<Plan>, inputs: &[Input], arrival: Arrival) -> Result<Shared, Error> {
+/// What workers share when files are replayed; `facts`: they write facts.
+pub fn shared(plan: Arc<Plan>, inputs: &[Input], arrival: Arrival, facts: bool) -> Result<Shared, Error> {
     let mut partitions = Partitions::default();
     for input in inputs {
         // A file named twice is two partitions: its lines are events twice.
@@ -117,6 +117,7 @@ pub fn shared(plan: Arc<Plan>, inputs: &[Input], arrival: Arrival) -> Result<Sha
         record_bytes_max: None,
         decide: None,
         trace: false,
+        facts,
         spare: Default::default(),
     })
 }
@@ -164,7 +165,7 @@ impl Out {
 
 impl Sink {
     fn drain(&mut self, pool: &mut Pool, recycle: &Sender<Vec<u8>>, bar: &ProgressBar) -> Result<(), Stop> {
-        let mut facts = Vec::new();
+        let mut places = Vec::new();
         let mut times = TimeText::default();
         while let Some(mut output) = pool.recv().map_err(|error| Stop::Worker(error.into()))? {
             self.counts.add(&output.counts);
@@ -174,17 +175,14 @@ impl Sink {
             match &mut self.out {
                 Out::Incidents(folder) => folder.add(&mut output).map_err(Stop::Io)?,
                 Out::Facts(out) => {
-                    facts.clear();
-                    let mut ends = Vec::new();
-                    push_facts(&output, &self.plan, &self.partitions, &mut times, &mut facts, &mut |_, end| ends.push(end));
-                    let mut from = 0;
-                    for end in ends {
-                        out.write_all(&facts[from..end]).and_then(|()| out.write_all(b"\n")).map_err(Stop::Io)?;
-                        from = end;
+                    places.clear();
+                    let facts = take_facts(&mut output, &self.plan, &self.partitions, &mut times, &mut |at| places.push(at.fact));
+                    for place in &places {
+                        out.write_all(&facts[place.clone()]).and_then(|()| out.write_all(b"\n")).map_err(Stop::Io)?;
                     }
+                    self.spare.give(facts);
                 }
             }
-            self.spare.give(std::mem::take(&mut output.incidents));
             if let Some(arena) = output.arena.take() {
                 // A full channel: there are enough arenas.
                 let _ = recycle.try_send(arena);

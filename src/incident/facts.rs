@@ -6,23 +6,36 @@
 //! known as one. `fact` reads them back.
 
 use std::hash::Hasher;
+use std::ops::Range;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::encode::{push_integer, push_string};
 use super::fact::{Fact, What};
-use super::id::{FactId, IncidentId};
+use super::id::{FactId, ID_BYTES, IncidentId};
 use super::state::{Attachment, push_samples};
 use super::time_text::TimeText;
 
 const KEY: [u8; 16] = *b"catchment fact 1";
 
+const CREATED: &[u8] = b"{\"fact\":\"created\",\"fact_id\":\"";
+
 /// Begins a `created` fact; the incident's JSON follows, then `}`.
-pub fn push_created_head(out: &mut Vec<u8>, id: IncidentId) {
-    out.extend_from_slice(b"{\"fact\":\"created\",\"fact_id\":\"");
+#[inline]
+pub fn push_created_head(out: &mut Vec<u8>, id: &[u8; ID_BYTES]) {
+    out.extend_from_slice(CREATED);
     // An incident is created once: its id names the fact too.
-    out.extend_from_slice(&id.hex());
+    out.extend_from_slice(id);
     out.extend_from_slice(b"\",\"incident\":");
+}
+
+/// Where a fact that starts at `start` names its incident: 32 hex digits, which are its record's key, too.
+pub fn about_at(kind: &str, start: usize) -> Range<usize> {
+    let at = match kind {
+        "created" => start + CREATED.len(),
+        _ => start + FACT.len() + kind.len() + FACT_ID.len() + ID_BYTES + ID.len(),
+    };
+    at..at + ID_BYTES
 }
 
 /// Appends an `attached` fact.
@@ -125,12 +138,42 @@ pub fn push_linked_fact(out: &mut Vec<u8>, id: IncidentId, rule: &str, other: In
     out.push(b'}');
 }
 
+const FACT: &[u8] = b"{\"fact\":\"";
+const FACT_ID: &[u8] = b"\",\"fact_id\":\"";
+const ID: &[u8] = b"\",\"id\":\"";
+
 fn push_head(out: &mut Vec<u8>, kind: &str, fact_id: FactId, id: IncidentId) {
-    out.extend_from_slice(b"{\"fact\":\"");
+    out.extend_from_slice(FACT);
     out.extend_from_slice(kind.as_bytes());
-    out.extend_from_slice(b"\",\"fact_id\":\"");
+    out.extend_from_slice(FACT_ID);
     out.extend_from_slice(&fact_id.hex());
-    out.extend_from_slice(b"\",\"id\":\"");
+    out.extend_from_slice(ID);
     out.extend_from_slice(&id.hex());
     out.push(b'"');
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_names_its_incident_where_it_says() {
+        let (id, other) = (IncidentId(0xfeed_0000_0000_0000_0000_0000_0000_beef), IncidentId(7));
+        let mut out = b"before".to_vec();
+        let mut ends = Vec::new();
+        push_created_head(&mut out, &id.hex());
+        out.extend_from_slice(b"{}}");
+        ends.push(("created", out.len()));
+        let fact = Attachment { rule: "r".into(), count: 1, first: 0, last: 0, samples: Vec::new() };
+        push_attached_fact(&mut out, id, &fact, &mut TimeText::default());
+        ends.push(("attached", out.len()));
+        push_linked_fact(&mut out, id, "r", other);
+        ends.push(("linked", out.len()));
+        let mut start = b"before".len();
+        for (kind, end) in ends {
+            assert_eq!(out.get(about_at(kind, start)), Some(&id.hex()[..]), "{kind}");
+            start = end;
+        }
+    }
 }

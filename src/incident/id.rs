@@ -4,6 +4,9 @@
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 
+/// Digits of an id as text.
+pub const ID_BYTES: usize = 32;
+
 /// An incident id, 128 bits, written as 32 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IncidentId(pub u128);
@@ -46,7 +49,7 @@ impl IncidentId {
     }
 
     /// The 32 hex digits, in lower case.
-    pub fn hex(self) -> [u8; 32] {
+    pub fn hex(self) -> [u8; ID_BYTES] {
         hex(self.0)
     }
 }
@@ -69,7 +72,7 @@ impl FactId {
     }
 
     /// The 32 hex digits, in lower case.
-    pub fn hex(self) -> [u8; 32] {
+    pub fn hex(self) -> [u8; ID_BYTES] {
         hex(self.0)
     }
 }
@@ -81,13 +84,13 @@ impl std::fmt::Display for FactId {
 }
 
 fn parse(text: &str) -> Option<u128> {
-    let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let digits = text.len() == ID_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if digits { u128::from_str_radix(text, 16).ok() } else { None }
 }
 
-fn hex(id: u128) -> [u8; 32] {
+fn hex(id: u128) -> [u8; ID_BYTES] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; 32];
+    let mut text = [0; ID_BYTES];
     for (pair, byte) in text.chunks_exact_mut(2).zip(id.to_be_bytes()) {
         pair[0] = DIGITS[(byte >> 4) as usize];
         pair[1] = DIGITS[(byte & 15) as usize];

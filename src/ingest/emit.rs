@@ -15,7 +15,7 @@ use super::scene::Scene;
 use crate::config::model::Labels;
 use crate::expr::value::Type;
 use crate::incident::encode::{STRIDE, push_escaped, push_integer, push_number, push_padded, push_raw, push_string};
-use crate::incident::id::IncidentId;
+use crate::incident::id::ID_BYTES;
 use crate::incident::time_text::TimeText;
 
 /// The tenant of events for which `tenant` is NULL.
@@ -110,14 +110,14 @@ impl<'a> Emitter<'a> {
 
     /// Appends the incident of a place, all but the closing part with its state
     /// ([`crate::incident::state::push_state`]). Times in microseconds.
-    pub fn push_body(&mut self, out: &mut Vec<u8>, place: usize, id: IncidentId, occurred: i64, created: i64, raw: bool) {
+    pub fn push_body(&mut self, out: &mut Vec<u8>, place: usize, id: &[u8; ID_BYTES], occurred: i64, created: i64, raw: bool) {
         let code = self.mapped.types[place] as usize;
         if self.layouts[code].is_none() {
             self.layouts[code] = Some(self.layout(code));
         }
         let row = self.mapped.rows[place] as usize;
         out.extend_from_slice(b"{\"id\":\"");
-        out.extend_from_slice(&id.hex());
+        out.extend_from_slice(id);
         let arena = self.scene.arena.bytes();
         if let Some(layout) = &self.layouts[code] {
             out.extend_from_slice(&layout.head);

@@ -1,26 +1,47 @@
 //! Outputs as facts: what goes to the `incidents` topic, and what `replay --facts` writes.
 
-use std::collections::HashMap;
+use std::ops::Range;
+
+use hashbrown::HashMap;
 
 use super::batch::Partitions;
 use super::folder::samples_of;
 use super::output::{AttachOut, Output};
 use super::plan::Plan;
-use crate::incident::facts::{push_attached_fact, push_created_head, push_linked_fact};
+use crate::incident::facts::{about_at, push_attached_fact, push_linked_fact};
 use crate::incident::id::IncidentId;
 use crate::incident::state::Attachment;
 use crate::incident::time_text::TimeText;
 
-/// Appends every fact of an output: `out` gets the JSON, `each` the incident that it is
-/// about and where it ends. Attachments of one target and rule are one fact.
-pub fn push_facts(output: &Output, plan: &Plan, partitions: &Partitions, times: &mut TimeText, out: &mut Vec<u8>, each: &mut dyn FnMut(IncidentId, usize)) {
+/// An `attached` fact of one event, roughly, in bytes.
+const ATTACHED_BYTES: usize = 320;
+/// Least room behind created incidents: for what an index remembers of the batch, and a few facts.
+const BEHIND_BYTES: usize = 64 << 10;
+
+/// A fact among others: places in the text that holds them one after the other.
+#[derive(Debug, Clone)]
+pub struct FactAt {
+    /// The incident's id: the key of the fact's record.
+    pub key: Range<usize>,
+    /// The fact.
+    pub fact: Range<usize>,
+}
+
+/// The room, in bytes, that comes behind the created incidents of a batch with so many attached events.
+pub fn behind(attached: usize) -> usize {
+    attached * ATTACHED_BYTES + BEHIND_BYTES
+}
+
+/// Takes the facts out of an output: its created incidents, which workers wrote as facts
+/// ([`Shared::facts`](super::worker::Shared::facts)), in the order of its lines, and behind them
+/// attachments and links. `each` is told where they are. Attachments of one target and rule are one fact.
+pub fn take_facts(output: &mut Output, plan: &Plan, partitions: &Partitions, times: &mut TimeText, each: &mut dyn FnMut(FactAt)) -> Vec<u8> {
+    let mut out = std::mem::take(&mut output.incidents);
+    let mut tell = |kind: &str, fact: Range<usize>| each(FactAt { key: about_at(kind, fact.start), fact });
     let mut at = 0;
     for line in &output.lines {
         let end = at + line.len as usize;
-        push_created_head(out, line.id);
-        out.extend_from_slice(output.incidents.get(at..end).unwrap_or_default());
-        out.push(b'}');
-        each(line.id, out.len());
+        tell("created", at..end);
         at = end;
     }
     let name = |rule: u16| plan.rules.get(rule as usize).map_or_else(|| "".into(), |rule| rule.name.clone());
@@ -42,11 +63,14 @@ pub fn push_facts(output: &Output, plan: &Plan, partitions: &Partitions, times: 
             last: times_of.max().unwrap_or_default(),
             samples: samples_of(attaches.iter().copied(), partitions),
         };
-        push_attached_fact(out, target, &fact, times);
-        each(target, out.len());
+        let start = out.len();
+        push_attached_fact(&mut out, target, &fact, times);
+        tell("attached", start..out.len());
     }
     for link in &output.links {
-        push_linked_fact(out, link.target_id, &name(link.rule), link.other);
-        each(link.target_id, out.len());
+        let start = out.len();
+        push_linked_fact(&mut out, link.target_id, &name(link.rule), link.other);
+        tell("linked", start..out.len());
     }
+    out
 }

@@ -26,7 +26,7 @@ pub struct Output {
     pub messages: u64,
     /// What became of its events.
     pub counts: Counts,
-    /// The incidents created, as JSON objects one after the other.
+    /// The incidents created, as JSON objects one after the other; each in its fact, where the run writes facts.
     pub incidents: Vec<u8>,
     /// Where each of them ends, and what it is.
     pub lines: Vec<Created>,
@@ -53,7 +53,7 @@ pub struct Output {
 /// An incident created.
 #[derive(Debug)]
 pub struct Created {
-    /// Bytes of the part that never changes.
+    /// Bytes of the part that never changes, the head of its fact included.
     pub body: u32,
     /// Bytes of the whole object.
     pub len: u32,

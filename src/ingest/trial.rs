@@ -53,6 +53,7 @@ impl Trial {
             record_bytes_max: None,
             decide: None,
             trace: true,
+            facts: false,
             spare: Default::default(),
         };
         Trial { turnstile: Turnstile::new(plan.decide.clone()), worker: Worker::new(Arc::new(shared)), plan, seq: 0, offset: 0 }

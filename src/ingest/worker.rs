@@ -19,6 +19,7 @@ use super::dead_letter::{Letter, Sender, push_letter};
 use super::decide::{DecideSpec, Decided, Fingerprinter, Notes, Origin, Verdict};
 use super::decode::{DecodeLimits, Decoder, Rows, Shape, ShapeOptions};
 use super::emit::Emitter;
+use super::facts_out;
 use super::filter::filter;
 use super::ledger::Counts;
 use super::map::{Death, Mapped, map};
@@ -30,6 +31,7 @@ use super::rule_input::{WhereValues, field_columns, rule_inputs};
 use super::scene::{NO_TIME, Scene};
 use super::turnstile::{Turn, Turnstile};
 use crate::config::model::Labels;
+use crate::incident::facts::push_created_head;
 use crate::incident::id::IdPrefix;
 use crate::incident::state::{Closed, State, push_state};
 use crate::incident::time_text::TimeText;
@@ -59,6 +61,8 @@ pub struct Shared {
     pub decide: Option<DecideSpec>,
     /// Keep each event's outcome, for `explain`, `test` and `diff`.
     pub trace: bool,
+    /// Incidents are written as `created` facts (see `incident::facts`), as the topic of facts has them.
+    pub facts: bool,
     /// Buffers for incidents that sinks gave back.
     pub spare: Spare,
 }
@@ -338,7 +342,8 @@ impl Worker {
         let mut links = decided.links.iter().peekable();
         output.lines.reserve(places.len());
         output.incidents = shared.spare.take();
-        output.incidents.reserve(self.incident_bytes + self.incident_bytes / 8);
+        let behind = if shared.facts { facts_out::behind(decided.attaches.len()) } else { 0 };
+        output.incidents.reserve(self.incident_bytes + self.incident_bytes / 8 + behind);
         for (number, verdict) in decided.verdicts.iter().enumerate() {
             let (place, at) = (places[number] as usize, origins[number]);
             let (row, code) = (mapped.rows[place], Some(mapped.types[place]));
@@ -369,15 +374,19 @@ impl Worker {
                         }
                         state = Some(own);
                     }
-                    let start = output.incidents.len();
-                    emitter.push_body(&mut output.incidents, place, id, occurred[number], created[number], true);
+                    let (start, hex) = (output.incidents.len(), id.hex());
+                    if shared.facts {
+                        push_created_head(&mut output.incidents, &hex);
+                    }
+                    let own = output.incidents.len();
+                    emitter.push_body(&mut output.incidents, place, &hex, occurred[number], created[number], true);
                     let too_large = |len: usize| shared.record_bytes_max.is_some_and(|max| len + super::output::STATE_BYTES_RESERVED > max);
-                    if too_large(output.incidents.len() - start) {
-                        output.incidents.truncate(start);
-                        emitter.push_body(&mut output.incidents, place, id, occurred[number], created[number], false);
+                    if too_large(output.incidents.len() - own) {
+                        output.incidents.truncate(own);
+                        emitter.push_body(&mut output.incidents, place, &hex, occurred[number], created[number], false);
                         output.incidents.extend_from_slice(b",\"raw_truncated\":true");
                         // The rules remember it already, so repeats will attach to it: it must exist.
-                        if too_large(output.incidents.len() - start) && !cut_to_fit(&mut output.incidents, start, shared) {
+                        if too_large(output.incidents.len() - own) && !cut_to_fit(&mut output.incidents, own, shared) {
                             output.incidents.truncate(start);
                             let detail = "the incident is larger than the output topic takes, even without the event and with short texts";
                             output.note(scene, row, code, TraceEnd::Dead("incident_too_large"), None);
@@ -390,6 +399,9 @@ impl Worker {
                     match &state {
                         None => output.incidents.extend_from_slice(b",\"status\":\"open\",\"version\":1}"),
                         Some(state) => push_state(&mut output.incidents, state, &mut self.times),
+                    }
+                    if shared.facts {
+                        output.incidents.push(b'}');
                     }
                     let end = output.incidents.len();
                     output.note(scene, row, code, TraceEnd::Incident(*close), Some(output.lines.len() as u32));

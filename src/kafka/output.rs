@@ -71,14 +71,13 @@ impl OutputBatch {
         true
     }
 
-    /// Adds a record whose value was written to [`OutputBatch::bytes`] already. False, and nothing
-    /// is added, when the batch outgrew its 32-bit addresses.
-    pub fn push_written(&mut self, topic: u16, key: &[u8], value: Range<usize>, origin_us: i64) -> bool {
-        if self.bytes.len() + key.len() > u32::MAX as usize {
+    /// Adds a record whose key and value stand in [`OutputBatch::bytes`] already; they may overlap.
+    /// False, and nothing is added, when the batch outgrew its 32-bit addresses.
+    pub fn push_written(&mut self, topic: u16, key: Range<usize>, value: Range<usize>, origin_us: i64) -> bool {
+        if self.bytes.len() > u32::MAX as usize {
             return false;
         }
-        let value = value.start as u32..value.end as u32;
-        let key = self.append(key);
+        let [key, value] = [key, value].map(|range| range.start as u32..range.end as u32);
         let headers = self.headers.len() as u32;
         self.records.push(OutRecord { topic, key, partition: None, value, headers: headers..headers, origin_us });
         true

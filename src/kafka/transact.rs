@@ -15,6 +15,8 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::prefetch::fetch;
+
 use super::acks::AckContext;
 use super::bulk::{Bulk, Sent};
 use super::error::{Error, is_passing};
@@ -48,6 +50,9 @@ const ROOM_WAIT: Duration = Duration::from_millis(5);
 
 /// What is tried when a record is refused.
 const PRODUCING: &str = "producing a record";
+
+/// So many records before a key is read, it is asked for: what the memory needs meanwhile.
+const KEYS_AHEAD: usize = 8;
 
 /// What is promised about outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -232,6 +237,11 @@ impl Transactor {
         }
         self.topics.iter_mut().flat_map(|target| &mut target.numbers).for_each(Vec::clear);
         for (number, record) in batch.records.iter().enumerate() {
+            // Keys stand among the values, each in lines of their own that another core wrote.
+            let ahead = batch.records.get(number + KEYS_AHEAD).and_then(|record| batch.slice(&record.key));
+            if let Some(key) = ahead.and_then(<[u8]>::first_chunk::<32>) {
+                fetch(key);
+            }
             let key = batch.slice(&record.key).ok_or_else(|| bad(number))?;
             let partition = self.partition(record.topic, record.partition, key)?;
             let at = usize::try_from(partition).map_err(|_| bad(number))?;

@@ -13,7 +13,7 @@ use super::tail::Ends;
 use crate::error::Error;
 use crate::incident::time_text::TimeText;
 use crate::ingest::decode::DecodeLimits;
-use crate::ingest::facts_out::push_facts;
+use crate::ingest::facts_out::{FactAt, take_facts};
 use crate::ingest::ledger;
 use crate::ingest::output::Output;
 use crate::ingest::plan::Plan;
@@ -130,6 +130,7 @@ impl Engine {
             record_bytes_max: Some(EMBEDDED_MESSAGE_BYTES_MAX / 2),
             decide: None,
             trace: false,
+            facts: true,
             spare: Default::default(),
         });
         let mut pool = Pool::start(shared.clone(), spec.workers)?;
@@ -154,10 +155,12 @@ impl Engine {
         let (out, produce) = bounded::<OutputBatch>(OUTPUTS_AHEAD);
         let producer = {
             let progress = progress.clone();
+            let spare = shared.spare.clone();
             let on_delivered = move |done: Delivered| {
                 for interval in done.batch.offsets.intervals() {
                     progress.done.fetch_add((interval.to - interval.from) as u64, Ordering::Relaxed);
                 }
+                spare.give(done.batch.bytes);
             };
             let spec = ProducerSpec {
                 settings: Settings::producer(broker.bootstrap()).embedded(),
@@ -177,8 +180,7 @@ impl Engine {
                 if let Some(arena) = output.arena.take() {
                     let _ = recycle.try_send(arena);
                 }
-                let batch = to_batch(&output, &plan, &shared, &mut times)?;
-                shared.spare.give(std::mem::take(&mut output.incidents));
+                let batch = to_batch(&mut output, &plan, &shared, &mut times)?;
                 if out.send(batch).is_err() {
                     // The producer has failed; its own error is the one to report.
                     break;
@@ -235,16 +237,13 @@ impl Engine {
 }
 
 /// Facts and dead letters of one output as Kafka records.
-fn to_batch(output: &Output, plan: &Plan, shared: &Shared, times: &mut TimeText) -> Result<OutputBatch, Error> {
+fn to_batch(output: &mut Output, plan: &Plan, shared: &Shared, times: &mut TimeText) -> Result<OutputBatch, Error> {
     let mut batch = OutputBatch { seq: output.seq, offsets: output.offsets.clone(), ..OutputBatch::default() };
     let mut facts = Vec::new();
-    let mut ends = Vec::new();
-    push_facts(output, plan, &shared.partitions, times, &mut facts, &mut |id, end| ends.push((id, end)));
-    let mut from = 0;
+    batch.bytes = take_facts(output, plan, &shared.partitions, times, &mut |fact| facts.push(fact));
     let mut fits = true;
-    for (id, end) in ends {
-        fits &= batch.push(0, &id.hex(), &facts[from..end], 0);
-        from = end;
+    for FactAt { key, fact } in facts {
+        fits &= batch.push_written(0, key, fact, 0);
     }
     for letter in output.dead.split(|byte| *byte == b'\n').filter(|letter| !letter.is_empty()) {
         fits &= batch.push(1, &[], letter, 0);

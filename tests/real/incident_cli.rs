@@ -45,7 +45,7 @@ fn real_incident_commands_see_edit_and_are_refused() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("it has 4 digits"));
 
     let mut fact = Vec::new();
-    push_created_head(&mut fact, ID);
+    push_created_head(&mut fact, &ID.hex());
     fact.extend_from_slice(format!(r#"{{"id":"{ID}","type":"T","severity":2,"host":"a\u001bb","n":1e999,"status":"open","version":1}}}}"#).as_bytes());
     kafka.produce(&place.names.incidents, [Input::new(ID.hex(), fact)]);
     let dir = tempfile::tempdir().unwrap();

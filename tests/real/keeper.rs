@@ -121,7 +121,7 @@ impl<'a> Place<'a> {
 
 pub(super) fn created(id: IncidentId, more: &str) -> (IncidentId, Vec<u8>) {
     let mut out = Vec::new();
-    push_created_head(&mut out, id);
+    push_created_head(&mut out, &id.hex());
     out.extend_from_slice(format!("{{\"id\":\"{id}\",\"type\":\"T\",\"severity\":2{more},\"status\":\"open\",\"version\":1}}}}").as_bytes());
     (id, out)
 }

@@ -128,6 +128,7 @@ pub fn run(args: &ReplayArgs) -> Result<Answer, Error> {
         record_bytes_max: None,
         decide: None,
         trace: false,
+        facts: false,
         spare: Default::default(),
     });
     let mut pool = Pool::start(shared, 1)?;

@@ -30,6 +30,11 @@ const GROWTHS_MAX: usize = 8;
 /// Growth of a segment. Less = fewer bytes a key and more rewriting: every insert into an
 /// index that has to grow pays for 1 / (GROWTH - 1) moves.
 const GROWTH: f64 = 1.16;
+/// Growth of a segment below [`QUICK`] buckets: what it wastes there is little, whatever else the
+/// process holds, and every member starts there.
+const QUICK_GROWTH: f64 = 1.5;
+/// See [`QUICK_GROWTH`]: with so many a segment has 32 KB, the index 8 MB.
+const QUICK: f64 = 64.0;
 /// A segment below this size (buckets) grows bucket by bucket.
 const SMALL: usize = 8;
 /// Sweeps of different segments are spread over this many slices.
@@ -360,8 +365,10 @@ impl Index {
             self.purse.give(Segment::bytes(buckets));
             *segment = Segment::new(0, segment.lower());
         } else if buckets > SMALL && used < buckets * SLOTS / 2 {
-            let fitting = next_size(used.div_ceil(SLOTS), at);
-            self.resize(at, next_size(fitting, at));
+            let fitting = next_size(next_size(used.div_ceil(SLOTS), at), at);
+            if fitting < buckets {
+                self.resize(at, fitting);
+            }
         }
     }
 
@@ -426,9 +433,9 @@ fn next_size(buckets: usize, at: usize) -> usize {
     if buckets < SMALL {
         return buckets + 1;
     }
-    let mut size = SMALL as f64 * GROWTH.powf(at as f64 / SEGMENTS as f64);
+    let mut size = SMALL as f64 * QUICK_GROWTH.powf(at as f64 / SEGMENTS as f64);
     while size as usize <= buckets {
-        size *= GROWTH;
+        size *= if size < QUICK { QUICK_GROWTH } else { GROWTH };
     }
     size as usize
 }

@@ -204,6 +204,7 @@ pub fn run(spec: &BackfillSpec, stop: &AtomicBool, progress: &Progress) -> Resul
         record_bytes_max: Some(message_bytes.saturating_sub(FRAMING_BYTES)),
         trace: false,
         decide: Some(decide),
+        facts: true,
         spare: Default::default(),
     });
     let existing = match spec.target {

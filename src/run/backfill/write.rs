@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::incident::id::IncidentId;
 use crate::incident::split::{find, members, text};
 use crate::incident::time_text::TimeText;
-use crate::ingest::facts_out::push_facts;
+use crate::ingest::facts_out::{FactAt, take_facts};
 use crate::ingest::ledger::Counts;
 use crate::ingest::output::Output;
 use crate::ingest::pool::Pool;
@@ -171,17 +171,14 @@ impl Writer {
             output.links.retain(|link| made.contains(&link.other.0));
         }
         self.marked(output);
-        let (mut facts, mut ends) = (Vec::new(), Vec::new());
-        push_facts(output, &self.shared.plan, &self.shared.partitions, &mut self.times, &mut facts, &mut |id, end| ends.push((id, end)));
-        let mut batch = OutputBatch { seq: output.seq, offsets: std::mem::take(&mut output.offsets), ..OutputBatch::default() };
+        let mut facts = Vec::new();
+        let bytes = take_facts(output, &self.shared.plan, &self.shared.partitions, &mut self.times, &mut |fact| facts.push(fact));
+        let mut batch = OutputBatch { seq: output.seq, offsets: std::mem::take(&mut output.offsets), bytes, ..OutputBatch::default() };
         let mut fits = true;
-        let mut from = 0;
-        let links_from = ends.len() - output.links.len();
-        for (number, (id, end)) in ends.iter().enumerate() {
-            let fact = facts.get(from..*end).unwrap_or_default();
-            from = *end;
+        let links_from = facts.len() - output.links.len();
+        for (number, FactAt { key, fact }) in facts.into_iter().enumerate() {
             let created = output.lines.get(number);
-            if created.is_some() && self.existing.has(*id) {
+            if created.is_some_and(|line| self.existing.has(line.id)) {
                 self.report.existing += 1;
                 continue;
             }
@@ -189,13 +186,14 @@ impl Writer {
             if let Some(count) = self.report.written.get_mut(kind) {
                 *count += 1;
             }
-            fits &= batch.push(0, &id.hex(), fact, created.map_or(0, |line| line.created));
+            fits &= batch.push_written(0, key, fact, created.map_or(0, |line| line.created));
             batch.push_header(MARK, self.mark.as_bytes());
         }
         if !fits {
             return Err(Error::bug("an output batch outgrew 4 GiB"));
         }
         self.produce(&mut batch).map_err(TxnError::into_error)?;
+        self.shared.spare.give(batch.bytes);
         Ok(())
     }
 

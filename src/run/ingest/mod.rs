@@ -150,6 +150,7 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
         record_bytes_max: Some(message_bytes.saturating_sub(FRAMING_BYTES)),
         trace: false,
         decide: Some(decide.clone()),
+        facts: true,
         spare: Default::default(),
     });
 
@@ -266,7 +267,6 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
                     let _ = recycle.try_send(arena);
                 }
                 let chunk = encoder.chunk(&mut output)?;
-                shared.spare.give(std::mem::take(&mut output.incidents));
                 if out.send(chunk).is_err() {
                     // The writer has failed; its own error is the one to report.
                     break;

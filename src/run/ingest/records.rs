@@ -14,7 +14,7 @@ use crate::incident::time_text::TimeText;
 use crate::ingest::batch::Partitions;
 use crate::ingest::decide::Notes;
 use crate::ingest::decide::block::{Header, encode};
-use crate::ingest::facts_out::push_facts;
+use crate::ingest::facts_out::{FactAt, take_facts};
 use crate::ingest::ledger::Counts;
 use crate::ingest::offsets::Interval;
 use crate::ingest::output::{LetterEnd, Output};
@@ -25,26 +25,19 @@ use crate::kafka::OutputBatch;
 /// Key of ledger records in the index topic; blocks have keys with a slash.
 pub const LEDGER_KEY: &[u8] = b"ledger";
 
-/// What a `created` fact has around its incident, roughly, in bytes.
-const HEAD_BYTES: usize = 80;
-/// An incident's id as a key.
-const KEY_BYTES: usize = 32;
-/// An `attached` fact of one event, roughly.
-const ATTACHED_BYTES: usize = 320;
-
 /// Makes chunks; holds the buffers that it reuses.
 pub struct Encoder {
     plan: Arc<Plan>,
     shared: Arc<Shared>,
     times: TimeText,
     block: Vec<u8>,
-    ends: Vec<(crate::incident::id::IncidentId, usize)>,
+    facts: Vec<FactAt>,
 }
 
 impl Encoder {
     /// For outputs of this pipeline.
     pub fn new(plan: &Arc<Plan>, shared: &Arc<Shared>) -> Encoder {
-        Encoder { plan: plan.clone(), shared: shared.clone(), times: TimeText::default(), block: Vec::new(), ends: Vec::new() }
+        Encoder { plan: plan.clone(), shared: shared.clone(), times: TimeText::default(), block: Vec::new(), facts: Vec::new() }
     }
 
     /// The records of one output.
@@ -52,19 +45,17 @@ impl Encoder {
     /// # Errors
     /// A bug: more than 4 GiB of records in one batch.
     pub fn chunk(&mut self, output: &mut Output) -> Result<Chunk, Error> {
-        let mut batch = OutputBatch { seq: output.seq, offsets: std::mem::take(&mut output.offsets), bytes: self.shared.spare.take(), ..Default::default() };
-        self.ends.clear();
-        let ends = &mut self.ends;
-        // Facts are written where they stay; keys follow behind all of them.
-        batch.bytes.reserve(output.incidents.len() + output.lines.len() * (HEAD_BYTES + KEY_BYTES) + output.attaches.len() * ATTACHED_BYTES);
-        push_facts(output, &self.plan, &self.shared.partitions, &mut self.times, &mut batch.bytes, &mut |id, end| ends.push((id, end)));
+        let mut batch = OutputBatch { seq: output.seq, offsets: std::mem::take(&mut output.offsets), ..Default::default() };
+        self.facts.clear();
+        let facts = &mut self.facts;
+        // Facts stay where they were written, and hold their keys.
+        batch.bytes = take_facts(output, &self.plan, &self.shared.partitions, &mut self.times, &mut |fact| facts.push(fact));
         let mut fits = true;
-        let mut from = 0;
-        for (number, (id, end)) in self.ends.iter().enumerate() {
+        batch.records.reserve(self.facts.len() + output.letters.len() + batch.offsets.intervals().len());
+        for (number, FactAt { key, fact }) in self.facts.drain(..).enumerate() {
             // Facts of created incidents come first, in the order of lines.
             let created = output.lines.get(number).map_or(0, |line| line.created);
-            fits &= batch.push_written(INCIDENTS, &id.hex(), from..*end, created);
-            from = *end;
+            fits &= batch.push_written(INCIDENTS, key, fact, created);
         }
         let mut from = 0;
         for letter in &output.letters {
