@@ -110,3 +110,20 @@ fn rules_come_before_the_table() {
     let found: Vec<&str> = output.trace.iter().flatten().map(|traced| &*plan.types[traced.code.unwrap() as usize]).collect();
     assert_eq!(found, cases.map(|(_, name)| name));
 }
+
+#[test]
+fn what_can_be_seen_at_a_path_guards_a_condition() {
+    let cases = [
+        ("a = 'x'", true),
+        ("lower(a) = 'x'", true),
+        ("lower(a) IN ('x', 'ä')", true),
+        ("upper(a) = 'X'", true),
+        ("lower(a) LIKE 'x%' OR upper(trim(b)) = 'Y'", true),
+        ("coalesce(lower(a), 'x') = 'x'", false),
+        ("concat(lower(a), 'x') = 'x'", false),
+    ];
+    for (text, guarded) in cases {
+        let typed = crate::expr_bench::typed(text).unwrap();
+        assert_eq!(catchment::ingest::guard::Guards::new(&[typed]).has(0), guarded, "{text}");
+    }
+}

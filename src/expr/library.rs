@@ -281,9 +281,7 @@ const NULLS: u8 = 2;
 const COLUMNS: u8 = 4;
 
 // What is known of functions; of one that is not listed, nothing: it may fail, and may make something of NULL.
-const KNOWN: [(&str, u8); 25] = [
-    ("lower", TOTAL | NULLS),
-    ("upper", TOTAL | NULLS),
+const KNOWN: [(&str, u8); 23] = [
     ("trim", TOTAL | NULLS),
     ("btrim", TOTAL | NULLS),
     ("ltrim", TOTAL | NULLS),

@@ -243,7 +243,7 @@ fn equals(value: &Typed, constant: &Value<'_>) -> Option<Vec<Pair>> {
             Some(vec![(path.clone(), Sign::Number((number + 0.0).to_bits()))])
         }
         (Op::Coalesce(list), _) => list.iter().map(|part| equals(part, constant)).collect::<Option<Vec<_>>>().map(|lists| lists.concat()),
-        (Op::Library(library, args), Value::Text(text)) if library.name() == "lower" => args.first().and_then(|arg| folded(arg, text)),
+        (Op::Call(function, args), Value::Text(text)) if &*function.name == "lower" => args.first().and_then(|arg| folded(arg, text)),
         // number(text): the number may stand in a text.
         (Op::Call(function, args), Value::Number(number)) if &*function.name == "number" => {
             args.first().and_then(|arg| equals(&Typed { ty: Type::Number, ..arg.clone() }, &Value::Number(*number)))
@@ -280,7 +280,9 @@ fn present(value: &Typed) -> Option<Vec<Pair>> {
 }
 
 /// Functions of ours that are NULL where their first argument is.
-const NULL_IN_NULL_OUT: [&str; 13] = [
+const NULL_IN_NULL_OUT: [&str; 15] = [
+    "lower",
+    "upper",
     "regexp_extract",
     "json_get",
     "array_any",

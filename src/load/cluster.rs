@@ -216,14 +216,17 @@ impl Run {
         self.clock.now_us()
     }
 
-    /// Latencies of what is committed; from now on only events count that are meant to be sent from now on.
+    /// Forgets the latencies of what is committed by now: from now on only events count that are meant
+    /// to be sent from now on. False if what is committed could not be read until `stop`, or in time: what
+    /// comes next then waits behind it.
     ///
     /// # Errors
     /// Brokers that do not say where the output ends.
-    pub fn take_latencies(&self) -> Result<Option<Histogram<u64>>, Error> {
-        let Some(tail) = &self.tail else { return Ok(None) };
-        tail.read_to(ends(&self.admin, &self.outputs())?, TAIL_MAX);
-        Ok(Some(tail.take_latencies(self.clock.now_us())))
+    pub fn forget_latencies(&self, stop: &AtomicBool) -> Result<bool, Error> {
+        let Some(tail) = &self.tail else { return Ok(true) };
+        let read = tail.read_to(ends(&self.admin, &self.outputs())?, TAIL_MAX, stop);
+        tail.take_latencies(self.clock.now_us());
+        Ok(read)
     }
 
     /// The partitions of the output.

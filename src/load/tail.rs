@@ -130,11 +130,18 @@ impl Tail {
         }
     }
 
-    /// Waits until these ends are read, for so long at most: after a flood this thread is behind.
-    pub fn read_to(&self, ends: Ends, limit: Duration) {
+    /// Waits until these ends are read, for so long at most or until `stop`: after a flood this
+    /// thread is behind. False if they were not.
+    pub fn read_to(&self, ends: Ends, limit: Duration, stop: &AtomicBool) -> bool {
         *lock(&self.shared.awaited) = Some(ends);
         let since = Instant::now();
-        while lock(&self.shared.awaited).is_some() && since.elapsed() < limit && !self.thread.is_finished() {
+        loop {
+            if lock(&self.shared.awaited).is_none() {
+                return true;
+            }
+            if since.elapsed() > limit || stop.load(Ordering::Relaxed) || self.thread.is_finished() {
+                return false;
+            }
             std::thread::sleep(QUIET / 10);
         }
     }

@@ -301,10 +301,13 @@ impl Index {
         }
         let mut buckets = self.segments[at].buckets();
         for _ in 0..GROWTHS_MAX {
-            buckets = next_size(buckets, at);
-            if !self.resize(at, buckets) {
-                break;
-            }
+            let (large, small) = (next_size(buckets, at), (buckets as f64 * GROWTH) as usize + 1);
+            // What a large step costs may not be there, and a small one still be paid.
+            buckets = match (self.resize(at, large), small < large) {
+                (true, _) => large,
+                (false, true) if self.resize(at, small) => small,
+                _ => break,
+            };
             if self.segments[at].buckets() == buckets
                 && let Some(vacancy) = self.try_vacate(at, key)
             {
