@@ -76,7 +76,7 @@ impl Settings {
             "1000",
             "keep fetching ahead of the poll thread, of each partition; each message costs some hundred bytes beside its own",
         );
-        settings.set("fetch.queue.backoff.ms", "2", "how long a full prefetch queue is left alone, and what comes meanwhile waits; the default is a second");
+        settings.set("fetch.queue.backoff.ms", "10", "the default stalls a full prefetch queue for a second; less than this costs memory behind a lag");
         settings
     }
 
