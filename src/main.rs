@@ -9,9 +9,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// `mi_option_purge_delay` of mimalloc.h.
 const PURGE_DELAY: c_int = 15;
 /// How long mimalloc 2 keeps free memory before the system gets it back, in ms (whole segments ten times
-/// as long); 10 by its own. A
-/// transaction frees its requests of 1 MB and the next one, some 50 ms later, wants as many: the system
-/// cleared their pages anew each time, 5 % of our CPU time. mimalloc 3 waits as long.
+/// as long); 10 by its own. A transaction frees its requests of 1 MB and the next one, some 50 ms later,
+/// wants as many: the system cleared their pages anew each time, 5 % of our CPU time. mimalloc 3 waits as long.
 const PURGE_DELAY_MS: c_long = 1000;
 
 unsafe extern "C" {
