@@ -1,8 +1,9 @@
-//! Many records at once into librdkafka's queues.
+//! Records into librdkafka's queues, by topic handle: many at once, or one with a time of its own.
 //!
-//! A call a record looks its topic up by name, takes three locks and reads the clock; here all of
-//! that happens once for the records of one partition. What comes back is the same: a record that
-//! is refused says so at once, one that cannot be stored in a delivery report.
+//! A call a record, as `BaseProducer` has it, copies its topic's name, looks it up, takes three locks
+//! and reads the clock; for many records of one partition all of that happens once here. What comes
+//! back is the same: a record that is refused says so at once, one that cannot be stored in a
+//! delivery report.
 //!
 //! Values need not be copied: librdkafka then reads them where the batch wrote them until each record
 //! is stored or given up. Whoever calls keeps them there so long (`transact` does).
@@ -11,10 +12,10 @@
 //! (whoever owns a [`Bulk`] drops it first); keys are copied before a call returns; and the promise
 //! above, which is the caller's.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_void};
 use std::ptr::{self, NonNull};
 
-use rdkafka::bindings::{self as sys, rd_kafka_resp_err_t as RespErr};
+use rdkafka::bindings::{self as sys, rd_kafka_resp_err_t as RespErr, rd_kafka_vtype_t as Tag};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{BaseProducer, Producer};
 
@@ -97,6 +98,52 @@ impl Bulk {
             Some((_, error)) => Sent::Refused(error.into()),
         })
     }
+
+    /// Hands one record over, copied. `timestamp_ms` 0 = now; `tag` comes back with its report.
+    /// `None`: no such topic.
+    pub fn send_one(&self, client: &BaseProducer<AckContext>, topic: usize, partition: i32, record: &One<'_>) -> Option<Sent> {
+        let topic = self.topics.get(topic)?;
+        let One { key, value, timestamp_ms, tag } = *record;
+        let (key, key_len) = key.map_or((ptr::null(), 0), |key| (key.as_ptr(), key.len()));
+        // SAFETY: client and handle are alive; every tag is followed by what librdkafka's documentation
+        // wants behind it, and the last is the end. Key and value are copied in the call.
+        let error = unsafe {
+            sys::rd_kafka_producev(
+                client.client().native_ptr(),
+                Tag::RD_KAFKA_VTYPE_RKT,
+                topic.as_ptr(),
+                Tag::RD_KAFKA_VTYPE_PARTITION,
+                partition,
+                Tag::RD_KAFKA_VTYPE_MSGFLAGS,
+                sys::RD_KAFKA_MSG_F_COPY,
+                Tag::RD_KAFKA_VTYPE_VALUE,
+                value.as_ptr().cast::<c_void>(),
+                value.len(),
+                Tag::RD_KAFKA_VTYPE_KEY,
+                key.cast::<c_void>(),
+                key_len,
+                Tag::RD_KAFKA_VTYPE_OPAQUE,
+                tag as *const c_void,
+                Tag::RD_KAFKA_VTYPE_TIMESTAMP,
+                timestamp_ms,
+                Tag::RD_KAFKA_VTYPE_END,
+            )
+        };
+        Some(match error {
+            RespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Sent::All,
+            RespErr::RD_KAFKA_RESP_ERR__QUEUE_FULL => Sent::Full(0),
+            error => Sent::Refused(error.into()),
+        })
+    }
+}
+
+/// A record that is handed over alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct One<'a> {
+    pub key: Option<&'a [u8]>,
+    pub value: &'a [u8],
+    pub timestamp_ms: i64,
+    pub tag: usize,
 }
 
 impl Drop for Bulk {

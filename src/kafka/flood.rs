@@ -4,12 +4,13 @@
 //! caller's to see, because an open schedule goes on whatever the system does.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::producer::{BaseProducer, Producer};
 
 use super::acks::AckContext;
+use super::bulk::{Bulk, One, Sent};
 use super::error::Error;
 use super::partitioner::partition_of;
 use super::reports::ReportQueue;
@@ -19,8 +20,17 @@ use super::settings::Settings;
 /// enough for a message set worth sending, few enough to spread one key over all partitions.
 const STICKY_RECORDS: u64 = 32;
 
+/// How long the cluster may take to tell where the topics are.
+const METADATA_WAIT: Duration = Duration::from_secs(30);
+
+/// librdkafka asks for an idempotent producer's id when it starts, and half a second later again if
+/// no broker was connected: until then nothing is sent, and nothing tells when it has come.
+const PRODUCER_ID_WAIT: Duration = Duration::from_millis(700);
+
 /// A producer of events. One thread uses it.
 pub struct Flood {
+    /// Dropped before the client behind `reports`.
+    bulk: Bulk,
     reports: ReportQueue,
     targets: Vec<Target>,
     open: u64,
@@ -51,10 +61,11 @@ impl Flood {
     /// A producer for these topics, `(name, partitions)`.
     ///
     /// # Errors
-    /// Properties that librdkafka refuses; a topic without partitions.
+    /// Properties that librdkafka refuses; a topic without partitions; a cluster that does not answer.
     pub fn start(settings: &Settings, topics: &[(String, i32)]) -> Result<Flood, Error> {
         let producer: BaseProducer<AckContext> =
             settings.client_config().create_with_context(AckContext).map_err(|error| Error::from_kafka("starting the load's producer", error))?;
+        let started = Instant::now();
         let mut targets = Vec::with_capacity(topics.len());
         for (name, partitions) in topics {
             if *partitions < 1 {
@@ -62,7 +73,15 @@ impl Flood {
             }
             targets.push(Target { name: name.clone(), partitions: *partitions, keyless: 0 });
         }
-        Ok(Flood { reports: ReportQueue::new(Arc::new(producer))?, targets, open: 0 })
+        let reports = ReportQueue::new(Arc::new(producer))?;
+        let bulk = Bulk::new(reports.producer(), topics.iter().map(|(name, _)| name.as_str()))?;
+        // The first events would wait for both, up to a second, and count as the pipeline's latency.
+        for (name, _) in topics {
+            let asked = reports.producer().client().fetch_metadata(Some(name), METADATA_WAIT);
+            asked.map_err(|error| Error::from_kafka("asking for the topics of the load", error))?;
+        }
+        std::thread::sleep((started + PRODUCER_ID_WAIT).saturating_duration_since(Instant::now()));
+        Ok(Flood { bulk, reports, targets, open: 0 })
     }
 
     /// Hands a record over. Returns its partition, or `None` when the queue is full:
@@ -77,19 +96,15 @@ impl Flood {
             Some(key) => partition_of(key, target.partitions),
             None => (target.keyless / STICKY_RECORDS % target.partitions as u64) as i32,
         };
-        let mut to_send = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&target.name, record.tag)
-            .partition(partition)
-            .payload(record.payload)
-            .timestamp(record.timestamp_ms);
-        to_send.key = record.key;
-        match self.reports.producer().send(to_send) {
-            Ok(()) => {
+        let one = One { key: record.key, value: record.payload, timestamp_ms: record.timestamp_ms, tag: record.tag };
+        match self.bulk.send_one(self.reports.producer(), record.topic, partition, &one).ok_or_else(wrong)? {
+            Sent::All => {
                 target.keyless += u64::from(record.key.is_none());
                 self.open += 1;
                 Ok(Some(partition))
             }
-            Err((KafkaError::MessageProduction(Code::QueueFull), _)) => Ok(None),
-            Err((error, _)) => Err(Error::from_kafka("producing an event", error)),
+            Sent::Full(_) => Ok(None),
+            Sent::Refused(code) => Err(Error::Failed { action: "producing an event", code, fatal: code == Code::Fatal }),
         }
     }
 

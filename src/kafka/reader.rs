@@ -12,6 +12,7 @@ use super::consumer::Gaps;
 use super::credit::{Credit, CreditReader, cost};
 use super::error::{Error, is_passing};
 use super::events::{Event, EventQueue, Fetched};
+use super::fetch::FetchQueue;
 use super::log::Logging;
 use super::settings::Settings;
 
@@ -66,7 +67,9 @@ struct Topic {
 
 /// A reader of one or more topics.
 pub struct TopicReader {
+    /// Errors of the client, and what was fetched before its partition was forwarded.
     queue: EventQueue,
+    records: FetchQueue,
     topics: Vec<Topic>,
     gaps: Gaps,
 }
@@ -107,57 +110,41 @@ impl TopicReader {
             let partitions = starts.iter().map(|start| Partition { next: *start, end: None }).collect();
             opened.push(Topic { name: (*name).to_owned(), partitions, credit });
         }
+        let consumer = Arc::new(consumer);
+        let queue = EventQueue::new(Arc::clone(&consumer))?;
+        let mut records = FetchQueue::new(Arc::clone(&consumer))?;
         consumer.assign(&list).map_err(wrong)?;
-        Ok(TopicReader { queue: EventQueue::new(Arc::new(consumer))?, topics: opened, gaps })
+        records.started();
+        Ok(TopicReader { queue, records, topics: opened, gaps })
     }
 
-    /// Serves one event, waiting up to `timeout` for it. True if it was a
-    /// record, which was given to `each`; false if it was the end of a
-    /// partition, or nothing came.
+    /// Takes what is there, some hundred records at most, and gives them to `each`; where nothing is
+    /// there, waits up to `timeout` for one. Says how many records there were: none, too, where a
+    /// partition ended.
     ///
     /// # Errors
     /// A gap, a trimmed partition, or an error that does not pass by itself.
-    pub fn poll(&mut self, timeout: Duration, mut each: impl FnMut(&Record<'_>)) -> Result<bool, Error> {
-        let TopicReader { queue, topics, gaps } = self;
-        match queue.poll(timeout) {
-            Some(Event::Message(fetched)) => {
-                let name = fetched.topic_name();
-                let Some(topic) = topics.iter_mut().find(|topic| topic.name == name) else { return Ok(false) };
-                let (partition, offset) = (fetched.partition(), fetched.offset());
-                let Some(state) = usize::try_from(partition).ok().and_then(|at| topic.partitions.get_mut(at)) else {
-                    return Ok(false);
-                };
-                if offset != state.next && *gaps == Gaps::Forbidden {
-                    let (topic, expected) = (topic.name.clone(), state.next);
-                    return Err(Error::Gap { topic, partition, expected, found: offset });
-                }
-                state.next = offset + 1;
-                if let Some(credit) = &topic.credit {
-                    let key = fetched.key().map_or(0, <[u8]>::len);
-                    credit.give(partition, cost(key, fetched.payload().len(), fetched.header_bytes()));
-                }
-                let timestamp_ms = fetched.timestamp_ms();
-                each(&Record { fetched: &fetched, topic: &topic.name, partition, offset, timestamp_ms });
-                Ok(true)
-            }
-            Some(Event::End { topic, partition, offset }) => {
-                let topic = topics.iter_mut().find(|known| known.name == topic);
-                let at = usize::try_from(partition).ok();
-                if let Some(state) = topic.zip(at).and_then(|(topic, at)| topic.partitions.get_mut(at)) {
-                    state.end = Some(offset);
-                    if *gaps == Gaps::Legal {
-                        // What lies between the last record and the end are markers.
-                        state.next = state.next.max(offset);
-                    }
-                }
-                Ok(false)
-            }
-            Some(Event::Failed { code: Code::AutoOffsetReset | Code::OffsetOutOfRange, at: Some((topic, partition)), .. }) => {
-                Err(Error::Trimmed { topic, partition })
-            }
-            Some(Event::Failed { code, fatal, .. }) if fatal || !is_passing(code) => Err(Error::Failed { action: "reading a topic", code, fatal }),
-            _ => Ok(false),
+    pub fn poll(&mut self, timeout: Duration, mut each: impl FnMut(&Record<'_>)) -> Result<u64, Error> {
+        let TopicReader { queue, records, topics, gaps } = self;
+        let now = Instant::now();
+        if records.is_due(now) {
+            let parts = topics.iter().flat_map(|topic| (0..).zip(&topic.partitions).map(|(partition, _)| (topic.name.as_str(), partition)));
+            records.forward(parts, now);
         }
+        let mut taken = 0;
+        let mut serve = |event: Event<'_>| -> Result<(), Error> {
+            taken += u64::from(served(event, topics, *gaps, &mut each)?);
+            Ok(())
+        };
+        while let Some(event) = queue.poll(Duration::ZERO) {
+            serve(event)?;
+        }
+        if records.take(&mut serve)? == 0
+            && let Some(event) = records.wait(timeout.min(records.pause(now)))
+        {
+            serve(event)?;
+        }
+        Ok(taken)
     }
 
     /// Reads until every partition is at its end, and tells how many records
@@ -169,9 +156,7 @@ impl TopicReader {
         let since = Instant::now();
         let mut records = 0;
         while !self.at_end() {
-            if self.poll(DRAIN_STEP, &mut each)? {
-                records += 1;
-            }
+            records += self.poll(DRAIN_STEP, &mut each)?;
             if since.elapsed() > timeout {
                 return Err(Error::TimedOut { action: "reading a topic to its end", waited: timeout });
             }
@@ -191,5 +176,46 @@ impl TopicReader {
             let at = usize::try_from(*partition).ok();
             topic.zip(at).and_then(|(topic, at)| topic.partitions.get(at)).is_some_and(|state| state.next >= *end)
         })
+    }
+}
+
+/// Deals with one event; true if it was a record.
+fn served(event: Event<'_>, topics: &mut [Topic], gaps: Gaps, each: &mut impl FnMut(&Record<'_>)) -> Result<bool, Error> {
+    match event {
+        Event::Message(fetched) => {
+            let name = fetched.topic_name();
+            let Some(topic) = topics.iter_mut().find(|topic| topic.name == name) else { return Ok(false) };
+            let (partition, offset) = (fetched.partition(), fetched.offset());
+            let Some(state) = usize::try_from(partition).ok().and_then(|at| topic.partitions.get_mut(at)) else {
+                return Ok(false);
+            };
+            if offset != state.next && gaps == Gaps::Forbidden {
+                let (topic, expected) = (topic.name.clone(), state.next);
+                return Err(Error::Gap { topic, partition, expected, found: offset });
+            }
+            state.next = offset + 1;
+            if let Some(credit) = &topic.credit {
+                let key = fetched.key().map_or(0, <[u8]>::len);
+                credit.give(partition, cost(key, fetched.payload().len(), fetched.header_bytes()));
+            }
+            let timestamp_ms = fetched.timestamp_ms();
+            each(&Record { fetched: &fetched, topic: &topic.name, partition, offset, timestamp_ms });
+            Ok(true)
+        }
+        Event::End { topic, partition, offset } => {
+            let topic = topics.iter_mut().find(|known| known.name == topic);
+            let at = usize::try_from(partition).ok();
+            if let Some(state) = topic.zip(at).and_then(|(topic, at)| topic.partitions.get_mut(at)) {
+                state.end = Some(offset);
+                if gaps == Gaps::Legal {
+                    // What lies between the last record and the end are markers.
+                    state.next = state.next.max(offset);
+                }
+            }
+            Ok(false)
+        }
+        Event::Failed { code: Code::AutoOffsetReset | Code::OffsetOutOfRange, at: Some((topic, partition)), .. } => Err(Error::Trimmed { topic, partition }),
+        Event::Failed { code, fatal, .. } if fatal || !is_passing(code) => Err(Error::Failed { action: "reading a topic", code, fatal }),
+        _ => Ok(false),
     }
 }

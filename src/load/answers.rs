@@ -1,9 +1,10 @@
 //! The ledger that the generator expects, in the form of the engine's counters, and
 //! the comparison of the two.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::event::Outcome;

@@ -6,8 +6,10 @@
 //! must agree; and, where the ledger is known, it must add up to the events sent.
 //! Problems name ids and coordinates, never a value of an event.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
+// Several lookups for each incident: their hashing would be a tenth of what `load` costs.
+use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::answers::{Answers, Counts, Difference};
@@ -302,9 +304,9 @@ impl Found {
             return;
         }
         match self.groups.entry(id as u64) {
-            std::collections::hash_map::Entry::Occupied(mut known) if *known.get() == NO_GROUP => *known.get_mut() = group,
-            std::collections::hash_map::Entry::Occupied(_) => {}
-            std::collections::hash_map::Entry::Vacant(free) => {
+            hashbrown::hash_map::Entry::Occupied(mut known) if *known.get() == NO_GROUP => *known.get_mut() = group,
+            hashbrown::hash_map::Entry::Occupied(_) => {}
+            hashbrown::hash_map::Entry::Vacant(free) => {
                 free.insert(group);
             }
         }

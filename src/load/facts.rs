@@ -64,49 +64,59 @@ pub enum Fact<'a> {
 pub fn read_fact(json: &[u8]) -> Option<Fact<'_>> {
     let (mut kind, mut fact_id, mut id, mut rule, mut count, mut incident) = (None, None, None, None, None, None);
     members(json, |key, value| match key {
-        b"fact" => kind = text(value),
-        b"fact_id" => fact_id = hex(value),
-        b"id" => id = hex(value),
-        b"rule" => rule = text(value),
-        b"count" => count = number(value),
-        b"incident" => incident = Some(value),
-        _ => {}
+        b"fact" => value.take(|raw| kind = text(raw)),
+        b"fact_id" => value.take(|raw| fact_id = hex(raw)),
+        b"id" => value.take(|raw| id = hex(raw)),
+        b"rule" => value.take(|raw| rule = text(raw)),
+        b"count" => value.take(|raw| count = number(raw)),
+        b"incident" if value.is_object() => value.members(|key, value| incident.get_or_insert_with(Incident::default).read(key, value)),
+        _ => value.skip(),
     })?;
     let kind = kind?;
     Some(match &*kind {
-        "created" => read_created(fact_id?, incident?)?,
+        "created" => incident?.created(fact_id?)?,
         "attached" => Fact::Attached { fact_id: fact_id?, id: id?, rule: rule?, count: count.and_then(|n| u64::try_from(n).ok())? },
         "linked" => Fact::Linked { fact_id: fact_id?, id: id?, rule: rule? },
         _ => Fact::Other,
     })
 }
 
-fn read_created(fact_id: u128, incident: &[u8]) -> Option<Fact<'_>> {
-    let (mut id, mut type_name, mut closed_by, mut source) = (None, None, None, None);
-    members(incident, |key, value| match key {
-        b"id" => id = hex(value),
-        b"type" => type_name = text(value),
-        b"source" => source = read_source(value),
-        b"closed" => {
-            members(value, |key, value| {
-                if key == b"rule" {
-                    closed_by = text(value);
-                }
-            });
+/// What matters of an incident in a fact.
+#[derive(Default)]
+struct Incident<'a> {
+    id: Option<u128>,
+    type_name: Option<Cow<'a, str>>,
+    closed_by: Option<Cow<'a, str>>,
+    source: Option<Source<'a>>,
+}
+
+impl<'a> Incident<'a> {
+    fn read(&mut self, key: &[u8], value: Value<'a>) -> Option<usize> {
+        match key {
+            b"id" => value.take(|raw| self.id = hex(raw)),
+            b"type" => value.take(|raw| self.type_name = text(raw)),
+            b"source" => value.take(|raw| self.source = read_source(raw)),
+            b"closed" if value.is_object() => value.members(|key, value| match key {
+                b"rule" => value.take(|raw| self.closed_by = text(raw)),
+                _ => value.skip(),
+            }),
+            _ => value.skip(),
         }
-        _ => {}
-    })?;
-    Some(Fact::Created { fact_id, id: id?, type_name: type_name?, closed_by, source: source? })
+    }
+
+    fn created(self, fact_id: u128) -> Option<Fact<'a>> {
+        Some(Fact::Created { fact_id, id: self.id?, type_name: self.type_name?, closed_by: self.closed_by, source: self.source? })
+    }
 }
 
 fn read_source(json: &[u8]) -> Option<Source<'_>> {
     let (mut topic, mut partition, mut offset, mut element) = (None, None, None, 0);
     members(json, |key, value| match key {
-        b"topic" => topic = text(value),
-        b"partition" => partition = number(value),
-        b"offset" => offset = number(value),
-        b"element" => element = number(value).unwrap_or_default(),
-        _ => {}
+        b"topic" => value.take(|raw| topic = text(raw)),
+        b"partition" => value.take(|raw| partition = number(raw)),
+        b"offset" => value.take(|raw| offset = number(raw)),
+        b"element" => value.take(|raw| element = number(raw).unwrap_or_default()),
+        _ => value.skip(),
     })?;
     Some(Source { topic: topic?, partition: i32::try_from(partition?).ok()?, offset: offset?, element: u16::try_from(element).ok()? })
 }
@@ -114,24 +124,57 @@ fn read_source(json: &[u8]) -> Option<Source<'_>> {
 /// Reads the reason of a dead letter; `None` if it is none.
 pub fn read_reason(json: &[u8]) -> Option<Cow<'_, str>> {
     let mut reason = None;
-    members(json, |key, value| {
-        if key == b"reason" {
-            reason = text(value);
-        }
+    members(json, |key, value| match key {
+        b"reason" => value.take(|raw| reason = text(raw)),
+        _ => value.skip(),
     })?;
     reason
 }
 
-/// Splits an object into its members, raw, without looking into values. `None` if it is
-/// not an object from beginning to end.
-pub fn members<'a>(json: &'a [u8], mut each: impl FnMut(&'a [u8], &'a [u8])) -> Option<()> {
-    let mut at = blank(json, 0);
+/// A member's value: where it begins in its text. Each of its functions tells where it ends, so that
+/// nothing is looked at twice.
+#[derive(Clone, Copy)]
+struct Value<'a> {
+    json: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Value<'a> {
+    fn skip(self) -> Option<usize> {
+        value_end(self.json, self.at)
+    }
+
+    /// Gives the raw value away.
+    fn take(self, to: impl FnOnce(&'a [u8])) -> Option<usize> {
+        let end = value_end(self.json, self.at)?;
+        to(self.json.get(self.at..end)?);
+        Some(end)
+    }
+
+    fn is_object(self) -> bool {
+        self.json.get(self.at) == Some(&b'{')
+    }
+
+    /// The members of an object.
+    fn members(self, each: impl FnMut(&'a [u8], Value<'a>) -> Option<usize>) -> Option<usize> {
+        members_at(self.json, self.at, each)
+    }
+}
+
+/// Splits an object into its members, raw. `None` if it is not an object from beginning to end.
+fn members<'a>(json: &'a [u8], each: impl FnMut(&'a [u8], Value<'a>) -> Option<usize>) -> Option<()> {
+    members_at(json, blank(json, 0), each).map(|_| ())
+}
+
+/// Splits the object that begins at `at`; `each` tells where the value that it gets ends. Returns where
+/// the object ends.
+fn members_at<'a>(json: &'a [u8], at: usize, mut each: impl FnMut(&'a [u8], Value<'a>) -> Option<usize>) -> Option<usize> {
     if json.get(at) != Some(&b'{') {
         return None;
     }
-    at = blank(json, at + 1);
+    let mut at = blank(json, at + 1);
     if json.get(at) == Some(&b'}') {
-        return Some(());
+        return Some(at + 1);
     }
     loop {
         let end = string_end(json, at)?;
@@ -141,12 +184,10 @@ pub fn members<'a>(json: &'a [u8], mut each: impl FnMut(&'a [u8], &'a [u8])) -> 
             return None;
         }
         at = blank(json, at + 1);
-        let end = value_end(json, at)?;
-        each(key, json.get(at..end)?);
-        at = blank(json, end);
+        at = blank(json, each(key, Value { json, at })?);
         match json.get(at)? {
             b',' => at = blank(json, at + 1),
-            b'}' => return Some(()),
+            b'}' => return Some(at + 1),
             _ => return None,
         }
     }
@@ -220,7 +261,10 @@ fn hex(raw: &[u8]) -> Option<u128> {
     if inner.len() != 32 {
         return None;
     }
-    u128::from_str_radix(std::str::from_utf8(inner).ok()?, 16).ok()
+    // Half by half: sums of 128 bits for each digit take four times as long.
+    let half = |digits| u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+    let (high, low) = inner.split_at(16);
+    Some(u128::from(half(high)?) << 64 | u128::from(half(low)?))
 }
 
 #[cfg(test)]

@@ -23,6 +23,9 @@ use crate::kafka::{Feeder, Flood, FloodRecord};
 
 /// Longest sleep between two looks at the schedule.
 const TICK: Duration = Duration::from_millis(1);
+/// Shortest: at a high rate the next event is always due in microseconds, and a sleep costs more than
+/// handing one over.
+const NAP: Duration = Duration::from_micros(500);
 /// Events sent between two looks at the clock (count): some ten microseconds of work.
 const LOOK_EVERY: u64 = 32;
 /// Wait for room in the producer's queue.
@@ -216,11 +219,9 @@ impl Sender {
             }
             if segment.events >= due {
                 let next = begin + pace.due_us(segment.events);
-                let wait = Duration::from_micros(next.saturating_sub(now)).min(TICK);
-                if !wait.is_zero() {
-                    std::thread::sleep(wait);
-                    now = self.clock.now_us();
-                }
+                let wait = Duration::from_micros(next.saturating_sub(now)).clamp(NAP, TICK);
+                std::thread::sleep(wait);
+                now = self.clock.now_us();
             }
         }
         segment.seconds = (self.clock.now_us() - begin) as f64 / 1e6;

@@ -22,8 +22,8 @@ const POLL: Duration = Duration::from_millis(20);
 const QUIET: Duration = Duration::from_millis(100);
 /// Longest wait for that: others may write to the topics, too.
 const SETTLE_MAX: Duration = Duration::from_secs(5);
-/// Records read between two looks at the clock and at what else there is to do (count).
-const LOOK_EVERY: u32 = 256;
+/// Records read between two looks at what else there is to do (count), or a few more.
+const LOOK_EVERY: u64 = 256;
 
 /// What to read.
 pub struct TailSpec {
@@ -183,7 +183,8 @@ fn read(mut spec: TailSpec, shared: &Shared, found: &mut Found) -> Result<(), Er
     // Intended time and latency of each incident since the last look.
     let mut measured: Vec<(u64, u64)> = Vec::new();
     loop {
-        for _ in 0..LOOK_EVERY {
+        let mut since_look = 0;
+        while since_look < LOOK_EVERY {
             let TailSpec { reader, incidents, dead_letters, book, ids, clock, live, keep, .. } = &mut spec;
             let read = reader.poll(POLL, |record| {
                 let at = || format!("{}[{}]@{}", record.topic, record.partition, record.offset);
@@ -204,10 +205,11 @@ fn read(mut spec: TailSpec, shared: &Shared, found: &mut Found) -> Result<(), Er
                     live.dead_letters.fetch_add(1, Ordering::Relaxed);
                 }
             })?;
-            if !read {
+            if read == 0 {
                 break;
             }
-            shared.records.fetch_add(1, Ordering::Relaxed);
+            since_look += read;
+            shared.records.fetch_add(read, Ordering::Relaxed);
         }
         found.settle(&spec.book, false, |intended, at| measured.push((intended, at.saturating_sub(intended))));
         let now = spec.clock.now_us() / 1_000_000;
