@@ -143,3 +143,28 @@ pub struct Replay {
 pub fn workers() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(0..=WORKERS_MAX)
 }
+
+/// Largest number of events that can be asked for: every number below is exact as it is read.
+const EVENTS_MAX: f64 = 1e15;
+
+/// Reads a number of events: `60000`, `500k`, `2M`.
+///
+/// # Errors
+/// What was expected.
+pub fn events(text: &str) -> Result<u64, String> {
+    crate::load::pace::count(text).filter(|n| *n < EVENTS_MAX).map(|n| n as u64).ok_or_else(|| "expected a number such as 60000, 500k or 2M".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_events() {
+        let read = ["0", "60000", "500k", "1.5M"].map(events);
+        assert_eq!(read, [Ok(0), Ok(60_000), Ok(500_000), Ok(1_500_000)]);
+        for wrong in ["", "many", "-1", "1e6", "9999999999999999999M"] {
+            assert!(events(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -49,8 +49,8 @@ const SOC: [(&str, &str); 6] = [
     after_help = "Starts an embedded Kafka broker in this process, creates topics, streams seeded events of thirteen products through pipelines/soc and reads the incidents back: a flood first, then a calm part at a third of the flood's speed, to show the latency without a queue. The embedded broker keeps nothing: state lives as long as the process, and there are no transactions. What you see is the engine, not the guarantees of a real cluster.\n\nExamples:\n  catchment demo\n  catchment demo --events 2000000 --seed 7 --metrics 127.0.0.1:9090\n\nExit codes: 0 all counters agree with the generator's answers; 1 some do not; 2 could not be done."
 )]
 pub struct DemoArgs {
-    /// How many events
-    #[arg(long, default_value_t = 400_000)]
+    /// How many events (60000, 500k, 2M)
+    #[arg(long, value_parser = super::args::events, default_value_t = 400_000)]
     pub events: u64,
     /// The seed: the same seed gives the same events
     #[arg(long, default_value_t = 1)]

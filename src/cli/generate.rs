@@ -16,8 +16,8 @@ pub struct GenerateArgs {
     /// Which events: `soc` for all products together, or one of --list
     #[arg(long, default_value = "soc")]
     pub profile: String,
-    /// How many events
-    #[arg(long, default_value_t = 10_000)]
+    /// How many events (60000, 500k, 2M)
+    #[arg(long, value_parser = super::args::events, default_value_t = 10_000)]
     pub events: u64,
     /// The seed
     #[arg(long, default_value_t = 1)]

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::ingest::plan::build::Options;
 use crate::load::cluster::{ClusterSpec, Run};
 use crate::load::live::Live;
-use crate::load::pace::{self, Pace, short};
+use crate::load::pace::{Pace, short};
 use crate::load::scenario::{self, Scenario, SearchSpec};
 use crate::load::{GeneratorSpec, profiles};
 use crate::run::Names;
@@ -66,7 +66,7 @@ pub struct LoadArgs {
     #[arg(long)]
     pub unkeyed: bool,
     /// Only fill the topic with so many events (1M, 500k), as fast as --rate says [default: max], and stop
-    #[arg(long, value_name = "EVENTS", value_parser = events, conflicts_with = "capacity")]
+    #[arg(long, value_name = "EVENTS", value_parser = preload_events, conflicts_with = "capacity")]
     pub preload: Option<u64>,
     /// Search for the highest rate at which lag stays flat; then measure at a share of it
     #[arg(long)]
@@ -91,8 +91,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     if length.is_zero() || length > DURATION_MAX { Err("expected a time between 1ms and 11h".to_owned()) } else { Ok(length) }
 }
 
-fn events(text: &str) -> Result<u64, String> {
-    pace::count(text).filter(|n| *n >= 1.0 && *n < 4e9).map(|n| n as u64).ok_or_else(|| "expected a number such as 500k or 2M".to_owned())
+/// Most events of a preload: their numbers are kept in 32 bits.
+const PRELOAD_MAX: u64 = 4_000_000_000;
+
+fn preload_events(text: &str) -> Result<u64, String> {
+    super::args::events(text).and_then(|n| if (1..PRELOAD_MAX).contains(&n) { Ok(n) } else { Err("a number from 1 to 4 billion".to_owned()) })
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -274,8 +277,8 @@ mod tests {
     fn arguments_are_read() {
         assert_eq!(duration("1m30s").unwrap(), Duration::from_secs(90));
         assert!(duration("0").is_err() && duration("12h").is_err() && duration("x").is_err());
-        assert_eq!(events("2M").unwrap(), 2_000_000);
-        assert!(events("0").is_err() && events("9000M").is_err());
+        assert_eq!(preload_events("2M").unwrap(), 2_000_000);
+        assert!(preload_events("0").is_err() && preload_events("9000M").is_err());
         assert_eq!(share("50%").unwrap(), 0.5);
         assert!(share("0%").is_err() && share("0.5").is_err() && share("101%").is_err());
     }
