@@ -105,7 +105,8 @@ fn real_backfill_goes_on_where_it_was_killed() {
     home.write("pipeline.yaml", &scene.pipeline());
     let (from, to) = (text(time_ms(base, WINDOW.0)), text(time_ms(base, WINDOW.1)));
     let args = args(&from, &to, &["--to", &target, "--rate", "4k"]);
-    for death in ["backfill_before_commit:2", "backfill_before_commit:3"] {
+    // How many commits there are depends on the machine; when it goes on there is at least one more.
+    for death in ["backfill_before_commit:2", "backfill_before_commit:1"] {
         let mut dying = home.spawn("backfill", &args, &[("CATCHMENT_FAILPOINT", death)]);
         dying.wait(WAIT * 2);
         assert!(dying.ended_by(libc::SIGKILL), "{death} was not reached:\n{}", dying.stderr());
