@@ -14,7 +14,7 @@ use catchment::load::latency::percentiles;
 use catchment::load::live::Live;
 use catchment::load::pace::{Clock, Pace};
 use catchment::load::send::{Outlet, Sender, SenderSpec};
-use catchment::load::tail::{Tail, TailSpec};
+use catchment::load::tail::{Ends, Tail, TailSpec};
 use catchment::load::{Generator, GeneratorSpec, Outcome, profiles};
 
 use catchment::incident::id::IdPrefix;
@@ -119,7 +119,13 @@ fn run(fault: Fault) -> (Verdict, u64) {
         }
     }
     let fed = answer.finish().unwrap();
-    let ends = fed.ends.into_iter().filter(|(topic, ..)| topic != INPUT).collect();
+    let ends: Ends = fed.ends.into_iter().filter(|(topic, ..)| topic != INPUT).collect();
+    // Who waits for what is there gets it; who waits for more is let go in time, or when it is ended.
+    let never = AtomicBool::new(false);
+    assert!(tail.read_to(ends.clone(), Duration::from_secs(20), &never));
+    let beyond: Ends = ends.iter().map(|(topic, partition, end)| (topic.clone(), *partition, end + 1)).collect();
+    assert!(!tail.read_to(beyond.clone(), Duration::from_millis(50), &never));
+    assert!(!tail.read_to(beyond, Duration::from_secs(20), &AtomicBool::new(true)));
     let tailed = tail.finish(ends, Duration::from_secs(20)).unwrap();
     assert_eq!(percentiles(&tailed.latencies).count, book_expected(&places, fault));
     let (expected, failed) = sender.finish();
