@@ -17,9 +17,6 @@ use crate::incident::time_text::TimeText;
 const ATTACHED_BYTES: usize = 320;
 /// Least room behind created incidents: for what an index remembers of the batch, and a few facts.
 const BEHIND_BYTES: usize = 64 << 10;
-/// Most room for attachments that is kept free before it is known how many of them are one fact: where
-/// nearly all events repeat a few incidents, that is nearly all of them.
-const ATTACHED_BYTES_FIRST: usize = 256 << 10;
 
 /// A fact among others: places in the text that holds them one after the other.
 #[derive(Debug, Clone)]
@@ -32,7 +29,7 @@ pub struct FactAt {
 
 /// The room, in bytes, that comes behind the created incidents of a batch with so many attached events.
 pub fn behind(attached: usize) -> usize {
-    (attached * ATTACHED_BYTES).min(ATTACHED_BYTES_FIRST) + BEHIND_BYTES
+    attached * ATTACHED_BYTES + BEHIND_BYTES
 }
 
 /// Takes the facts out of an output: its created incidents, which workers wrote as facts
@@ -57,7 +54,6 @@ pub fn take_facts(output: &mut Output, plan: &Plan, partitions: &Partitions, tim
         });
         groups[number].2.push(attach);
     }
-    out.reserve_exact(groups.len() * ATTACHED_BYTES + BEHIND_BYTES);
     for (target, rule, attaches) in groups {
         let times_of = attaches.iter().map(|a| a.occurred);
         let fact = Attachment {
