@@ -3,10 +3,10 @@
 //! `BaseConsumer::poll` would do, but it takes two clock readings and an
 //! allocation per message, tells the end of a partition without its topic, and
 //! hands over assignments in a callback. Reading the same queue directly costs
-//! less and makes an assignment one more value in the poll loop, where step 2
+//! less and makes an assignment one more value in the poll loop, where `steered`
 //! puts its gate. Everything else stays with `BaseConsumer`.
 //!
-//! This file and `reports` hold the unsafe code of the room. What keeps it sound:
+//! Holds unsafe code. What keeps it sound:
 //! - the queue and every event keep the consumer alive through `Arc` and borrow;
 //! - an event is destroyed exactly once, by `OwnedEvent`;
 //! - nothing read from an event outlives it.

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 // Several lookups for each incident: their hashing would be a tenth of what `load` costs.
+use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
@@ -304,9 +305,9 @@ impl Found {
             return;
         }
         match self.groups.entry(id as u64) {
-            hashbrown::hash_map::Entry::Occupied(mut known) if *known.get() == NO_GROUP => *known.get_mut() = group,
-            hashbrown::hash_map::Entry::Occupied(_) => {}
-            hashbrown::hash_map::Entry::Vacant(free) => {
+            Entry::Occupied(mut known) if *known.get() == NO_GROUP => *known.get_mut() = group,
+            Entry::Occupied(_) => {}
+            Entry::Vacant(free) => {
                 free.insert(group);
             }
         }
