@@ -3,8 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
 use super::consumer::Poller;
 use super::error::Error;
+use super::log::Logging;
 use super::member::{assign, rejoin, unassign};
 use super::steering::Command;
 use super::topics::Start;
@@ -13,6 +16,9 @@ use super::topics::Start;
 /// again by the next owner. Far below the time after which the group gives up on a member.
 const HAND_ON_WAIT: Duration = Duration::from_secs(15);
 
+/// How long the brokers may take to tell what partitions a topic has.
+const METADATA_WAIT: Duration = Duration::from_secs(5);
+
 impl Poller {
     /// The group gave partitions: the owner prepares them.
     pub(super) fn assigned(&mut self, partitions: &[(String, i32)]) -> Result<(), Error> {
@@ -20,6 +26,11 @@ impl Poller {
         for (topic, partition) in partitions {
             match self.taker.topics.number_of(topic, *partition) {
                 Some(number) => given.push(number),
+                // A static member that comes back is given what it had. Where the topic was made anew with
+                // fewer partitions meanwhile, to begin anew for the others would give the same again.
+                None if is_absent(self.queue.consumer(), topic, *partition) => {
+                    tracing::warn!(topic, partition, "the group gave a partition that the topic does not have (any more): left out");
+                }
                 None => {
                     if let Some(steering) = &mut self.steering {
                         steering.unknown(topic, *partition);
@@ -131,6 +142,14 @@ impl Poller {
         // Also an empty list is an answer, where one is due.
         unassign(self.queue.consumer(), &list)
     }
+}
+
+/// True if brokers know the topic, without this partition. One that has just come may not be known to all
+/// brokers yet; whoever watches the topics sees it a little later.
+fn is_absent(consumer: &BaseConsumer<Logging>, topic: &str, partition: i32) -> bool {
+    let Ok(found) = consumer.fetch_metadata(Some(topic), METADATA_WAIT) else { return false };
+    let known = found.topics().iter().find(|known| known.name() == topic && known.error().is_none());
+    known.is_some_and(|known| known.partitions().iter().all(|known| known.id() != partition))
 }
 
 fn get(flags: &[bool], number: u16) -> bool {

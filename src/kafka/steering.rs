@@ -38,7 +38,7 @@ pub trait Steering: Send {
     /// Afterwards nothing of these partitions can be committed by this member any more.
     fn settle(&mut self, partitions: &[u16], handed_on: bool);
 
-    /// A partition was given that did not exist at the start.
+    /// A partition was given that did not exist at the start, and does now.
     fn unknown(&mut self, topic: &str, partition: i32);
 
     /// The next thing to do; `None` = nothing now.

@@ -96,3 +96,28 @@ fn real_fault_missing_topics_are_told_at_the_start() {
         assert!(member.stderr().contains(&scene.topic(topic)) && member.stderr().contains("catchment topics"), "{}", member.stderr());
     }
 }
+
+#[test]
+fn real_fault_an_input_topic_comes_back_with_fewer_partitions() {
+    let Some(kafka) = require_kafka() else { return };
+    let scene = Scene::new(kafka, "fewer");
+    kafka.produce(&scene.source, (0..500).map(Scene::event));
+    let home = scene.home("a");
+    let mut member = scene.start(&home, None);
+    scene.drained();
+    member.stop(DRAIN);
+    kafka.delete(&scene.source);
+    until("the topic is gone", DRAIN, || !kafka.exists(&scene.source));
+    kafka.create(&scene.source, 2, &[]);
+    kafka.produce(&scene.source, (500..1_000).map(Scene::event));
+    // Within its session it is given what it had: partitions that are no more, too.
+    let mut member = scene.start(&home, None);
+    let counted = |want: u64| {
+        let (created, attached) = facts(&scene);
+        created.values().sum::<u64>() + attached == want
+    };
+    let (_, count) = keys(0..1_000);
+    until("all of both topics is decided", Duration::from_secs(60), || counted(count));
+    member.stop(DRAIN);
+    println!("left out: {} partitions", member.stderr().matches("left out").count());
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::config::model::Source;
 use crate::ingest::plan::Plan;
 use crate::ingest::turnstile::Turnstile;
-use crate::kafka::{Admin, Progress, SourceTopics, Topic, has_patterns, source_topics};
+use crate::kafka::{Admin, Progress, SourceTopics, has_patterns, source_topics};
 use crate::run::health::RoleHealth;
 use crate::run::orphans::Orphans;
 use crate::serve::metrics;
@@ -108,8 +108,7 @@ fn look(spec: &WatchSpec) {
             if orphans.look(&spec.admin, &topics) {
                 spec.rejoin.store(true, Ordering::Release);
             }
-            if let Some(topic) = changed(spec) {
-                tracing::error!(topic, "this topic was deleted (and perhaps made again) while we ran: all begins anew with the topics as they are now");
+            if changed(spec) {
                 spec.changed.store(true, Ordering::Release);
             }
         }
@@ -127,14 +126,25 @@ fn appeared(spec: &WatchSpec) -> Option<String> {
     source_topics(&spec.sources, &existing, &except).into_iter().map(|(_, name)| name).find(|name| !known(name))
 }
 
-/// A topic that is not the one of the start. Its offsets and its sequence numbers mean nothing any
-/// more, and on the index topic's identity rest the fingerprints.
-fn changed(spec: &WatchSpec) -> Option<String> {
+/// True if a topic is not the one of the start: its offsets and its sequence numbers mean nothing any more,
+/// and on the index topic's identity rest the fingerprints. Or if one that is read has more partitions:
+/// mostly the group gives them to somebody before this is seen.
+fn changed(spec: &WatchSpec) -> bool {
     let names: Vec<&str> = spec.identities.iter().map(|(name, _)| name.as_str()).collect();
     // Brokers that do not answer, or not to us, say nothing about topics.
-    let found = spec.admin.topics(&names).ok()?;
-    let same = |(known, topic): &(&(String, String), Option<Topic>)| topic.as_ref().is_some_and(|topic| topic.identity() == known.1);
-    spec.identities.iter().zip(found).find(|pair| !same(pair)).map(|((name, _), _)| name.clone())
+    let Ok(found) = spec.admin.topics(&names) else { return false };
+    for ((name, identity), topic) in spec.identities.iter().zip(&found) {
+        let Some(topic) = topic.as_ref().filter(|topic| topic.identity() == *identity) else {
+            tracing::error!(topic = name, "this topic was deleted (and perhaps made again) while we ran: all begins anew with the topics as they are now");
+            return true;
+        };
+        let read = spec.topics.topics().iter().find(|read| read.name == *name);
+        if read.is_some_and(|read| topic.partitions > read.partitions) {
+            tracing::info!(topic = name, partitions = topic.partitions, "this topic has more partitions now: reading begins anew to take them in");
+            return true;
+        }
+    }
+    false
 }
 
 /// Records between the committed offsets of our partitions and their ends.
