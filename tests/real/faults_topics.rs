@@ -121,3 +121,60 @@ fn real_fault_an_input_topic_comes_back_with_fewer_partitions() {
     member.stop(DRAIN);
     println!("left out: {} partitions", member.stderr().matches("left out").count());
 }
+
+/// A source with `start: latest`: what was there before the group began is nobody's; what comes later is
+/// not lost because a partition is new, or is given late.
+#[test]
+fn real_fault_new_partitions_of_a_latest_source_are_read_whole() {
+    let Some(kafka) = require_kafka() else { return };
+    let scene = Scene::new(kafka, "latest");
+    kafka.delete(&scene.source);
+    until("the topic is gone", DRAIN, || !kafka.exists(&scene.source));
+    kafka.create(&scene.source, 2, &[]);
+    let home = scene.home("a");
+    home.write("pipeline.yaml", &scene.pipeline().replace("start: earliest", "start: latest"));
+    let decided = |events: std::ops::Range<u64>| {
+        let (_, count) = keys(events);
+        until("all is decided", Duration::from_secs(60), || {
+            let (created, attached) = facts(&scene);
+            created.values().sum::<u64>() + attached == count
+        });
+    };
+    kafka.produce(&scene.source, (0..100).map(Scene::event));
+    let mut member = scene.start(&home, None);
+    member.until_ready(DRAIN);
+    kafka.produce(&scene.source, (100..200).map(Scene::event));
+    decided(100..200);
+    member.stop(DRAIN);
+
+    // More partitions, and events in them, while no member runs.
+    let alter = |partitions: &str| {
+        kafka.tool(&["TopicCommand", "--alter", "--topic", &scene.source, "--partitions", partitions]);
+    };
+    alter("4");
+    kafka.produce(&scene.source, (200..400).map(Scene::event));
+    let mut member = scene.start(&home, None);
+    decided(100..400);
+
+    // And while it runs.
+    alter("6");
+    kafka.produce(&scene.source, (400..600).map(Scene::event));
+    decided(100..600);
+    member.stop(DRAIN);
+
+    // Made anew: within its session the member is given the partitions that it had, and the others later.
+    kafka.delete(&scene.source);
+    until("the topic is gone", DRAIN, || !kafka.exists(&scene.source));
+    kafka.create(&scene.source, 2, &[]);
+    let mut member = scene.start(&home, None);
+    member.until_ready(DRAIN);
+    member.stop(DRAIN);
+    kafka.delete(&scene.source);
+    until("the topic is gone", DRAIN, || !kafka.exists(&scene.source));
+    kafka.create(&scene.source, 6, &[]);
+    let mut member = scene.start(&home, None);
+    member.until_ready(DRAIN);
+    kafka.produce(&scene.source, (600..900).map(Scene::event));
+    decided(100..900);
+    member.stop(DRAIN);
+}

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use siphasher::sip::SipHasher13;
 
-use super::ingest::{FRAMING_BYTES, Input, Seen, fingerprint_key, message_bytes};
+use super::ingest::{FRAMING_BYTES, Input, fingerprint_key, message_bytes};
 use super::names::Names;
 use crate::config::limits::MemoryShares;
 use crate::config::model::Source;
@@ -163,7 +163,7 @@ pub fn run(spec: &BackfillSpec, stop: &AtomicBool, progress: &Progress) -> Resul
     };
     let mut except = spec.names.own();
     except.push(target);
-    let input = Input::find(&spec.sources, &except, &Seen::default(), &admin)?;
+    let input = Input::find(&spec.sources, &except, &admin)?;
     let topics = Arc::new(input.topics);
     if topics.topics().iter().any(|topic| topic.name == target) {
         return Err(Error::user(format!("`{target}` is a topic that the pipeline reads")));

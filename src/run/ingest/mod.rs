@@ -9,6 +9,7 @@
 //! | [`prepare`] | committed offsets and indexes of partitions that are given to us |
 //! | `watch` | lag and sizes for metrics and health |
 
+pub mod begin;
 pub mod gate;
 pub mod prepare;
 pub mod records;
@@ -16,10 +17,10 @@ mod steer;
 mod watch;
 pub mod writer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::Hasher;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, unbounded};
@@ -40,6 +41,7 @@ use crate::run::health::RoleHealth;
 use crate::run::names::Names;
 use crate::serve::latency::EVENT_TO_INCIDENT;
 use crate::serve::metrics;
+use begin::{Asked, Seen};
 use gate::Gate;
 use records::Encoder;
 use steer::{Note, Steer};
@@ -91,22 +93,8 @@ pub struct IngestSpec {
     pub decode: DecodeLimits,
     /// How often in a row the group took this member for replaced.
     pub fencing: Arc<Fencing>,
-    /// Which topics there were when this process last began.
+    /// What this process has seen of the input.
     pub seen: Arc<Seen>,
-}
-
-/// Topics of the cluster that a process has seen. One that appears later was made while it ran, so
-/// all of it is read, also where `start` is `latest`: that says what to do with the past.
-#[derive(Debug, Default)]
-pub struct Seen(Mutex<Option<BTreeSet<String>>>);
-
-impl Seen {
-    /// Notes what exists now; gives back what did not exist before, nothing at the first start.
-    fn note(&self, names: Vec<String>) -> BTreeSet<String> {
-        let names: BTreeSet<String> = names.into_iter().collect();
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(names.clone());
-        known.map(|known| names.difference(&known).cloned().collect()).unwrap_or_default()
-    }
 }
 
 /// How the role ended without an error.
@@ -126,7 +114,10 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
     let began = Instant::now();
     let reader = Settings::reader(&spec.bootstrap).with_user(&spec.properties)?;
     let admin = Arc::new(Admin::connect(&reader, ADMIN_WAIT)?);
-    let input = Input::find(&spec.sources, &spec.names.own(), &spec.seen, &admin)?;
+    // Names first: a topic that comes in between is new to the next start.
+    let names = has_patterns(&spec.sources).then(|| admin.topic_names()).transpose()?;
+    let input = Input::find(&spec.sources, &spec.names.own(), &admin)?;
+    let begins = spec.seen.begin(&input.asked(&spec.sources), names, &spec.names.ingest_group, &admin)?;
     let topics = Arc::new(input.topics);
     let [facts, dead_letters, index] = outputs(spec, &admin)?;
     let message_bytes = message_bytes(&[&spec.names.incidents, &spec.names.dead_letters, &spec.names.index], &admin)?;
@@ -190,7 +181,7 @@ pub fn run(spec: &IngestSpec, stop: &Arc<AtomicBool>, swap: &AtomicBool, health:
     let preparing = {
         let prepare = prepare::PrepareSpec {
             topics: topics.clone(),
-            starts: input.starts,
+            begins,
             identities: input.identities,
             health: health.clone(),
             member: member.clone(),
@@ -321,13 +312,12 @@ fn committed(chunks: &[Chunk], plan: &Plan, turnstile: &crate::ingest::turnstile
 /// The input as the cluster has it.
 pub(super) struct Input {
     pub(super) topics: SourceTopics,
-    starts: Vec<Start>,
     identities: Vec<String>,
 }
 
 impl Input {
-    /// The topics of these sources; `except`: what patterns do not mean; `seen`: what there was before.
-    pub(super) fn find(sources: &[Source], except: &[&str], seen: &Seen, admin: &Admin) -> Result<Input, Error> {
+    /// The topics of these sources; `except`: what patterns do not mean.
+    pub(super) fn find(sources: &[Source], except: &[&str], admin: &Admin) -> Result<Input, Error> {
         let found = admin.sources(sources, except)?;
         let missing: Vec<&str> = found.iter().filter(|(_, _, topic)| topic.is_none()).map(|(_, name, _)| name.as_str()).collect();
         if !missing.is_empty() {
@@ -337,12 +327,9 @@ impl Input {
         if found.is_empty() {
             return Err(Error::environment("no topic feeds this pipeline").hint("no topic of the cluster matches the patterns of its sources"));
         }
-        let new = if has_patterns(sources) { seen.note(admin.topic_names()?) } else { BTreeSet::new() };
-        let (mut topics, mut starts, mut identities) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut topics, mut identities) = (Vec::new(), Vec::new());
         for (source, name, topic) in found {
             let Some(topic) = topic else { continue };
-            let start = sources.get(source as usize).map_or(Start::Latest, |source| source.start);
-            starts.push(if new.contains(&name) && start == Start::Latest { Start::Earliest } else { start });
             identities.push(topic.identity());
             topics.push(SourceTopic {
                 name,
@@ -353,7 +340,18 @@ impl Input {
                 identity: Some(topic.identity()),
             });
         }
-        Ok(Input { topics: SourceTopics::new(topics)?, starts, identities })
+        Ok(Input { topics: SourceTopics::new(topics)?, identities })
+    }
+
+    fn asked(&self, sources: &[Source]) -> Vec<Asked> {
+        let start = |source: u16| sources.get(source as usize).map_or(Start::Latest, |source| source.start);
+        let asked = |(topic, identity): (&SourceTopic, &String)| Asked {
+            name: topic.name.clone(),
+            identity: identity.clone(),
+            partitions: topic.partitions,
+            start: start(topic.source),
+        };
+        self.topics.topics().iter().zip(&self.identities).map(asked).collect()
     }
 }
 

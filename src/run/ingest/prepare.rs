@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use metrics::histogram;
 
+use super::begin::Begin;
 use super::steer::Note;
 use crate::config::model::Start;
 use crate::ingest::decide::block::{Block, BlockError};
@@ -54,8 +55,8 @@ pub struct Prepared {
 pub struct PrepareSpec {
     /// The input.
     pub topics: Arc<SourceTopics>,
-    /// Where reading begins without a committed offset, by the topic's place in `topics`.
-    pub starts: Vec<Start>,
+    /// Where reading begins without a committed offset, by the topic's place in `topics` and partition.
+    pub begins: Vec<Vec<Begin>>,
     /// Identity of each source topic (its Kafka id), by its place in `topics`.
     pub identities: Vec<String>,
     /// The member whose offsets count.
@@ -149,8 +150,11 @@ fn prepare(spec: &PrepareSpec, admin: &Admin, task: &Task, reader: &mut Option<P
             None => {
                 // Fixed now: else `latest` would mean something else after a crash before the first commit.
                 let place = spec.topics.topics().iter().position(|known| known.name == *topic);
-                let start = place.and_then(|place| spec.starts.get(place)).copied().unwrap_or(Start::Latest);
-                let offset = admin.start_offset(topic, *partition, start)?;
+                let begin = place.and_then(|place| spec.begins.get(place)?.get(*partition as usize)).copied();
+                let offset = match begin.unwrap_or(Begin::Rule(Start::Latest)) {
+                    Begin::Rule(start) => admin.start_offset(topic, *partition, start)?,
+                    Begin::Offset(offset) => offset.max(admin.start_offset(topic, *partition, Start::Earliest)?),
+                };
                 spec.member.commit(&[(topic, *partition, offset)])?;
                 offset
             }
