@@ -23,15 +23,19 @@ impl Poller {
     /// The group gave partitions: the owner prepares them.
     pub(super) fn assigned(&mut self, partitions: &[(String, i32)]) -> Result<(), Error> {
         let mut given = Vec::with_capacity(partitions.len());
+        let mut anew = false;
         for (topic, partition) in partitions {
             match self.taker.topics.number_of(topic, *partition) {
                 Some(number) => given.push(number),
+                // One is enough, and brokers that hang are asked once: the group waits for an answer.
+                None if anew => {}
                 // A static member that comes back is given what it had. Where the topic was made anew with
                 // fewer partitions meanwhile, to begin anew for the others would give the same again.
                 None if is_absent(self.queue.consumer(), topic, *partition) => {
                     tracing::warn!(topic, partition, "the group gave a partition that the topic does not have (any more): left out");
                 }
                 None => {
+                    anew = true;
                     if let Some(steering) = &mut self.steering {
                         steering.unknown(topic, *partition);
                     }
