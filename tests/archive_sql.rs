@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use catchment::archive::Location;
 use catchment::archive::ring::Topic;
 use catchment::archive::table::Committed;
+use catchment::serve::sql::catalog::Catalog;
 use catchment::serve::sql::client::Client;
 use catchment::serve::sql::output::Format;
-use catchment::serve::sql::session::Bounds;
+use catchment::serve::sql::session::{Bounds, Engine};
 
 use super::archive_lake::{BOUNDS, Lake, Version, csv};
 
@@ -21,6 +23,18 @@ fn lake(dir: &std::path::Path) -> Lake {
 
 fn refused(client: &mut Client, sql: &str) -> String {
     client.run(sql, Format::Csv, &mut Vec::new(), &mut |_| {}).expect_err(sql).message
+}
+
+#[test]
+fn sql_sees_a_table_that_is_younger_than_its_session() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let schema = Lake::open(other.path()).schema;
+    let catalog = Catalog::new(&Location::Directory(dir.path().to_owned()), None, &schema);
+    let mut client = Client::here(&Engine::new(catalog, None, BOUNDS).unwrap()).unwrap();
+    let (all, one) = ("SELECT count(*) FROM incidents", "SELECT count(*) FROM incidents WHERE id = '00000000000000000000000000000001'");
+    assert_eq!((csv(&mut client, all), csv(&mut client, one)), (vec!["0".to_owned()], vec!["0".to_owned()]));
+    drop(lake(dir.path()));
+    assert_eq!((csv(&mut client, all), csv(&mut client, one)), (vec!["200".to_owned()], vec!["1".to_owned()]));
 }
 
 #[test]

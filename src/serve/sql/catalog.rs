@@ -84,6 +84,14 @@ impl Pin {
         self.source.name
     }
 
+    /// Its files.
+    ///
+    /// # Errors
+    /// A table that is not there.
+    pub fn store(&self) -> Result<Arc<dyn object_store::ObjectStore>, ArchiveError> {
+        Ok(self.source.location.table(self.source.name, false)?.store)
+    }
+
     /// Where rows of these incidents can be; files that are not told may hold any.
     ///
     /// # Errors
@@ -127,7 +135,6 @@ impl Pin {
 /// The tables of an archive.
 #[derive(Clone)]
 pub struct Catalog {
-    location: Location,
     sources: [Arc<Source>; TABLES.len()],
 }
 
@@ -138,7 +145,6 @@ impl Catalog {
         let source = |name: &'static str, ring: fn(&Rings) -> &Arc<Ring>, columns| Source::new(name, location, rings.map(|rings| ring(rings).clone()), columns);
         let [incidents, dead, ledger, runs, war_room] = TABLES;
         Catalog {
-            location: location.clone(),
             sources: [
                 source(incidents, |rings| &rings.incidents, Columns::new(schema)),
                 source(dead, |rings| &rings.letters, letters::columns()),
@@ -147,16 +153,6 @@ impl Catalog {
                 source(war_room, |rings| &rings.war_room, playbooks::war_room_columns()),
             ],
         }
-    }
-
-    /// Where it is.
-    pub fn location(&self) -> &Location {
-        &self.location
-    }
-
-    /// The names of the tables in the archive.
-    pub fn names(&self) -> [&'static str; TABLES.len()] {
-        TABLES
     }
 }
 

@@ -27,7 +27,6 @@ use super::like::LikeByPieces;
 use super::tables::{ArchiveTable, Shown};
 use super::text::without_maps;
 use super::{lookups, repair, tables};
-use crate::archive::compact::store_url;
 use crate::archive::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, PLAYBOOK_RUNS, WAR_ROOM};
 use crate::config::model::Pipeline;
 
@@ -72,12 +71,6 @@ impl Engine {
     /// An archive that is not there.
     pub fn new(catalog: Catalog, pipeline: Option<&Pipeline>, bounds: Bounds) -> Result<Engine, ArchiveError> {
         let runtime = RuntimeEnvBuilder::new().with_metadata_cache_limit(FOOTER_BYTES).build_arc()?;
-        for name in catalog.names() {
-            // A table that is not there yet has no files either.
-            if let Ok(store) = catalog.location().table(name, false) {
-                runtime.register_object_store(store_url(name)?.as_ref(), store.store);
-            }
-        }
         let mut extra = lookups::later()?;
         if let Some(pipeline) = pipeline {
             extra.extend(lookups::tables(pipeline)?);
@@ -101,15 +94,6 @@ impl Engine {
             std::num::NonZeroUsize::new(CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN),
         ));
         let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory).with_max_temp_directory_size(SPILL_BYTES);
-        for name in self.catalog.names() {
-            // It may have been made since.
-            let url = store_url(name)?;
-            if self.runtime.object_store(&url).is_err()
-                && let Ok(store) = self.catalog.location().table(name, false)
-            {
-                self.runtime.register_object_store(url.as_ref(), store.store);
-            }
-        }
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime).with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;
         let mut config = SessionConfig::new()
             .with_target_partitions(self.bounds.threads)

@@ -9,11 +9,13 @@ use datafusion::catalog::view::ViewTable;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, DataFusionError, Result};
 use datafusion::datasource::provider_as_source;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, ident};
 use datafusion::physical_plan::ExecutionPlan;
+use object_store::ObjectStore;
 
-use super::catalog::Pins;
+use super::catalog::{Pin, Pins};
 use crate::archive::blooms::{Places, ids};
 use crate::archive::compact::store_url;
 use crate::archive::scan::Scan;
@@ -71,6 +73,17 @@ fn outer(error: crate::archive::ArchiveError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
+/// The files of a pinned table. Sessions know them from the first scan on: the table may be younger than the session.
+fn store(state: &dyn Session, url: &ObjectStoreUrl, pin: &Pin) -> Result<Arc<dyn ObjectStore>> {
+    let runtime = state.runtime_env();
+    if let Ok(store) = runtime.object_store(url) {
+        return Ok(store);
+    }
+    let store = pin.store().map_err(outer)?;
+    runtime.register_object_store(url.as_ref(), store.clone());
+    Ok(store)
+}
+
 #[async_trait]
 impl TableProvider for ArchiveTable {
     fn schema(&self) -> SchemaRef {
@@ -91,21 +104,21 @@ impl TableProvider for ArchiveTable {
         let url = store_url(self.name).map_err(outer)?;
         let schema = DFSchema::try_from(self.schema.clone())?;
         let condition = conjunction(filters.iter().cloned()).map(|condition| state.create_physical_expr(condition, &schema)).transpose()?;
-        let places = match condition.as_ref().and_then(ids) {
-            Some(ids) => pin.places(&state.runtime_env().object_store(&url)?, &ids).await.map_err(outer)?,
+        let scan = Scan { session: state, url: url.clone(), schema: self.schema.clone(), projection, limit, condition, places: Places::default() };
+        let Some(view) = &pin.view else { return scan.joined(Vec::new(), Vec::<RecordBatch>::new()) };
+        let store = store(state, &url, &pin)?;
+        let places = match scan.condition.as_ref().and_then(ids) {
+            Some(ids) => pin.places(&store, &ids).await.map_err(outer)?,
             None => Places::default(),
         };
-        let scan = Scan { session: state, url: url.clone(), schema: self.schema.clone(), projection, limit, condition, places };
-        let Some(view) = &pin.view else { return scan.joined(Vec::new(), Vec::<RecordBatch>::new()) };
+        let scan = Scan { places, ..scan };
         match self.shown {
             Shown::All | Shown::Last => scan.all(&view.table.files, view.live.iter().map(|segment| segment.batch.clone()).collect()),
             Shown::Versions => {
-                let store = state.runtime_env().object_store(&url)?;
                 let repeats = pin.repeats(&store).await.map_err(outer)?;
                 scan.versions(view, &repeats)
             }
             Shown::Newest => {
-                let store = state.runtime_env().object_store(&url)?;
                 let newest = pin.newest(&store).await.map_err(outer)?;
                 scan.incidents(view, &newest)
             }
