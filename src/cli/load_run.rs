@@ -36,7 +36,7 @@ const FASTEST: u64 = 300_000;
 /// `load`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Events are sent on a schedule, whatever the pipeline does; latency counts from the time at which an event was meant to be sent to the time at which a read_committed consumer sees its incident, so a stall shows in every event that it held up. What must become of each event is known by construction; afterwards the audit reads the topics: every incident exactly once, with its id and its attached events, counts per type, rule and reason, and a ledger that covers every offset once.\n\nThe pipeline must be the one that the events are made for: pipelines/soc, or fixtures/pipelines/bench (--profile bench: the id and the attached events of every incident are known). Start it before: `catchment run`. Nobody else may write to its topics meanwhile.\n\nExamples:\n  catchment load pipelines/soc --rate 5k --duration 60s\n  catchment load fixtures/pipelines/bench --capacity --flat 60s --at 50% --json report.json\n  catchment load fixtures/pipelines/bench --preload 2M      fill the topic and stop\n\nExit codes: 0 nothing lost, nothing twice, all counts agree; 1 not so, or not all was committed; 2 could not be done."
+    after_help = "Events are sent on a schedule, whatever the pipeline does; latency counts from the time at which an event was meant to be sent to the time at which a read_committed consumer sees its incident, so a stall shows in every event that it held up. What must become of each event is known by construction; afterwards the audit reads the topics: every incident exactly once, with its id and its attached events, counts per type, rule and reason, and a ledger that covers every offset once.\n\nThe pipeline must be the one that the events are made for: pipelines/soc, or fixtures/pipelines/bench (--profile bench: the id and the attached events of every incident are known). Start it before: `catchment run`. Nobody else may write to its topics meanwhile.\n\nExamples:\n  catchment load pipelines/soc --rate 5k --warmup 10s --duration 60s\n  catchment load fixtures/pipelines/bench --capacity --flat 60s --at 50% --json report.json\n  catchment load fixtures/pipelines/bench --preload 2M      fill the topic and stop\n\nExit codes: 0 nothing lost, nothing twice, all counts agree; 1 not so, or not all was committed; 2 could not be done."
 )]
 pub struct LoadArgs {
     /// The pipeline: a directory with a pipeline.yaml, or the file
@@ -50,6 +50,9 @@ pub struct LoadArgs {
     /// How long: 30s, 5m
     #[arg(long, default_value = "60s", value_parser = duration)]
     pub duration: Duration,
+    /// So long at the same rate before that, without being measured: brokers compile, caches fill
+    #[arg(long, value_parser = duration, conflicts_with = "preload")]
+    pub warmup: Option<Duration>,
     /// The seed: the same seed gives the same events at other times [default: another one each time]
     #[arg(long)]
     pub seed: Option<u64>,
@@ -115,11 +118,12 @@ pub fn run(args: &LoadArgs) -> Result<Answer, Error> {
     let seed = args.seed.unwrap_or(now.as_millis() as u64 & 0xffff_ffff);
     let pace = args.rate.unwrap_or(if args.preload.is_some() { Pace::Max } else { RATE_DEFAULT });
     // With a search the rate of simulated time must fit every step.
+    let length = args.duration + args.warmup.unwrap_or_default();
     let (time, planned) = match (args.preload, args.capacity, pace) {
         (Some(events), ..) => (pace, events),
         (None, true, _) => (Pace::Max, u64::MAX),
-        (None, false, Pace::Max) => (Pace::Max, args.duration.as_secs().max(1) * FASTEST),
-        (None, false, pace) => (pace, pace.events(args.duration)),
+        (None, false, Pace::Max) => (Pace::Max, length.as_secs().max(1) * FASTEST),
+        (None, false, pace) => (pace, pace.events(length)),
     };
     let Some(mut generate) = GeneratorSpec::load(&profile, seed, time, planned, now.as_millis() as i64) else {
         let names: Vec<&str> = profiles::ALL.iter().map(|p| p.name).chain(["soc"]).collect();
@@ -146,8 +150,8 @@ pub fn run(args: &LoadArgs) -> Result<Answer, Error> {
         return preload(spec, pace, events, &what);
     }
     eprintln!("{} `{}` on {bootstrap}: {what}", err_style("load test of", Style::Head), plan.name);
-    let scenario =
-        Scenario { pace, length: args.duration, search: args.capacity.then_some(SearchSpec { flat: args.flat, at: args.at }), patience: args.patience };
+    let search = args.capacity.then_some(SearchSpec { flat: args.flat, at: args.at });
+    let scenario = Scenario { pace, warmup: args.warmup, length: args.duration, search, patience: args.patience };
     let signals = Signals::listen()?;
     let live = Arc::new(Live::default());
     let running = {

@@ -38,8 +38,10 @@ use crate::serve::sql::catalog::Catalog;
 use crate::serve::sql::session::Engine;
 use crate::serve::sql::wire::{SqlPort, WireSpec};
 
-/// How long a batch waits for more events.
-const BATCH_LINGER: Duration = Duration::from_millis(5);
+/// How long a batch waits for more events, while a worker waits for it. The brokers gather them already
+/// (`fetch.min.bytes`, `fetch.wait.max.ms`): what one answer of theirs brings is a batch, and to wait for
+/// the next answer adds its whole time to every incident.
+const BATCH_LINGER: Duration = Duration::from_millis(1);
 /// How quickly signals are noticed.
 const STEP: Duration = Duration::from_millis(50);
 

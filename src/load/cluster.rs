@@ -229,6 +229,13 @@ impl Run {
         Ok(read)
     }
 
+    /// From now on only events count that are meant to be sent from now on; what was sent before goes its way.
+    pub fn measure_from_here(&self) {
+        if let Some(tail) = &self.tail {
+            tail.take_latencies(self.clock.now_us());
+        }
+    }
+
     /// The partitions of the output.
     fn outputs(&self) -> Vec<(String, i32)> {
         self.starts.iter().flat_map(|(name, starts)| (0..starts.len() as i32).map(move |partition| (name.clone(), partition))).collect()

@@ -28,6 +28,8 @@ const SENT_MIN: f64 = 0.97;
 pub struct Scenario {
     /// How fast; with a search, where it begins.
     pub pace: Pace,
+    /// How long the same rate is kept up before: nothing of that is measured, all of it is audited.
+    pub warmup: Option<Duration>,
     /// How long the measured part is.
     pub length: Duration,
     /// Search for capacity first.
@@ -131,8 +133,14 @@ pub fn run(spec: ClusterSpec, scenario: &Scenario, live: Arc<Live>, stop: &Atomi
             notes.push("the audit was still behind when latencies were measured: they count its delay, too".to_owned());
         }
     }
+    let measures = scenario.search.is_none() || capacity.is_some();
+    if let Some(warmup) = scenario.warmup.filter(|_| measures) {
+        live.do_now(format!("warming up with {pace}"));
+        run.send(pace, u64::MAX, Some(warmup), stop, &|| false)?;
+        run.measure_from_here();
+    }
     let since = run.now_us();
-    let segment = if scenario.search.is_some() && capacity.is_none() {
+    let segment = if !measures {
         None
     } else {
         live.do_now(format!("sending {pace}"));

@@ -32,6 +32,7 @@ mod keeper;
 mod keeper_kill;
 mod kill;
 mod killer;
+mod load;
 mod member;
 mod playbook_people;
 mod process;
