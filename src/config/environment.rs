@@ -12,7 +12,7 @@
 //! instance: node-1                      # unique among the members; default: the host's name
 //! topics: { partitions: 6, replication: 3 }
 //! delivery: exactly_once                # or at_least_once
-//! transaction: { linger: 15ms, bytes: 4MiB, rows: 20000, timeout: 10s }
+//! transaction: { linger: 10ms, bytes: 4MiB, rows: 20000, timeout: 10s }
 //! state_dir: /var/lib/catchment
 //! limits: { memory: 1GiB, workers: 4, message_bytes: 64MiB }
 //! listen: { metrics: 127.0.0.1:9464, api: 127.0.0.1:9465, sql: 127.0.0.1:5433 }
@@ -145,7 +145,7 @@ const ELSEWHERE: &str = "it belongs in a pipeline.yaml";
 const NOTES: [Note; 9] = [
     Note::Elsewhere("partitions", "it stands under `topics`: topics: { partitions: 6 }"),
     Note::Elsewhere("replication", "it stands under `topics`: topics: { replication: 3 }"),
-    Note::Elsewhere("linger", "it stands under `transaction`: transaction: { linger: 15ms }"),
+    Note::Elsewhere("linger", "it stands under `transaction`: transaction: { linger: 10ms }"),
     Note::Elsewhere("bootstrap", "the key is `brokers`"),
     Note::Elsewhere("memory", "it stands under `limits`: limits: { memory: 1GiB }"),
     Note::Elsewhere("workers", "it stands under `limits`: limits: { workers: 4 }"),

@@ -102,7 +102,7 @@ pub const PARTITIONS_MAX: u64 = 10_000;
 pub const REPLICATION_MAX: u64 = 9;
 /// Milliseconds after its first event at which a transaction is cut, by default: what latency
 /// at low load mostly consists of.
-pub const TRANSACTION_LINGER_MS_DEFAULT: u64 = 15;
+pub const TRANSACTION_LINGER_MS_DEFAULT: u64 = 10;
 /// Longest linger in milliseconds: beyond that incidents come late for nothing.
 pub const TRANSACTION_LINGER_MS_MAX: u64 = 10_000;
 /// Bytes of results at which a transaction is cut, by default.

@@ -97,7 +97,7 @@ pub(super) fn read_transaction(node: &Node, out: &mut Diagnostics) -> Transactio
         );
         out.push(Diagnostic::error("bad-value", message).at(span).hint("a transaction that is not committed in time is aborted by the brokers"));
     }
-    let notes = [Note::Elsewhere("linger.ms", "the key is `linger`: linger: 15ms"), Note::Elsewhere("size", "the key is `bytes`: bytes: 4MiB")];
+    let notes = [Note::Elsewhere("linger.ms", "the key is `linger`: linger: 10ms"), Note::Elsewhere("size", "the key is `bytes`: bytes: 4MiB")];
     fields.close(&notes, out);
     transaction
 }
