@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use catchment::archive::Location;
+use catchment::archive::commit::written;
 use catchment::archive::compact::Compactor;
 use catchment::archive::ring::Segment;
 use catchment::archive::rows::{Origin, Rows};
 use catchment::archive::table::Position;
-use catchment::archive::work::{open_incidents, written};
+use catchment::archive::work::open_incidents;
 use catchment::config::schema::{FieldKind, FieldSpec, Schema};
 use catchment::config::source_map::Span;
 use catchment::serve::sql::catalog::Catalog;

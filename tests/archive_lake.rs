@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use catchment::archive::commit::written;
 use catchment::archive::ring::{Segment, Topic};
 use catchment::archive::rows::{Origin, Rows};
 use catchment::archive::table::{Committed, Position, Table};
-use catchment::archive::work::{Rings, open_incidents, written};
+use catchment::archive::work::{Rings, open_incidents};
 use catchment::archive::{ArchiveError, Location};
 use catchment::config::schema::{FieldKind, FieldSpec, Schema};
 use catchment::config::source_map::Span;

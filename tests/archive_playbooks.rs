@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use catchment::archive::cells::Cells;
+use catchment::archive::commit::written;
 use catchment::archive::outputs::{OUTPUTS, Outputs};
 use catchment::archive::playbooks::{push_entry, push_run, run_columns, war_room_columns};
 use catchment::archive::ring::{Ring, Segment};
 use catchment::archive::rows::Origin;
 use catchment::archive::table::{Committed, Position, Table};
-use catchment::archive::work::written;
 use catchment::archive::{Location, PLAYBOOK_RUNS};
 use catchment::respond::limits::{OUTPUT_BYTES_MAX, too_large};
 use catchment::respond::outside::Outside;

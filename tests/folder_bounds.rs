@@ -12,7 +12,7 @@ use catchment::ingest::decide::Origin;
 use catchment::ingest::folder::{Folder, HELD_BYTES, RESIDENT_BYTES, Target};
 use catchment::ingest::lines_file::LinesFile;
 use catchment::ingest::output::{AttachOut, Created, LinkOut, Output};
-use catchment::ingest::worker::Spare;
+use catchment::ingest::spare::Spare;
 use serde_json::Value;
 
 use crate::one_batch::plan_of;

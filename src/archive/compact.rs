@@ -24,13 +24,13 @@ use object_store::ObjectStore;
 
 use super::ArchiveError;
 use super::blooms::Places;
+use super::commit::uuid;
 use super::files::{FILE_BYTES, FileWriter, Partition, put};
 use super::newest::{Index, Tail};
 use super::repeats::Pair;
 use super::scan::{Bucket, Only, Scan};
 use super::sort::Sorter;
 use super::table::{Committed, DataFile, Pinned, Table};
-use super::work::uuid;
 use crate::incident::id::IncidentId;
 
 /// Rows of the tail at which they move to the base (count): what every query looks at beside the base.

@@ -20,6 +20,8 @@
 //! | `upkeep` | when compaction, retention and removal happen |
 //! | `once` | an archive in one go, for `demo` |
 //! | `work` | the role: topics → ring → table |
+//! | `partitions` | partitions that come and go: where they are read from |
+//! | `commit` | rows of the rings → files → a commit with positions |
 //!
 //! What holds, whatever dies:
 //! - Rows and the positions that they end at are one commit, and a commit happens only if the table
@@ -30,6 +32,7 @@
 pub mod blooms;
 pub mod cells;
 pub mod columns;
+pub mod commit;
 pub mod compact;
 pub mod feed;
 pub mod files;
@@ -40,6 +43,7 @@ pub mod measures;
 pub mod newest;
 pub mod once;
 pub mod outputs;
+mod partitions;
 pub mod playbooks;
 mod pruned;
 pub mod reader;

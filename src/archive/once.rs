@@ -7,11 +7,12 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 
 use super::columns::Columns;
+use super::commit::written;
 use super::compact::Compactor;
 use super::ring::Segment;
 use super::rows::{Origin, Rows};
 use super::table::{Committed, Position, Table};
-use super::work::{open_incidents, written};
+use super::work::open_incidents;
 use super::{ArchiveError, INCIDENT_VERSIONS, Location};
 use crate::config::schema::Schema;
 use crate::error::Error;

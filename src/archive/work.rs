@@ -4,7 +4,7 @@
 //! Positions live in the tables, not in the group: a partition is read from where its table ends.
 //! Whatever goes wrong, the role ends and begins anew from there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,18 +12,16 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 use super::feed::{Feeds, Source};
-use super::files::{FileWriter, Partition, put};
+use super::partitions::Owned;
 use super::ring::{Feed, Ring, Segment, Topic};
-use super::scan::padded;
-use super::table::{Committed, Position, Table};
+use super::table::Table;
 use super::upkeep::{Keep, Upkeep};
 use super::{ArchiveError, DEAD_LETTERS, INCIDENT_VERSIONS, LEDGER, Location, PLAYBOOK_RUNS, WAR_ROOM, ledgers, letters, playbooks};
 use crate::archive::columns::Columns;
-use crate::archive::files::FILE_BYTES;
 use crate::config::schema::Schema;
 use crate::error::Error;
-use crate::kafka::{Admin, At, Error as KafkaError, Member, MemberEvent, Part, Record, Settings, Start};
-use crate::run::{Names, failpoint};
+use crate::kafka::{Admin, Error as KafkaError, Member, MemberEvent, Part, Record, Settings};
+use crate::run::Names;
 
 /// One wait for records while there is nothing to do.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
@@ -116,42 +114,30 @@ pub fn run(spec: &ArchiveSpec, stop: &Arc<AtomicBool>) -> Result<(), Error> {
 }
 
 /// One table that is written.
-struct Target {
-    table: Table,
-    ring: Arc<Ring>,
-    feeds: Feeds,
+pub(super) struct Target {
+    pub(super) table: Table,
+    pub(super) ring: Arc<Ring>,
+    pub(super) feeds: Feeds,
     /// Offsets that the open rows cover.
-    covers: BTreeMap<Feed, (i64, i64)>,
-    since: Option<Instant>,
-    bytes: usize,
-    layered: bool,
+    pub(super) covers: BTreeMap<Feed, (i64, i64)>,
+    pub(super) since: Option<Instant>,
+    pub(super) bytes: usize,
+    pub(super) layered: bool,
 }
 
-/// A partition that is read.
-struct Owned {
-    app: String,
-    /// What the table holds.
-    stored: Option<i64>,
-    /// Behind the last record that was read.
-    next: Option<i64>,
-    /// States below this offset are kept whatever their version: the facts before them are gone.
-    first: i64,
-    /// `first` is not in the table yet.
-    note: bool,
-}
-
-struct Role<'a> {
-    spec: &'a ArchiveSpec,
-    runtime: &'a Runtime,
-    admin: Admin,
-    member: Member,
-    cluster: String,
-    ids: BTreeMap<String, (Topic, String, i32)>,
-    targets: Vec<Target>,
-    owned: BTreeMap<Feed, Owned>,
-    committed: Instant,
-    refreshed: Instant,
-    upkeep: Upkeep,
+/// The role at work: one thread, one member of the group.
+pub(super) struct Role<'a> {
+    pub(super) spec: &'a ArchiveSpec,
+    pub(super) runtime: &'a Runtime,
+    pub(super) admin: Admin,
+    pub(super) member: Member,
+    pub(super) cluster: String,
+    pub(super) ids: BTreeMap<String, (Topic, String, i32)>,
+    pub(super) targets: Vec<Target>,
+    pub(super) owned: BTreeMap<Feed, Owned>,
+    pub(super) committed: Instant,
+    pub(super) refreshed: Instant,
+    pub(super) upkeep: Upkeep,
 }
 
 enum Step {
@@ -261,193 +247,10 @@ impl<'a> Role<'a> {
         });
         step.unwrap_or(Ok(Step::Nothing))
     }
-
-    fn feed(&self, part: &Part) -> Option<(Feed, String)> {
-        let (topic, id, _) = self.ids.get(&part.0)?;
-        Some(((*topic, part.1), format!("{}/{id}/{}", self.cluster, part.1)))
-    }
-
-    /// Reads partitions from where the tables end.
-    fn assigned(&mut self, parts: &[Part]) -> Result<(), Error> {
-        let mut starts: Vec<(&str, i32, Start)> = Vec::new();
-        for part in parts {
-            let Some((feed, app)) = self.feed(part) else { continue };
-            let owned = self.opened(feed, app)?;
-            let start = match (owned.stored, feed.0) {
-                (Some(next), _) => Start::Offset(next),
-                // The index topic forgets with the rules, and the ledger with it.
-                (None, _) => Start::Earliest,
-            };
-            starts.push((&part.0, part.1, start));
-            self.owned.insert(feed, owned);
-        }
-        self.member.assign(&starts)?;
-        self.tell();
-        Ok(())
-    }
-
-    fn opened(&mut self, feed: Feed, app: String) -> Result<Owned, Error> {
-        let table = &mut self.targets[target_of(feed.0)].table;
-        let first_app = format!("{app}/first");
-        let positions = self.runtime.block_on(async {
-            table.refresh().await?;
-            table.positions(&[app.clone(), first_app.clone()]).await
-        })?;
-        let stored = positions.get(&app).copied().flatten();
-        let noted = positions.get(&first_app).copied().flatten();
-        let mut owned = Owned { app, stored, next: stored, first: noted.unwrap_or(0), note: false };
-        if stored.is_none() && feed.0 == Topic::States {
-            // Where facts were deleted already, states of version 1 stand for them.
-            let facts = self.admin.offsets(&[(&self.spec.names.incidents, feed.1)], At::Begin)?;
-            if facts.first().is_some_and(|begin| *begin > 0) {
-                let ends = self.admin.offsets(&[(&self.spec.names.incident_state, feed.1)], At::End)?;
-                owned.first = ends.first().copied().unwrap_or(0);
-                owned.note = true;
-            }
-        }
-        Ok(owned)
-    }
-
-    /// What was read of these partitions is committed before they go.
-    fn revoked(&mut self, parts: &[Part], lost: bool) -> Result<(), Error> {
-        if lost {
-            // Somebody else reads them already.
-            self.forget();
-        } else {
-            self.commit()?;
-        }
-        let mut read = Vec::new();
-        for part in parts {
-            if let Some((feed, _)) = self.feed(part)
-                && self.owned.remove(&feed).is_some()
-            {
-                read.push((part.0.as_str(), part.1));
-            }
-        }
-        self.member.unassign(&read)?;
-        self.tell();
-        if lost { self.reopen() } else { Ok(()) }
-    }
-
-    /// The broker has deleted what was to be read next.
-    fn trimmed(&mut self, topic: &str, partition: i32) -> Result<(), Error> {
-        tracing::error!(topic, partition, "records were deleted by the broker before they were archived");
-        self.member.unassign(&[(topic, partition)])?;
-        Ok(self.member.assign(&[(topic, partition, Start::Earliest)])?)
-    }
-
-    fn forget(&mut self) {
-        for target in &mut self.targets {
-            target.feeds.clear();
-            target.covers.clear();
-            (target.since, target.bytes) = (None, 0);
-            target.ring.forget();
-        }
-    }
-
-    /// Reads all partitions anew from where the tables end.
-    fn reopen(&mut self) -> Result<(), Error> {
-        self.forget();
-        let parts: Vec<Part> = self.owned.keys().filter_map(|feed| Some((self.name(feed.0)?.to_owned(), feed.1))).collect();
-        let read: Vec<(&str, i32)> = parts.iter().map(|part| (part.0.as_str(), part.1)).collect();
-        self.member.unassign(&read)?;
-        self.owned.clear();
-        self.assigned(&parts)
-    }
-
-    fn name(&self, topic: Topic) -> Option<&str> {
-        self.ids.iter().find(|(_, (known, _, _))| *known == topic).map(|(name, _)| name.as_str())
-    }
-
-    /// Tells rings and health which partitions are read here.
-    fn tell(&self) {
-        for (number, target) in self.targets.iter().enumerate() {
-            let all = self
-                .ids
-                .values()
-                .filter(|(topic, _, _)| target_of(*topic) == number)
-                .flat_map(|(topic, _, partitions)| (0..*partitions).map(|partition| (*topic, partition)));
-            let here: BTreeSet<Feed> = self.owned.keys().filter(|feed| target_of(feed.0) == number).copied().collect();
-            target.ring.reading(here, all.collect());
-        }
-        self.spec.reading.store(true, Ordering::Release);
-        // One member looks after the tables: whoever has the first partition.
-        self.upkeep.lead(self.owned.contains_key(&(Topic::Facts, 0)));
-    }
-
-    /// Takes over what others have committed, and what compaction did.
-    fn refresh(&mut self) -> Result<(), Error> {
-        self.refreshed = Instant::now();
-        for target in &mut self.targets {
-            if self.runtime.block_on(target.table.refresh())? {
-                target.ring.committed(target.table.pinned()?, &[]);
-            }
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self) -> Result<(), Error> {
-        self.committed = Instant::now();
-        let mut foreign = false;
-        for number in 0..self.targets.len() {
-            foreign |= !self.commit_one(number)?;
-        }
-        if foreign {
-            tracing::warn!("somebody else has archived rows of our partitions: they are read again from where the tables end");
-            self.reopen()?;
-        }
-        Ok(())
-    }
-
-    /// False where the table holds other positions than we knew of.
-    fn commit_one(&mut self, number: usize) -> Result<bool, Error> {
-        let Role { targets, owned, runtime, .. } = self;
-        let target = &mut targets[number];
-        target.cut()?;
-        let segments = target.ring.waiting();
-        if segments.iter().all(|segment| segment.batch.num_rows() == 0) {
-            return Ok(true);
-        }
-        let mut positions = Vec::new();
-        let mut notes = Vec::new();
-        for (feed, owned) in owned.iter().filter(|(feed, _)| target_of(feed.0) == number) {
-            match owned.next {
-                Some(next) if owned.stored != Some(next) => {
-                    positions.push(Position { app: owned.app.clone(), from: owned.stored, next });
-                    if owned.note {
-                        notes.push((format!("{}/first", owned.app), owned.first));
-                    }
-                }
-                _ => tracing::trace!(?feed, "nothing new"),
-            }
-        }
-        let began = Instant::now();
-        let rows: usize = segments.iter().map(|segment| segment.batch.num_rows()).sum();
-        let committed = runtime.block_on(async {
-            let adds = written(&target.table, &segments, target.layered).await?;
-            failpoint::hit("archive_after_put");
-            let committed = target.table.append(&adds, &positions, &notes).await?;
-            failpoint::hit("archive_after_commit");
-            Ok::<_, ArchiveError>(committed)
-        })?;
-        match committed {
-            Committed::Yes => {}
-            Committed::Foreign(_) | Committed::Replaced => return Ok(false),
-        }
-        target.ring.committed(target.table.pinned()?, &segments);
-        for owned in owned.iter_mut().filter(|(feed, _)| target_of(feed.0) == number).map(|(_, owned)| owned) {
-            owned.stored = owned.next;
-            owned.note = false;
-        }
-        metrics::counter!("catchment_archive_rows_total", "table" => target.table.name()).increment(rows as u64);
-        metrics::histogram!("catchment_archive_commit_seconds").record(began.elapsed().as_secs_f64());
-        tracing::debug!(table = target.table.name(), rows, took = ?began.elapsed(), "committed");
-        Ok(true)
-    }
 }
 
 /// Which table a topic feeds.
-fn target_of(topic: Topic) -> usize {
+pub(super) fn target_of(topic: Topic) -> usize {
     match topic {
         Topic::Facts | Topic::States => 0,
         Topic::Letters => 1,
@@ -478,7 +281,7 @@ fn take(topic: Topic, record: &Record<'_>, targets: &mut [Target], owned: &mut B
 
 impl Target {
     /// Hands the open rows to the ring.
-    fn cut(&mut self) -> Result<(), ArchiveError> {
+    pub(super) fn cut(&mut self) -> Result<(), ArchiveError> {
         self.since = None;
         if self.feeds.rows() > 0 {
             let batch = self.feeds.finish()?;
@@ -486,33 +289,4 @@ impl Target {
         }
         Ok(())
     }
-}
-
-/// Writes the rows of segments to files that are not in the table yet.
-///
-/// # Errors
-/// A store that refuses or stays away.
-pub async fn written(table: &Table, segments: &[Arc<Segment>], layered: bool) -> Result<Vec<deltalake_core::kernel::Add>, ArchiveError> {
-    let schema = table.pinned()?.columns.arrow();
-    let partition = Partition { layer: layered.then_some("tail"), day: None };
-    let path = || format!("{}part-{}.parquet", partition.directory(), uuid());
-    let mut adds = Vec::new();
-    let mut writer = FileWriter::new(&schema, false)?;
-    for segment in segments {
-        writer.write(&padded(&segment.batch, &schema)?)?;
-        if writer.bytes() >= FILE_BYTES {
-            let (bytes, stats) = std::mem::replace(&mut writer, FileWriter::new(&schema, false)?).finish()?;
-            adds.push(put(table.store(), path(), &partition, bytes, stats).await?);
-        }
-    }
-    if writer.rows() > 0 {
-        let (bytes, stats) = writer.finish()?;
-        adds.push(put(table.store(), path(), &partition, bytes, stats).await?);
-    }
-    Ok(adds)
-}
-
-/// A name that nobody else takes.
-pub fn uuid() -> String {
-    format!("{:032x}", rand::random::<u128>())
 }

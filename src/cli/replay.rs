@@ -24,7 +24,8 @@ use crate::ingest::ledger::Counts;
 use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::{Arrival, Options};
 use crate::ingest::pool::Pool;
-use crate::ingest::worker::{Shared, Spare};
+use crate::ingest::spare::Spare;
+use crate::ingest::worker::Shared;
 
 /// Arenas kept for reuse (count).
 const ARENAS_KEPT: usize = 16;

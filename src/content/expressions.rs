@@ -9,7 +9,8 @@ use serde_json::{Value as Json, json};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::source_map::Span;
 use crate::expr::xsoar::model::{Argument, Place};
-use crate::expr::xsoar::prepare::{Mode, Options, Prepared, Problem, Severity, prepare, prepare_tests};
+use crate::expr::xsoar::prepare::{Mode, Options, Problem, Severity, prepare, prepare_tests};
+use crate::expr::xsoar::prepared::Prepared;
 use crate::expr::xsoar::{columnar, filter, transform};
 
 use super::Content;
@@ -151,7 +152,7 @@ pub fn tally(content: &Content) -> Tally {
 fn is_plain(prepared: &Prepared) -> bool {
     match prepared {
         Prepared::Constant(_) | Prepared::Path(_) => true,
-        Prepared::Complex(chain) => chain.steps.is_empty() && matches!(chain.source, crate::expr::xsoar::prepare::Source::Path(_)),
+        Prepared::Complex(chain) => chain.steps.is_empty() && matches!(chain.source, crate::expr::xsoar::prepared::Source::Path(_)),
         _ => false,
     }
 }

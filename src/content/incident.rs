@@ -9,7 +9,8 @@ use crate::expr::xsoar::env::Env;
 use crate::expr::xsoar::evaluate::passes;
 use crate::expr::xsoar::external::Processes;
 use crate::expr::xsoar::model::Place;
-use crate::expr::xsoar::prepare::{Mode, Options, Prepared, PreparedTests, prepare, prepare_tests};
+use crate::expr::xsoar::prepare::{Mode, Options, prepare, prepare_tests};
+use crate::expr::xsoar::prepared::{Prepared, PreparedTests};
 use crate::expr::xsoar::value::text_of;
 
 use super::classifier::Classifier;

@@ -5,9 +5,9 @@ use std::ops::Range;
 use hashbrown::HashMap;
 
 use super::batch::Partitions;
-use super::folder::samples_of;
 use super::output::{AttachOut, Output};
 use super::plan::Plan;
+use super::touches::samples_of;
 use crate::incident::facts::{about_at, push_attached_fact, push_linked_fact};
 use crate::incident::id::IncidentId;
 use crate::incident::state::Attachment;

@@ -6,21 +6,19 @@
 //! the output if it is a regular file, else to a file without a name. Only if something
 //! happens to an incident after that are lines written anew, once, at the end.
 
-use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
 use super::batch::Partitions;
 use super::decide::Origin;
 use super::lines_file::{Copy, LinesFile, Pass, READ_BYTES};
-use super::output::{AttachOut, LinkOut, Output};
+use super::output::Output;
 use super::plan::Plan;
-use super::worker::Spare;
-use crate::incident::state::{Attachment, Change, Sample, State, keep_last, push_state};
+use super::spare::Spare;
+use super::touches::{Noted, Touch, Touches};
+use crate::incident::state::push_state;
 use crate::incident::time_text::TimeText;
 
 /// Bytes of incidents that wait for what happens to them.
@@ -30,8 +28,6 @@ pub const HELD_BYTES: usize = 32 << 20;
 pub const RESIDENT_BYTES: usize = 112 << 20;
 /// Bytes written at once when there are too many, so that attachments are not sorted for every batch.
 const STEP_BYTES: usize = 6 << 20;
-/// Attachments noted before they are coalesced per incident (count; 48 bytes each).
-const NOTED_MAX: usize = 1 << 20;
 /// Bytes of lines collected for one write.
 const WRITE_BYTES: usize = 256 << 10;
 
@@ -80,63 +76,12 @@ struct Chunks {
     bytes: usize,
 }
 
-/// What happened to incidents.
-#[derive(Default)]
-struct Touches {
-    /// Incidents came in the order of their origins so far (files one after the other).
-    /// Then attachments are lists: cheap to write and, once sorted, to read beside the incidents.
-    unordered: bool,
-    /// The last of the incidents that stay in memory.
-    resident: Option<Origin>,
-    /// The last of those that are written.
-    frontier: Option<Origin>,
-    /// Attachments to incidents that stay in memory.
-    early: Vec<Noted>,
-    /// Attachments to incidents that wait, sorted when these are written.
-    noted: Vec<Noted>,
-    /// Those that were written with their incidents, by target.
-    done: Vec<Noted>,
-    /// Those that came too late for that.
-    late: Vec<Noted>,
-    /// Everything else, coalesced.
-    coalesced: HashMap<Origin, Touch>,
-}
-
-/// One attachment.
-#[derive(Clone, Copy)]
-struct Noted {
-    target: Origin,
-    event: Origin,
-    occurred: i64,
-    rule: u16,
-}
-
 struct Entry {
     origin: Origin,
     /// Bytes of the part that never changes.
     body: u32,
     /// Bytes of the whole; once it is written, with the line break.
     len: u32,
-}
-
-/// What happened to an incident after its creation, coalesced.
-#[derive(Default)]
-struct Touch {
-    /// Its state at creation, where that is not the plain one.
-    created: Option<Box<State>>,
-    attached: Vec<Attachments>,
-    links: Vec<LinkOut>,
-    /// Some of it happened after the incident was written.
-    late: bool,
-}
-
-struct Attachments {
-    rule: u16,
-    count: u64,
-    first: i64,
-    last: i64,
-    /// The last samples, in order: event and when it occurred.
-    samples: Vec<(Origin, i64)>,
 }
 
 impl<'a> Folder<'a> {
@@ -164,7 +109,7 @@ impl<'a> Folder<'a> {
     pub fn add(&mut self, output: &mut Output) -> io::Result<()> {
         for line in output.lines.drain(..) {
             if let Some(state) = line.state {
-                self.touches.coalesced.entry(line.origin).or_default().created = Some(state);
+                self.touches.created(line.origin, state);
             }
             if self.entries.last().is_some_and(|last| last.origin > line.origin) && !self.touches.unordered {
                 self.touches.coalesce(&self.partitions);
@@ -188,10 +133,7 @@ impl<'a> Folder<'a> {
             self.touches.add(noted, &self.partitions);
         }
         for link in &output.links {
-            let late = self.touches.is_late(link.target);
-            let touch = self.touches.coalesced.entry(link.target).or_default();
-            touch.late |= late;
-            touch.links.push(*link);
+            self.touches.link(*link);
         }
         if self.held.bytes > HELD_BYTES {
             let mut early = match self.early.take() {
@@ -301,7 +243,7 @@ impl<'a> Folder<'a> {
     /// Writes the file anew from the first line on that is not as it should be.
     fn correct(&self, early: &mut LinesFile) -> io::Result<()> {
         let lines = self.entries.get(self.written.clone()).unwrap_or_default();
-        let Some(first) = lines.iter().position(|entry| self.touches.late(entry).is_some()) else { return Ok(()) };
+        let Some(first) = lines.iter().position(|entry| self.touches.late(entry.origin).is_some()) else { return Ok(()) };
         let mut rewrite = early.rewrite(lines.iter().take(first).map(|entry| u64::from(entry.len)).sum());
         self.anew(first, &mut rewrite)?;
         rewrite.finish()
@@ -322,7 +264,7 @@ impl<'a> Folder<'a> {
             while let Some((entry, rest)) = lines.split_first()
                 && let Some(line) = buffer.get(at..have).and_then(|bytes| bytes.get(..entry.len as usize))
             {
-                match self.touches.late(entry) {
+                match self.touches.late(entry.origin) {
                     None => writer.lines.extend_from_slice(line),
                     touch => _ = writer.line(line.get(..entry.body as usize).unwrap_or_default(), touch),
                 }
@@ -391,122 +333,4 @@ impl Chunks {
             self.list.push_back(incidents);
         }
     }
-}
-
-impl Touches {
-    /// True where an incident may be written already; certain while they come in order.
-    fn is_late(&self, target: Origin) -> bool {
-        Some(target) <= self.frontier && (self.unordered || Some(target) > self.resident)
-    }
-
-    /// Notes an attachment.
-    fn add(&mut self, noted: Noted, partitions: &Partitions) {
-        let late = self.is_late(noted.target);
-        if self.unordered {
-            let touch = self.coalesced.entry(noted.target).or_default();
-            touch.late |= late;
-            touch.attach(noted, partitions);
-        } else if late {
-            self.late.push(noted);
-        } else if Some(noted.target) <= self.resident {
-            self.early.push(noted);
-        } else {
-            self.noted.push(noted);
-        }
-        if self.early.len() + self.noted.len() + self.done.len() + self.late.len() > NOTED_MAX {
-            self.coalesce(partitions);
-        }
-    }
-
-    /// Makes the lists empty.
-    fn coalesce(&mut self, partitions: &Partitions) {
-        let lists = [(&mut self.early, false), (&mut self.done, false), (&mut self.late, true), (&mut self.noted, false)];
-        for (list, late) in lists {
-            for noted in list.drain(..) {
-                let touch = self.coalesced.entry(noted.target).or_default();
-                touch.late |= late;
-                touch.attach(noted, partitions);
-            }
-        }
-    }
-
-    /// Puts together what happened to each incident that changed after it was written; false
-    /// where there is none.
-    fn gather(&mut self, partitions: &Partitions) -> bool {
-        let known = self.coalesced.iter().filter(|(_, touch)| touch.late).map(|(origin, _)| *origin);
-        let mut targets: Vec<Origin> = known.chain(self.late.iter().map(|noted| noted.target)).collect();
-        targets.sort_unstable();
-        targets.dedup();
-        self.late.sort_by_key(|noted| noted.target);
-        let of = |list: &[Noted], target: Origin| {
-            let from = list.partition_point(|noted| noted.target < target);
-            let count = list[from..].partition_point(|noted| noted.target == target);
-            from..from + count
-        };
-        for target in &targets {
-            let touch = self.coalesced.entry(*target).or_default();
-            touch.late = true;
-            for list in [&self.done, &self.late] {
-                list[of(list, *target)].iter().for_each(|noted| touch.attach(*noted, partitions));
-            }
-        }
-        !targets.is_empty()
-    }
-
-    /// What happened to an incident, if some of it came too late.
-    fn late(&self, entry: &Entry) -> Option<&Touch> {
-        self.coalesced.get(&entry.origin).filter(|touch| touch.late)
-    }
-}
-
-impl Touch {
-    fn attach(&mut self, attach: Noted, partitions: &Partitions) {
-        let found = self.attached.iter_mut().position(|known| known.rule == attach.rule);
-        let number = found.unwrap_or_else(|| {
-            let samples = Vec::with_capacity(1);
-            self.attached.push(Attachments { rule: attach.rule, count: 0, first: attach.occurred, last: attach.occurred, samples });
-            self.attached.len() - 1
-        });
-        let one = &mut self.attached[number];
-        one.count += 1;
-        one.first = one.first.min(attach.occurred);
-        one.last = one.last.max(attach.occurred);
-        keep_last(&mut one.samples, (attach.event, attach.occurred), |known, new| sample_order(*known, *new, partitions), |sample| sample);
-    }
-
-    /// The state at the end: all attachments by one rule are one fact, and so are links.
-    fn state(&self, plan: &Plan, partitions: &Partitions) -> State {
-        let mut state = self.created.as_deref().cloned().unwrap_or_default();
-        let name = |rule: u16| plan.rules.get(rule as usize).map_or_else(|| Arc::from(""), |rule| rule.name.clone());
-        for one in &self.attached {
-            let samples = one.samples.iter().map(|(event, occurred)| sample(*event, *occurred, partitions)).collect();
-            state.apply(&Change::Attached(Attachment { rule: name(one.rule), count: one.count, first: one.first, last: one.last, samples }));
-        }
-        for link in &self.links {
-            state.apply(&Change::Linked { rule: name(link.rule), other: link.other });
-        }
-        state
-    }
-}
-
-fn sample(event: Origin, occurred: i64, partitions: &Partitions) -> Sample {
-    let (topic, partition) = partitions.shared_name(event.partition);
-    Sample { topic, partition, offset: event.offset, element: event.element, occurred }
-}
-
-/// The order of [`Sample`]s, of events that are not written out yet.
-fn sample_order(one: (Origin, i64), other: (Origin, i64), partitions: &Partitions) -> Ordering {
-    let by_partition =
-        || if one.0.partition == other.0.partition { Ordering::Equal } else { partitions.name(one.0.partition).cmp(&partitions.name(other.0.partition)) };
-    let place = |event: Origin| (event.offset, event.element);
-    one.1.cmp(&other.1).then_with(by_partition).then_with(|| place(one.0).cmp(&place(other.0)))
-}
-
-/// The samples that a fact about these events carries.
-pub(super) fn samples_of<'a>(attaches: impl Iterator<Item = &'a AttachOut>, partitions: &Partitions) -> Vec<Sample> {
-    let mut last = Vec::new();
-    for attach in attaches {
-        keep_last(&mut last, (attach.event, attach.occurred), |known, new| sample_order(*known, *new, partitions), |sample| sample);
-    }
-    last.into_iter().map(|(event, occurred)| sample(event, occurred, partitions)).collect()
 }

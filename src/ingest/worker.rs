@@ -8,36 +8,28 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::datatypes::TimestampMicrosecondType;
-use hashbrown::HashMap;
 
 use super::batch::{Header, Message, Partitions, RawBatch};
 use super::classify::classify;
 use super::clock::{self, Decoded};
 use super::columns::Arena;
 use super::computed::Runner;
-use super::dead_letter::{Letter, Sender, push_letter};
-use super::decide::{DecideSpec, Decided, Fingerprinter, Notes, Origin, Verdict};
+use super::dead_letter::Letter;
+use super::decide::{DecideSpec, Decided, Fingerprinter, Notes, Origin};
 use super::decode::{DecodeLimits, Decoder, Rows, Shape, ShapeOptions};
-use super::emit::Emitter;
-use super::facts_out;
 use super::filter::filter;
 use super::ledger::Counts;
 use super::map::{Death, Mapped, map};
 use super::origin;
-use super::output::{AttachOut, Created, LinkOut, Output, TraceEnd, Traced};
+use super::outcome::{DecidedRows, Outcomes};
+use super::output::{Output, TraceEnd, Traced};
 use super::plan::build::Arrival;
 use super::plan::{DefaultPlan, From, Plan};
 use super::rule_input::{WhereValues, field_columns, rule_inputs};
 use super::scene::{NO_TIME, Scene};
+use super::spare::Spare;
 use super::turnstile::{Turn, Turnstile};
 use crate::config::model::Labels;
-use crate::incident::facts::push_created_head;
-use crate::incident::id::IdPrefix;
-use crate::incident::state::{Closed, State, push_state};
-use crate::incident::time_text::TimeText;
-
-/// Tenants whose id prefixes a worker keeps (count); beyond that they are made anew.
-const TENANTS_MAX: usize = 10_000;
 
 /// What all workers of a run share.
 #[derive(Debug)]
@@ -67,47 +59,6 @@ pub struct Shared {
     pub spare: Spare,
 }
 
-impl Shared {
-    /// What letters of a source have in common.
-    fn sender<'a>(&'a self, source: &'a str) -> Sender<'a> {
-        Sender { pipeline: &self.plan.name, source, cluster: &self.cluster, partitions: &self.partitions }
-    }
-}
-
-/// Buffers that go round between workers and sinks: memory that was touched once is
-/// cheaper than fresh memory, whose pages the kernel clears.
-#[derive(Debug, Clone)]
-pub struct Spare(crossbeam_channel::Sender<Vec<u8>>, crossbeam_channel::Receiver<Vec<u8>>);
-
-impl Default for Spare {
-    fn default() -> Spare {
-        let (give, take) = crossbeam_channel::bounded(SPARE_MAX);
-        Spare(give, take)
-    }
-}
-
-impl Spare {
-    /// Gives a buffer back; dropped where there are enough.
-    pub fn give(&self, buffer: Vec<u8>) {
-        if (1..=SPARE_BYTES_MAX).contains(&buffer.capacity()) {
-            let _ = self.0.try_send(buffer);
-        }
-    }
-
-    /// An empty buffer, with room if somebody gave one back.
-    pub fn take(&self) -> Vec<u8> {
-        let mut buffer = self.1.try_recv().unwrap_or_default();
-        buffer.clear();
-        buffer
-    }
-}
-
-/// Buffers kept for reuse (count): as many as batches can be under way with a few workers, or in a
-/// transaction behind a lag.
-const SPARE_MAX: usize = 16;
-/// Larger buffers are given back to the system, in bytes: one message of an attacker made them so.
-const SPARE_BYTES_MAX: usize = 16 << 20;
-
 /// A worker's own memory, reused from batch to batch.
 pub struct Worker {
     shared: Arc<Shared>,
@@ -119,11 +70,8 @@ pub struct Worker {
     runner: Runner,
     printer: Fingerprinter,
     decided: Decided,
-    /// Id prefixes by tenant, then by partition number.
-    ids: HashMap<Box<str>, Vec<Option<IdPrefix>>>,
-    times: TimeText,
-    /// Bytes of incidents that the last batch of some size made: the next one will need about as many.
-    incident_bytes: usize,
+    /// Writes what becomes of events.
+    outcomes: Outcomes,
 }
 
 /// The turn was not given: another worker failed, the run is over.
@@ -138,18 +86,7 @@ impl Worker {
         let rows = shared.plan.sources.iter().map(|source| Some(Rows::new(&source.shape))).collect();
         let singles = shared.plan.sources.iter().map(|_| None).collect();
         let printer = Fingerprinter::new(shared.fingerprint_key);
-        Worker {
-            shared,
-            decoders,
-            singles,
-            rows,
-            runner: Runner::default(),
-            printer,
-            decided: Decided::default(),
-            ids: HashMap::new(),
-            times: TimeText::default(),
-            incident_bytes: 0,
-        }
+        Worker { shared, decoders, singles, rows, runner: Runner::default(), printer, decided: Decided::default(), outcomes: Outcomes::default() }
     }
 
     /// Takes a batch through all stages. Blocks until all batches cut before are decided.
@@ -191,12 +128,12 @@ impl Worker {
             }
             for row in poison {
                 output.note(&scene, row, None, TraceEnd::Dead("evaluation"), None);
-                letter(&mut self.times, &shared, &scene, row, "evaluation", "an expression of filter or classify failed", &mut output);
+                self.outcomes.letter(&shared, &scene, row, "evaluation", "an expression of filter or classify failed", &mut output);
             }
             if plan.default == DefaultPlan::DeadLetter {
                 for row in unclassified {
                     output.note(&scene, row, None, TraceEnd::Dead("unclassified"), None);
-                    letter(&mut self.times, &shared, &scene, row, "unclassified", "no rule and no entry of classify names this event", &mut output);
+                    self.outcomes.letter(&shared, &scene, row, "unclassified", "no rule and no entry of classify names this event", &mut output);
                 }
             } else {
                 output.counts.unclassified += unclassified.len() as u64;
@@ -251,8 +188,7 @@ impl Worker {
                     let raw = arena.get(message.range()).unwrap_or_default();
                     let detail = format!("at byte {}", reject.at);
                     let letter = Letter { reason: reject.reason.as_str(), detail: &detail, message, element: message.element, raw, arena, headers };
-                    push_letter(&mut output.dead, &letter, &shared.sender(&shared.plan.sources[source].name), &mut self.times);
-                    output.end_letter(number as u32, message, message.element);
+                    self.outcomes.write_letter(&shared, &shared.plan.sources[source].name, number as u32, &letter, output);
                 }
             }
         }
@@ -303,146 +239,11 @@ impl Worker {
         output.notes = notes;
 
         // From here on other batches may decide.
-        for (place, death) in &mapped.dead {
-            let row = mapped.rows[*place as usize];
-            let code = mapped.types[*place as usize] as usize;
-            let (reason, detail) = match death {
-                Death::Evaluation => ("evaluation", "an expression of map or of a rule failed".to_owned()),
-                Death::Required(number) => {
-                    let name = scene.plan.layouts[code].all().nth(*number as usize).map_or("", |field| &field.name);
-                    ("required_field", format!("the required field `{name}` has no value"))
-                }
-            };
-            output.note(scene, row, Some(code as u16), TraceEnd::Dead(reason), None);
-            letter(&mut self.times, shared, scene, row, reason, &detail, output);
-        }
-        self.emit(shared, scene, mapped, &places, &origins, &occurred, &created, output);
+        self.outcomes.dead(shared, scene, mapped, output);
+        let rows = DecidedRows { places: &places, origins: &origins, occurred: &occurred, created: &created };
+        self.outcomes.decided(shared, scene, mapped, rows, &self.decided, output);
         Ok(())
     }
-
-    #[allow(clippy::too_many_arguments)]
-    fn emit(
-        &mut self,
-        shared: &Shared,
-        scene: &Scene<'_>,
-        mapped: &Mapped,
-        places: &[u32],
-        origins: &[Origin],
-        occurred: &[i64],
-        created: &[i64],
-        output: &mut Output,
-    ) {
-        let plan = &*shared.plan;
-        let decided = std::mem::take(&mut self.decided);
-        output.counts.late += decided.late;
-        for (sum, count) in output.counts.rule_shadow.iter_mut().zip(&decided.shadow) {
-            *sum += count;
-        }
-        let mut emitter = Emitter::new(plan, scene, mapped);
-        let mut links = decided.links.iter().peekable();
-        output.lines.reserve(places.len());
-        output.incidents = shared.spare.take();
-        let behind = if shared.facts { facts_out::behind(decided.attaches.len()) } else { 0 };
-        output.incidents.reserve(self.incident_bytes + self.incident_bytes / 8 + behind);
-        for (number, verdict) in decided.verdicts.iter().enumerate() {
-            let (place, at) = (places[number] as usize, origins[number]);
-            let (row, code) = (mapped.rows[place], Some(mapped.types[place]));
-            match verdict {
-                Verdict::Drop { rule } => {
-                    output.counts.dropped[*rule as usize] += 1;
-                    output.note(scene, row, code, TraceEnd::Dropped(*rule), None);
-                }
-                Verdict::Attach { rule } => {
-                    output.counts.attached[*rule as usize] += 1;
-                    output.note(scene, row, code, TraceEnd::Attached(*rule), None);
-                }
-                Verdict::Create { close, linked } => {
-                    let tenant = emitter.tenant(place);
-                    let id = id_of(&mut self.ids, shared, tenant, at);
-                    let mut state = None;
-                    if close.is_some() || *linked {
-                        let mut own = State::default();
-                        if let Some(rule) = close {
-                            output.counts.closed[*rule as usize] += 1;
-                            own.closed = plan.rules.get(*rule as usize).map(|rule| Box::new(Closed::by_rule(rule.name.clone(), created[number])));
-                        }
-                        while let Some(link) = links.next_if(|link| link.row as usize <= number) {
-                            output.counts.linked[link.rule as usize] += 1;
-                            let target = id_of(&mut self.ids, shared, tenant, link.target);
-                            own.linked.push((plan.rules[link.rule as usize].name.clone(), target));
-                            output.links.push(LinkOut { target: link.target, target_id: target, rule: link.rule, other: id });
-                        }
-                        state = Some(own);
-                    }
-                    let (start, hex) = (output.incidents.len(), id.hex());
-                    if shared.facts {
-                        push_created_head(&mut output.incidents, &hex);
-                    }
-                    let own = output.incidents.len();
-                    emitter.push_body(&mut output.incidents, place, &hex, occurred[number], created[number], true);
-                    let too_large = |len: usize| shared.record_bytes_max.is_some_and(|max| len + super::output::STATE_BYTES_RESERVED > max);
-                    if too_large(output.incidents.len() - own) {
-                        output.incidents.truncate(own);
-                        emitter.push_body(&mut output.incidents, place, &hex, occurred[number], created[number], false);
-                        output.incidents.extend_from_slice(b",\"raw_truncated\":true");
-                        // The rules remember it already, so repeats will attach to it: it must exist.
-                        if too_large(output.incidents.len() - own) && !cut_to_fit(&mut output.incidents, own, shared) {
-                            output.incidents.truncate(start);
-                            let detail = "the incident is larger than the output topic takes, even without the event and with short texts";
-                            output.note(scene, row, code, TraceEnd::Dead("incident_too_large"), None);
-                            letter(&mut self.times, shared, scene, row, "incident_too_large", detail, output);
-                            continue;
-                        }
-                    }
-                    output.counts.incidents[mapped.types[place] as usize] += 1;
-                    let body_end = output.incidents.len();
-                    match &state {
-                        None => output.incidents.extend_from_slice(b",\"status\":\"open\",\"version\":1}"),
-                        Some(state) => push_state(&mut output.incidents, state, &mut self.times),
-                    }
-                    if shared.facts {
-                        output.incidents.push(b'}');
-                    }
-                    let end = output.incidents.len();
-                    output.note(scene, row, code, TraceEnd::Incident(*close), Some(output.lines.len() as u32));
-                    output.lines.push(Created {
-                        body: (body_end - start) as u32,
-                        len: (end - start) as u32,
-                        origin: at,
-                        id,
-                        state: state.map(Box::new),
-                        created: created[number],
-                    });
-                }
-            }
-        }
-        self.incident_bytes = output.incidents.len();
-        for attach in &decided.attaches {
-            let number = attach.row as usize;
-            let tenant = emitter.tenant(places[number] as usize);
-            output.attaches.push(AttachOut {
-                target: attach.target,
-                target_id: id_of(&mut self.ids, shared, tenant, attach.target),
-                rule: attach.rule,
-                event: origins[number],
-                occurred: occurred[number],
-            });
-        }
-        if let Some(trace) = &mut output.trace {
-            trace.sort_by_key(|t| (t.message, t.element));
-        }
-        self.decided = decided;
-    }
-}
-
-/// Cuts the incident at the end of a buffer to what the topic takes; false where that cannot be done.
-fn cut_to_fit(incidents: &mut Vec<u8>, start: usize, shared: &Shared) -> bool {
-    let max = shared.record_bytes_max.unwrap_or(usize::MAX).saturating_sub(super::output::STATE_BYTES_RESERVED);
-    let body = incidents.get(start..).and_then(|body| std::str::from_utf8(body).ok());
-    let Some(short) = body.and_then(|body| crate::incident::shorten::incident(body, max)) else { return false };
-    incidents.truncate(start);
-    incidents.extend_from_slice(short.as_bytes());
-    true
 }
 
 /// A decoder for messages that are just one event: nothing is exploded, and more is a mistake.
@@ -494,33 +295,6 @@ fn set_arrivals(scene: &mut Scene<'_>, times: &ArrayRef) {
             *arrival = if times.is_valid(row) { times.value(row) } else { NO_TIME };
         }
     }
-}
-
-fn id_of(ids: &mut HashMap<Box<str>, Vec<Option<IdPrefix>>>, shared: &Shared, tenant: &str, origin: Origin) -> crate::incident::id::IncidentId {
-    if ids.len() > TENANTS_MAX {
-        ids.clear();
-    }
-    let prefixes = ids.entry_ref(tenant).or_default();
-    let number = origin.partition as usize;
-    if prefixes.len() <= number {
-        prefixes.resize(number + 1, None);
-    }
-    let make = || {
-        let (_, partition) = shared.partitions.name(origin.partition);
-        IdPrefix::new(tenant, &shared.plan.name, &shared.cluster, shared.partitions.identity(origin.partition), partition)
-    };
-    prefixes[number].get_or_insert_with(make).id(origin.offset, origin.element)
-}
-
-fn letter(times: &mut TimeText, shared: &Shared, scene: &Scene<'_>, row: u32, reason: &'static str, detail: &str, output: &mut Output) {
-    output.counts.dead_letter(reason);
-    let Some(message) = scene.message(row) else { return };
-    let raw = scene.rows.events.get(row as usize).copied().unwrap_or_default();
-    let element = scene.rows.elements.get(row as usize).copied();
-    let arena = scene.arena.bytes();
-    let letter = Letter { reason, detail, message, element, raw: raw.raw(arena), arena, headers: scene.headers };
-    push_letter(&mut output.dead, &letter, &shared.sender(&scene.plan.name), times);
-    output.end_letter(scene.rows.messages.get(row as usize).copied().unwrap_or_default(), message, element);
 }
 
 /// A secret for fingerprints, from the system's random numbers.

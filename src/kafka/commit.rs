@@ -11,7 +11,7 @@ use crate::ingest::offsets::Offsets;
 
 use super::error::Error;
 use super::log::Logging;
-use super::transact::Membership;
+use super::membership::Membership;
 
 /// Attempts of one commit: a coordinator that moves is found again within a few.
 const ATTEMPTS: u32 = 5;

@@ -32,12 +32,12 @@ use super::error::{Error, is_passing};
 use super::events::{Event, EventQueue};
 use super::fetch::FetchQueue;
 use super::log::Logging;
+use super::membership::Membership;
 use super::progress::Progress;
 use super::settings::Settings;
 use super::steering::Steering;
 use super::taker::Taker;
 use super::topics::SourceTopics;
-use super::transact::Membership;
 
 /// How long one wait for a full channel may last before the consumer polls
 /// again: far below `max.poll.interval.ms` (5 minutes) and any session timeout.

@@ -12,10 +12,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::error::{Error, is_passing};
 use super::events::{Event, EventQueue};
 use super::log::Logging;
+use super::membership::Membership;
 use super::reader::Record;
 use super::settings::Settings;
 use super::topics::Start;
-use super::transact::Membership;
 
 /// Topic and partition.
 pub type Part = (String, i32);

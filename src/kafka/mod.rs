@@ -15,12 +15,14 @@
 //! | `output` | the encoded records of one batch, as they travel to the producer thread |
 //! | `producer` | the producer thread: produce, all acks, then commit, in batch order |
 //! | `transact` | the transactional producer: outputs and positions become visible together |
+//! | `targets` | its topics: which partition a record goes to, the records of a batch by partition |
 //! | `txn_error` | what can go wrong with a transaction, by what has to happen now |
 //! | `bulk` | the records of a batch into librdkafka's queues, a call a partition |
 //! | `reports` | librdkafka's delivery reports as plain Rust values |
 //! | `acks` | counting the acks of the batches in flight |
 //! | `credit` | keeps a writer from outrunning its readers on the embedded broker |
 //! | `member` | a group member whose loop is its owner's thread |
+//! | `membership` | a member's place in its group, for whoever moves offsets on another thread |
 //! | `restore` | reads partitions to their high watermarks, committed records only |
 //! | `partitioner` | key → partition, as every other Kafka client does it |
 //! | `admin`, `admin/` | what a cluster says about itself and its topics; making topics |
@@ -53,6 +55,7 @@ mod flood;
 mod group;
 mod log;
 mod member;
+mod membership;
 mod output;
 mod partitioner;
 mod producer;
@@ -65,6 +68,7 @@ mod settings;
 mod steered;
 mod steering;
 mod taker;
+mod targets;
 mod topics;
 mod transact;
 mod txn_error;
@@ -82,6 +86,7 @@ pub use feeder::{Fed, Feeder};
 pub use flood::{Flood, FloodRecord};
 pub use group::{Group, GroupMember, GroupState};
 pub use member::{Member, MemberEvent, Part};
+pub use membership::Membership;
 pub use output::{OutHeader, OutRecord, OutputBatch};
 pub use partitioner::{murmur2, partition_of};
 pub use producer::{Delivered, OutputTopic, Producer, ProducerSpec, ProducerTotals};
@@ -92,5 +97,5 @@ pub use restore::{PartitionReader, ReadToEnd, read_to_end, watermarks};
 pub use settings::{EMBEDDED_MESSAGE_BYTES_MAX, Settings, is_secret};
 pub use steering::{Command, Steering};
 pub use topics::{SourceTopic, SourceTopics, Start, discover};
-pub use transact::{Delivery, Membership, Transactor};
+pub use transact::{Delivery, Transactor};
 pub use txn_error::TxnError;

@@ -9,23 +9,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::prefetch::fetch;
-
 use super::acks::AckContext;
 use super::bulk::{Bulk, Sent};
 use super::error::{Error, is_passing};
 use super::log::Logging;
+use super::membership::Membership;
 use super::output::OutputBatch;
-use super::partitioner::partition_of;
 use super::producer::OutputTopic;
 use super::reports::ReportQueue;
 use super::settings::Settings;
+use super::targets::Targets;
 use super::txn_error::{TransactionError, TxnError, checked};
 
 /// One wait inside a blocking call of librdkafka; between the waits delivery
@@ -51,9 +50,6 @@ const ROOM_WAIT: Duration = Duration::from_millis(5);
 /// What is tried when a record is refused.
 const PRODUCING: &str = "producing a record";
 
-/// So many records before a key is read, it is asked for: what the memory needs meanwhile.
-const KEYS_AHEAD: usize = 8;
-
 /// What is promised about outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Delivery {
@@ -73,7 +69,7 @@ pub struct Transactor {
     held: Vec<Vec<u8>>,
     /// Those that it has done with.
     free: Vec<Vec<u8>>,
-    topics: Vec<Target>,
+    topics: Targets,
     delivery: Delivery,
     open: bool,
     /// When the last transaction ended.
@@ -83,46 +79,6 @@ pub struct Transactor {
     failed: Option<Code>,
     /// Offsets to commit after the acks, with [`Delivery::AtLeastOnce`].
     later: Option<(Arc<BaseConsumer<Logging>>, TopicPartitionList)>,
-}
-
-struct Target {
-    name: Arc<str>,
-    partitions: i32,
-    turn: i32,
-    /// Per partition: the records of the batch at hand that go there, by number.
-    numbers: Vec<Vec<u32>>,
-}
-
-/// The membership whose offsets a transaction moves.
-#[derive(Clone)]
-pub struct Membership(pub(super) Arc<BaseConsumer<Logging>>);
-
-impl Membership {
-    /// As `Member::committed`.
-    ///
-    /// # Errors
-    /// What the broker answered, or that it did not in time.
-    pub fn committed(&self, parts: &[(&str, i32)], timeout: Duration) -> Result<Vec<Option<i64>>, Error> {
-        super::member::committed(&self.0, parts, timeout)
-    }
-
-    /// Commits positions outside of any transaction: for a start that was chosen and must not change.
-    ///
-    /// # Errors
-    /// What the broker answered.
-    pub fn commit(&self, offsets: &[(&str, i32, i64)]) -> Result<(), Error> {
-        let wrong = |error| Error::from_kafka("committing the first offsets", error);
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (topic, partition, next) in offsets {
-            list.add_partition_offset(topic, *partition, Offset::Offset(*next)).map_err(wrong)?;
-        }
-        self.0.commit(&list, CommitMode::Sync).map_err(wrong)
-    }
-
-    /// Who we are in the group right now; must be read immediately before it is used.
-    fn metadata(&self) -> Option<ConsumerGroupMetadata> {
-        self.0.group_metadata()
-    }
 }
 
 impl Transactor {
@@ -138,13 +94,12 @@ impl Transactor {
             settings.client_config().create_with_context(AckContext).map_err(|error| TxnError::Refused(Error::from_kafka(action, error)))?;
         let reports = ReportQueue::new(Arc::new(producer)).map_err(TxnError::Fatal)?;
         let bulk = Bulk::new(reports.producer(), topics.iter().map(|topic| topic.name.as_str())).map_err(TxnError::Refused)?;
-        let topics = topics.into_iter().map(|topic| Target { name: topic.name.into(), partitions: topic.partitions, turn: 0, numbers: Vec::new() }).collect();
         let mut transactor = Transactor {
             bulk,
             reports,
             held: Vec::new(),
             free: Vec::new(),
-            topics,
+            topics: Targets::new(topics),
             delivery,
             open: false,
             ended: None,
@@ -199,8 +154,8 @@ impl Transactor {
         headers: &[(&str, &[u8])],
         timestamp_ms: i64,
     ) -> Result<(), TxnError> {
-        let partition = self.partition(topic, partition, key)?;
-        let name = self.topics.get(topic as usize).map(|target| Arc::clone(&target.name)).unwrap_or_default();
+        let partition = self.topics.partition(topic, partition, key)?;
+        let name = self.topics.name(topic);
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&name, 0).partition(partition).payload(value);
         record.key = (!key.is_empty()).then_some(key);
         record.timestamp = (timestamp_ms > 0).then_some(timestamp_ms);
@@ -229,30 +184,13 @@ impl Transactor {
     /// # Errors
     /// As [`Transactor::produce`]; a range outside the batch's bytes.
     pub fn produce_batch(&mut self, batch: &mut OutputBatch) -> Result<(), TxnError> {
-        let seq = batch.seq;
-        let bad = |record: usize| TxnError::Abort(Error::BadRange { seq, record });
         // librdkafka takes many at once only without headers.
         if !batch.headers.is_empty() {
+            let seq = batch.seq;
+            let bad = |record: usize| TxnError::Abort(Error::BadRange { seq, record });
             return (0..batch.records.len()).try_for_each(|number| self.produce_from(batch, number).ok_or_else(|| bad(number))?);
         }
-        self.topics.iter_mut().flat_map(|target| &mut target.numbers).for_each(Vec::clear);
-        for (number, record) in batch.records.iter().enumerate() {
-            // Keys stand among the values, each in lines of their own that another core wrote.
-            let ahead = batch.records.get(number + KEYS_AHEAD).and_then(|record| batch.slice(&record.key));
-            if let Some(key) = ahead.and_then(<[u8]>::first_chunk::<32>) {
-                fetch(key);
-            }
-            let key = batch.slice(&record.key).ok_or_else(|| bad(number))?;
-            let partition = self.partition(record.topic, record.partition, key)?;
-            let at = usize::try_from(partition).map_err(|_| bad(number))?;
-            let Some(target) = self.topics.get_mut(record.topic as usize) else { continue };
-            if target.numbers.len() <= at {
-                target.numbers.resize_with(at + 1, Vec::new);
-            }
-            if let Some(numbers) = target.numbers.get_mut(at) {
-                numbers.push(number as u32);
-            }
-        }
+        self.topics.divide(batch)?;
         // From here on, whatever happens, the bytes do not move before the transaction has ended.
         self.held.push(std::mem::take(&mut batch.bytes));
         let done = self.produce_held(batch);
@@ -270,7 +208,7 @@ impl Transactor {
     /// Adds the records of the batch whose bytes were held last.
     fn produce_held(&mut self, batch: &OutputBatch) -> Result<(), TxnError> {
         for topic in 0..self.topics.len() {
-            for partition in 0..self.topics.get(topic).map_or(0, |target| target.numbers.len()) {
+            for partition in 0..self.topics.partitions(topic) {
                 self.produce_to(topic, partition, batch)?;
             }
         }
@@ -283,7 +221,7 @@ impl Transactor {
         let since = Instant::now();
         let mut from = 0;
         loop {
-            let numbers = self.topics.get(topic).and_then(|target| target.numbers.get(partition)?.get(from..)).unwrap_or_default();
+            let numbers = self.topics.numbers(topic, partition).get(from..).unwrap_or_default();
             let (Some(first), Some(bytes)) = (numbers.first(), self.held.last()) else { break };
             let bad = TxnError::Abort(Error::BadRange { seq: batch.seq, record: *first as usize });
             let count = numbers.len();
@@ -314,21 +252,6 @@ impl Transactor {
         let record = batch.records.get(number)?;
         let (key, value, headers) = (batch.slice(&record.key)?, batch.slice(&record.value)?, batch.headers_of(record)?);
         Some(self.produce(record.topic, record.partition, key, value, &headers, 0))
-    }
-
-    /// The partition of a record: its own, that of its key, or the next in turn.
-    fn partition(&mut self, topic: u16, partition: Option<i32>, key: &[u8]) -> Result<i32, TxnError> {
-        let unknown = || Error::TopicTable { topic: format!("number {topic}"), problem: "not declared for the producer" };
-        let target = self.topics.get_mut(topic as usize).ok_or_else(|| TxnError::Abort(unknown()))?;
-        let partitions = target.partitions.max(1);
-        Ok(match partition {
-            Some(partition) => partition,
-            None if key.is_empty() => {
-                target.turn = (target.turn + 1) % partitions;
-                target.turn
-            }
-            None => partition_of(key, partitions),
-        })
     }
 
     /// Waits for room in the producer's queue, which has been full `since`.

@@ -12,7 +12,8 @@ use crate::content::playbook::{self, Playbook};
 use crate::content::{Head, names::normalise};
 use crate::expr::xsoar::model::{Argument, Place};
 use crate::expr::xsoar::path::Dt;
-use crate::expr::xsoar::prepare::{Mode, Options, Prepared, PreparedTests, prepare, prepare_tests};
+use crate::expr::xsoar::prepare::{Mode, Options, prepare, prepare_tests};
+use crate::expr::xsoar::prepared::{Prepared, PreparedTests};
 
 /// A playbook, ready to run.
 #[derive(Debug)]

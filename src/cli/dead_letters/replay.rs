@@ -32,7 +32,8 @@ use crate::ingest::plan::Plan;
 use crate::ingest::plan::build::{Arrival, Options};
 use crate::ingest::pool::Pool;
 use crate::ingest::scene::NO_TIME;
-use crate::ingest::worker::{Shared, Spare, random_key};
+use crate::ingest::spare::Spare;
+use crate::ingest::worker::{Shared, random_key};
 
 /// Letters whose coordinates are remembered, to leave out repeats (count; about 40 bytes
 /// each). Beyond that a letter given twice counts twice.

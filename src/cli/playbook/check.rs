@@ -126,7 +126,7 @@ fn look(program: &Program, world: &World) -> Findings {
                     for input in sub
                         .inputs
                         .iter()
-                        .filter(|input| input.required && !given(&input.key) && matches!(input.value, crate::expr::xsoar::prepare::Prepared::Unset))
+                        .filter(|input| input.required && !given(&input.key) && matches!(input.value, crate::expr::xsoar::prepared::Prepared::Unset))
                     {
                         found.wrong.push(format!("task {}: the playbook `{name}` needs the input `{}`", node.id, input.key));
                     }

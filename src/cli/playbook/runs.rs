@@ -14,7 +14,8 @@ use crate::incident::order::Order;
 use crate::incident::time_text::TimeText;
 use crate::kafka::{At, Error as KafkaError, PartitionReader, partition_of};
 use crate::respond::run::RunState;
-use crate::respond::run::state::{Frame, Wait, Waits};
+use crate::respond::run::state::{Frame, Waits};
+use crate::respond::run::task::Wait;
 
 /// The state of a run, as far as tables and commands need it.
 #[derive(Debug, Deserialize)]

@@ -1,7 +1,7 @@
 //! Which expressions depend on the time: those with operators that read `now`, or dates that may
 //! leave parts of today out. What does not is computed once, whatever the time is.
 
-use super::prepare::{Chain, Left, Operator, Prepared, PreparedTests, Source, Step, Tester};
+use super::prepared::{Chain, Left, Operator, Prepared, PreparedTests, Source, Step, Tester};
 use super::transform::Transformer;
 
 /// Transformers that read dates, or conditions in which dates are read.

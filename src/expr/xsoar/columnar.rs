@@ -10,7 +10,7 @@ use super::env::Env;
 use super::evaluate::given;
 use super::js::ast::Expr;
 use super::path::{Dt, Step as PathStep};
-use super::prepare::{Chain, Left, Operator, Piece, Prepared, Source, Tester};
+use super::prepared::{Chain, Left, Operator, Piece, Prepared, Source, Tester};
 use super::transform::Transformer;
 
 /// Steps of a path that is read as a column; the decoder follows each.

@@ -10,7 +10,7 @@ use super::external::apply as apply_script;
 use super::fault::Fault;
 use super::filter;
 use super::path::Dt;
-use super::prepare::{Chain, Left, Operator, Piece, Prepared, PreparedTest, PreparedTests, Source, Step, Tester};
+use super::prepared::{Chain, Left, Operator, Piece, Prepared, PreparedTest, PreparedTests, Source, Step, Tester};
 use super::transform::{self, Args};
 use super::value::{as_flag, text_of, unwrap_list};
 

@@ -16,6 +16,7 @@ pub mod model;
 pub mod path;
 pub mod pattern;
 pub mod prepare;
+pub mod prepared;
 pub mod read;
 pub mod transform;
 pub mod value;

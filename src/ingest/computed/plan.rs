@@ -12,7 +12,7 @@ use crate::content::Content;
 use crate::expr::path::{Path, Step};
 use crate::expr::xsoar::columnar::{self, Change, ExternalStep, Hop, NotColumnar, Read, TemplatePart};
 use crate::expr::xsoar::path::Dt;
-use crate::expr::xsoar::prepare::{Chain, Prepared};
+use crate::expr::xsoar::prepared::{Chain, Prepared};
 
 /// What computes a column.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::expr::xsoar::env::{Env, Lists, Scripts};
 use crate::expr::xsoar::evaluate::{keep, reads_beyond};
 use crate::expr::xsoar::external::Processes;
 use crate::expr::xsoar::fault::Fault;
-use crate::expr::xsoar::prepare::Source;
+use crate::expr::xsoar::prepared::Source;
 use crate::expr::xsoar::value::{into_list, text_of};
 use crate::ingest::decode::{Kind, Rows, Slot};
 

@@ -1,24 +1,20 @@
-//! `config::Pipeline` → [`Plan`]: types every expression, numbers every path, plans
-//! every phase. All mistakes are reported at once, into the pipeline's diagnostics.
+//! `config::Pipeline` → [`Plan`]: types every expression, then plans source after source (`source`; what
+//! rules need is in `rules`). All mistakes are reported at once, into the pipeline's diagnostics.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::prelude::SessionContext;
 
-use super::family::Families;
-use super::fields::{Definition, How, declared_type, define, infos, merge, typed};
+use super::fields::{Definition, declared_type, define, infos, merge, typed};
 use super::imported::{self, Imported};
-use super::scope::{EventScope, FieldInfo, RuleScope, Tables, WhereScope, warn_unmapped};
+use super::scope::{EventScope, FieldInfo, Tables, warn_unmapped};
 use super::*;
 use crate::config::model::{self, Pipeline, Tenant};
 use crate::config::{Diagnostic, Diagnostics};
-use crate::expr::convert::convert;
 use crate::expr::parse::parse_path;
-use crate::expr::reference::{NoRow, evaluate};
-use crate::expr::typed::{Op, Source};
+use crate::expr::typed::Source;
 use crate::ingest::decide;
-use crate::ingest::decode::ShapeOptions;
 
 /// What differs between running on Kafka and replaying files.
 #[derive(Debug, Clone, Default)]
@@ -46,20 +42,21 @@ pub fn build(pipeline: &Pipeline, options: &Options, diagnostics: &mut Diagnosti
     if diagnostics.has_errors() { None } else { plan }
 }
 
-struct Builder<'a> {
-    pipeline: &'a Pipeline,
+/// What is at hand while a pipeline is compiled.
+pub(super) struct Builder<'a> {
+    pub(super) pipeline: &'a Pipeline,
     options: &'a Options,
-    session: SessionContext,
-    tables: Tables,
-    types: Vec<Arc<str>>,
-    diagnostics: &'a mut Diagnostics,
+    pub(super) session: SessionContext,
+    pub(super) tables: Tables,
+    pub(super) types: Vec<Arc<str>>,
+    pub(super) diagnostics: &'a mut Diagnostics,
 }
 
 /// The fields of one source: those of `"*"`, and what each type overrides.
-struct Fields {
-    star: Vec<Definition>,
-    types: BTreeMap<u16, Vec<Definition>>,
-    imported: Imported,
+pub(super) struct Fields {
+    pub(super) star: Vec<Definition>,
+    pub(super) types: BTreeMap<u16, Vec<Definition>>,
+    pub(super) imported: Imported,
 }
 
 impl Builder<'_> {
@@ -159,7 +156,8 @@ impl Builder<'_> {
         })
     }
 
-    fn code(&self, name: &str) -> u16 {
+    /// The code of a type that is known to be one.
+    pub(super) fn code(&self, name: &str) -> u16 {
         self.types.iter().position(|t| &**t == name).unwrap_or_default() as u16
     }
 
@@ -182,361 +180,18 @@ impl Builder<'_> {
         }
         fields
     }
-
-    /// Types the conditions of rules.
-    #[allow(clippy::type_complexity)]
-    fn rules(&mut self, known: &BTreeMap<String, FieldInfo>) -> (Vec<Option<Typed>>, Vec<Option<Typed>>) {
-        let mut whens = Vec::new();
-        let mut wheres = Vec::new();
-        for rule in &self.pipeline.preprocess.rules {
-            let scope = RuleScope { tables: &self.tables, fields: known };
-            whens.push(rule.when.as_ref().and_then(|when| typed(when, &scope, Some(Type::Boolean), self.diagnostics)));
-            let names: Vec<&str> = known.keys().map(String::as_str).collect();
-            for field in rule.matches.iter().filter(|field| !known.contains_key(&field.value)) {
-                let hint = crate::config::suggest::hint(&field.value, &names).unwrap_or_else(|| "map it first: match compares incident fields".to_owned());
-                self.diagnostics.push(Diagnostic::error("unknown-field", format!("no incident has a field `{}`", field.value)).at(field.span).hint(hint));
-            }
-            wheres.push(rule.where_.as_ref().and_then(|text| {
-                let condition = typed(text, &WhereScope(scope), Some(Type::Boolean), self.diagnostics)?;
-                let reads_event = condition.inputs().iter().any(|(source, _)| !matches!(source, Source::New(_) | Source::Existing(_)));
-                if reads_event {
-                    let diagnostic = Diagnostic::error("bad-expression", "`where` compares two incidents: it cannot read the event or its record");
-                    self.diagnostics.push(diagnostic.at(text.span).hint("map what it needs to a field, and write new.field and existing.field"));
-                }
-                Some(condition)
-            }));
-        }
-        self.check_keyed_by(known);
-        (whens, wheres)
-    }
-
-    /// Rules remember per input partition: what repeats must come in on one partition.
-    fn check_keyed_by(&mut self, known: &BTreeMap<String, FieldInfo>) {
-        if self.pipeline.preprocess.scope == model::Scope::Process {
-            return;
-        }
-        let mut rules: Vec<&model::Rule> = Vec::new();
-        let mut keys: Vec<String> = Vec::new();
-        for rule in self.pipeline.preprocess.rules.iter().filter(|rule| !rule.matches.is_empty()) {
-            for source in &self.pipeline.sources {
-                let reads = |field: &str, path: &Path| match known.get(field) {
-                    Some(FieldInfo::Path(p)) => p == path,
-                    _ => self.pipeline.map.iter().chain(&source.map).flat_map(|section| &section.fields).any(|(name, text)| {
-                        let mut hit = false;
-                        text.expr.visit(&mut |e| hit |= matches!(&e.node, crate::expr::ast::Node::Path { path: p, .. } if p == path));
-                        name.value == field && hit
-                    }),
-                };
-                for key in source.keyed_by.iter().filter(|key| !rule.matches.iter().any(|field| reads(&field.value, &key.value))) {
-                    let key = format!("{} ({})", source.name.value, key.value);
-                    if !keys.contains(&key) {
-                        keys.push(key);
-                    }
-                    if !rules.iter().any(|known| known.name.value == rule.name.value) {
-                        rules.push(rule);
-                    }
-                }
-            }
-        }
-        let Some(first) = rules.first() else { return };
-        let names: Vec<&str> = rules.iter().map(|rule| rule.name.value.as_str()).collect();
-        let message = format!("these rules do not match on what all sources are keyed by: {}; the sources: {}", names.join(", "), keys.join(", "));
-        self.diagnostics.push(Diagnostic::warning("partitioned-rule", message).at(first.name.span).hint(
-            "each partition remembers for itself, so repeats on different partitions do not meet: match on the key too, or use scope: process and one member",
-        ));
-    }
-
-    fn source(&self, source: &model::Source, fields: &Fields, parts: &Parts) -> Result<SourcePlan, datafusion::error::DataFusionError> {
-        let mut paths = PathNumbers::default();
-        // Outputs over all classified rows; equal ones once.
-        let mut star: Vec<Typed> = Vec::new();
-        let occurred = fields.star.iter().find(|d| &*d.name == "occurred");
-        let tenant = parts.tenant.as_ref().map(|typed| output(&mut star, typed));
-
-        // What types compute for themselves.
-        let mut own: BTreeMap<u16, Vec<Typed>> = BTreeMap::new();
-        let fields_in_rules = self.rule_field_names(parts);
-        for (code, overrides) in &fields.types {
-            let own = own.entry(*code).or_default();
-            for definition in overrides {
-                if definition.how == How::Computed {
-                    output(own, &definition.typed);
-                }
-                if let Some(ty) = fields_in_rules.get(&*definition.name) {
-                    output(own, &self.for_rules(&definition.typed, *ty));
-                }
-            }
-        }
-        let families = Families::new(own.iter().map(|(code, own)| (*code, own.as_slice())), &mut |path| paths.number(path))?;
-
-        let mut layouts = Vec::new();
-        for code in 0..self.types.len() as u16 {
-            let mut merged: Vec<(&Definition, bool)> = fields.star.iter().map(|d| (d, false)).collect();
-            for definition in fields.types.get(&code).into_iter().flatten() {
-                match merged.iter_mut().find(|(known, _)| known.name == definition.name) {
-                    Some(known) => *known = (definition, true),
-                    None => merged.push((definition, true)),
-                }
-            }
-            let mut layout = Layout { labels: imported::labels(self.pipeline, source, &self.types[code as usize]), ..Layout::default() };
-            for (definition, own) in merged {
-                let from = match definition.splice(&mut |path| paths.number(path)) {
-                    Some(splice) => splice,
-                    None if own => families.place(&definition.typed, code).unwrap_or(From::Star(0)),
-                    None if &*definition.name == "occurred" => From::Occurred,
-                    None => From::Star(output(&mut star, &definition.typed)),
-                };
-                let field = out_field(definition, from, &mut |path| paths.number(path));
-                match &*definition.name {
-                    "occurred" => layout.occurred = Some(field),
-                    "severity" => layout.severity = Some(field),
-                    _ => layout.fields.push(field),
-                }
-            }
-            layouts.push(layout);
-        }
-
-        // Incident fields as columns, for rules.
-        let mut rule_fields: Vec<RuleField> = Vec::new();
-        let mut names: Vec<(&str, Type)> = fields_in_rules.iter().map(|(name, ty)| (&**name, *ty)).collect();
-        if self.pipeline.clock.kind == model::ClockKind::Occurred && !names.iter().any(|(name, _)| *name == "occurred") {
-            names.push(("occurred", Type::Time));
-        }
-        for (name, ty) in names {
-            let mut spread = Spread::default();
-            if let Some(definition) = fields.star.iter().find(|d| &*d.name == name) {
-                spread.star = Some(if name == "occurred" && definition.how == How::Computed {
-                    From::Occurred
-                } else {
-                    From::Star(output(&mut star, &self.for_rules(&definition.typed, ty)))
-                });
-            }
-            for (code, overrides) in &fields.types {
-                if let Some(definition) = overrides.iter().find(|d| &*d.name == name) {
-                    let typed = self.for_rules(&definition.typed, ty);
-                    spread.types.extend(families.place(&typed, *code).map(|from| (*code, from)));
-                }
-            }
-            let column = match (name, parts.known.get(name)) {
-                ("type", _) => FieldColumn::TypeName,
-                ("tenant", _) => FieldColumn::Tenant,
-                ("created", _) => FieldColumn::Created,
-                ("occurred", _) => FieldColumn::Occurred(spread),
-                ("severity", _) => FieldColumn::Severity(spread),
-                (_, Some(FieldInfo::Path(path))) => FieldColumn::Path(paths.number(path)),
-                _ => FieldColumn::Spread(spread),
-            };
-            rule_fields.push(RuleField { name: name.into(), ty, column });
-        }
-        let number_of = |name: &str| rule_fields.iter().position(|field| &*field.name == name);
-        let mut matches = Vec::new();
-        let mut where_fields = Vec::new();
-        for (rule, where_) in self.pipeline.preprocess.rules.iter().zip(&parts.wheres) {
-            let values = rule.matches.iter().filter_map(|field| match parts.known.get(&field.value) {
-                Some(FieldInfo::Path(path)) => Some(MatchValue::Slot(paths.number(path))),
-                _ => number_of(&field.value).map(MatchValue::Field),
-            });
-            matches.push(values.collect());
-            for (side, _) in where_.iter().flat_map(Typed::inputs) {
-                if let Source::New(name) | Source::Existing(name) = side
-                    && let Some(number) = number_of(&name)
-                    && !where_fields.contains(&number)
-                {
-                    where_fields.push(number);
-                }
-            }
-        }
-        let mut rule_outputs = Vec::new();
-        let mut conditions = Vec::new();
-        for when in &parts.whens {
-            rule_outputs.push(when.as_ref().map(|when| {
-                conditions.push(when.clone());
-                conditions.len() - 1
-            }));
-        }
-
-        let plan = |outputs: &[Typed]| Phase::new(outputs, &self.session);
-        let occurred: Vec<Typed> = occurred.filter(|d| d.how == How::Computed).map(|d| (*d.typed).clone()).into_iter().collect();
-        let mut filter = Conditions::new(&parts.filters, &self.session)?;
-        let mut classify = Conditions::new(&parts.classify, &self.session)?;
-        let mut key = plan(&parts.key.clone().into_iter().collect::<Vec<_>>())?;
-        let imported_key = fields.imported.key.iter().map(|path| Typed::input(Source::Event(path.clone()), Type::Text));
-        let mut imported_key = plan(&imported_key.collect::<Vec<_>>())?;
-        let mut arrival = plan(&parts.arrival.clone().into_iter().collect::<Vec<_>>())?;
-        let mut occurred = plan(&occurred)?;
-        let mut star = plan(&star)?;
-        let mut rules = plan(&conditions)?;
-        let Families { sections, by_type, .. } = families;
-        let mut sections = sections
-            .into_iter()
-            .map(|(types, outputs)| Ok(Section { types, phase: plan(&outputs)? }))
-            .collect::<Result<Vec<_>, datafusion::error::DataFusionError>>()?;
-        let mut inputs = Inputs::default();
-        let mut number = |path: &Path| paths.number(path);
-        for phase in [&mut key, &mut imported_key, &mut arrival, &mut occurred, &mut star, &mut rules]
-            .into_iter()
-            .chain(sections.iter_mut().map(|section| &mut section.phase))
-        {
-            inputs.bind(phase, &mut number);
-        }
-        filter.bind(&mut inputs, &mut number);
-        classify.bind(&mut inputs, &mut number);
-        let classifier = imported::classifier(self.pipeline, source);
-        let table =
-            |found: &model::XsoarClassify| found.types.iter().map(|(key, ty)| (key.as_str().into(), self.code(&ty.value))).collect::<HashMap<Box<str>, u16>>();
-        let imported_table = classifier.map(table).unwrap_or_default();
-        let default = match &self.pipeline.classify.default {
-            model::ClassifyDefault::Type(name) => Some(self.code(&name.value)),
-            _ => None,
-        };
-        let imported_default = classifier.and_then(|found| found.default.as_ref()).map(|name| self.code(&name.value));
-        let alone = (classifier.is_some() && self.pipeline.classify.rules.is_empty() && parts.key.is_none())
-            .then(|| (imported_table.clone(), imported_default.or(default)));
-        let code = |name: &str| self.types.iter().position(|known| **known == *name).map(|code| code as u16);
-        let computed = fields.imported.build(self.pipeline.content.clone(), &mut number, &code, alone);
-        let top_level = self.pipeline.sink.labels != model::Labels::None;
-        let explode = source.explode.as_ref().map(|path| path.value.clone());
-        let shape = Shape::new(&paths.paths, ShapeOptions { top_level, explode });
-        Ok(SourcePlan {
-            name: source.name.value.as_str().into(),
-            topics: source
-                .topics
-                .iter()
-                .filter_map(|topic| match &topic.value {
-                    model::Topic::Name(name) => Some(name.as_str().into()),
-                    model::Topic::Pattern(_) => None,
-                })
-                .collect(),
-            path_numbers: paths.paths.iter().cloned().enumerate().map(|(n, p)| (p, n)).collect(),
-            paths: paths.paths,
-            inputs,
-            shape: Arc::new(shape),
-            filter,
-            classify,
-            key,
-            rule_types: self.pipeline.classify.rules.iter().map(|r| self.code(&r.type_name.value)).collect(),
-            table: self.pipeline.classify.types.iter().map(|(key, ty)| (key.value.as_str().into(), self.code(&ty.value))).collect(),
-            imported_key,
-            imported_table,
-            imported_default,
-            imported_written: classifier.and_then(|found| fields.imported.written_key(found)),
-            computed,
-            arrival,
-            occurred,
-            star,
-            tenant,
-            sections,
-            by_type,
-            layouts,
-            rule_fields,
-            rules,
-            rule_outputs,
-            matches,
-            where_fields,
-        })
-    }
-
-    /// Incident fields that some rule reads as a column, with the column's type.
-    fn rule_field_names(&self, parts: &Parts) -> BTreeMap<Arc<str>, Type> {
-        let mut names = BTreeMap::new();
-        let mut add = |name: &str| {
-            let ty = match parts.known.get(name) {
-                Some(FieldInfo::Typed(ty)) => *ty,
-                _ => Type::Text,
-            };
-            names.insert(Arc::<str>::from(name), ty);
-        };
-        for (source, _) in parts.whens.iter().chain(&parts.wheres).flatten().flat_map(Typed::inputs) {
-            match source {
-                Source::Field(name) | Source::New(name) | Source::Existing(name) => add(&name),
-                _ => {}
-            }
-        }
-        for field in self.pipeline.preprocess.rules.iter().flat_map(|rule| &rule.matches) {
-            if matches!(parts.known.get(&field.value), Some(FieldInfo::Typed(_))) {
-                add(&field.value);
-            }
-        }
-        names
-    }
-
-    /// A definition as the type that rules see.
-    fn for_rules(&self, typed: &Typed, ty: Type) -> Typed {
-        if typed.ty == ty {
-            return typed.clone();
-        }
-        match &typed.op {
-            Op::Input(source) if source.is_dynamic() && matches!(ty, Type::Text | Type::Number | Type::Boolean) => Typed { ty, ..typed.clone() },
-            Op::Constant(constant) if constant.0.is_null() => Typed { ty, ..typed.clone() },
-            _ => convert(typed.clone(), ty, false),
-        }
-    }
 }
 
 /// The typed expressions that all sources share.
-struct Parts {
-    filters: Vec<Typed>,
-    classify: Vec<Typed>,
-    key: Option<Typed>,
-    tenant: Option<Typed>,
-    arrival: Option<Typed>,
-    whens: Vec<Option<Typed>>,
-    wheres: Vec<Option<Typed>>,
-    known: BTreeMap<String, FieldInfo>,
-}
-
-#[derive(Default)]
-struct PathNumbers {
-    paths: Vec<Path>,
-    numbers: HashMap<Path, usize>,
-}
-
-impl PathNumbers {
-    fn number(&mut self, path: &Path) -> usize {
-        if let Some(number) = self.numbers.get(path) {
-            return *number;
-        }
-        let number = self.paths.len();
-        self.paths.push(path.clone());
-        self.numbers.insert(path.clone(), number);
-        number
-    }
-}
-
-fn output(outputs: &mut Vec<Typed>, typed: &Typed) -> usize {
-    outputs.iter().position(|known| known == typed).unwrap_or_else(|| {
-        outputs.push(typed.clone());
-        outputs.len() - 1
-    })
-}
-
-/// The paths that an expression reads, where it reads nothing else and does not fail where they are missing.
-fn reads(typed: &Typed, number: &mut impl FnMut(&Path) -> usize) -> Option<Box<[usize]>> {
-    let inputs = typed.inputs();
-    let paths: Option<Vec<&Path>> = inputs.iter().map(|(source, _)| if let Source::Event(path) = source { Some(path) } else { None }).collect();
-    let mut failed = false;
-    evaluate(typed, &NoRow, &mut failed);
-    paths.filter(|_| !failed).map(|paths| paths.into_iter().map(number).collect())
-}
-
-fn out_field(definition: &Definition, from: From, number: &mut impl FnMut(&Path) -> usize) -> OutField {
-    let mut key = vec![b','];
-    crate::incident::encode::push_string(&mut key, &definition.name);
-    key.push(b':');
-    OutField {
-        name: definition.name.clone(),
-        key: key.into(),
-        from,
-        ty: definition.typed.ty,
-        required: definition.required,
-        fallible: definition.reads_computed()
-            || matches!(from, From::SpliceNumber(_) | From::SpliceInteger(_) | From::SpliceBoolean(_))
-            || definition.typed.is_fallible(),
-        reads: reads(&definition.typed, number),
-        typed: definition.typed.clone(),
-        text: definition.text.clone(),
-        section: definition.section.clone(),
-    }
+pub(super) struct Parts {
+    pub(super) filters: Vec<Typed>,
+    pub(super) classify: Vec<Typed>,
+    pub(super) key: Option<Typed>,
+    pub(super) tenant: Option<Typed>,
+    pub(super) arrival: Option<Typed>,
+    pub(super) whens: Vec<Option<Typed>>,
+    pub(super) wheres: Vec<Option<Typed>>,
+    pub(super) known: BTreeMap<String, FieldInfo>,
 }
 
 fn reads_headers(plan: &SourcePlan) -> bool {

@@ -15,7 +15,8 @@ use crate::expr::path::Path;
 use crate::expr::typed::{Source as Input, Typed};
 use crate::expr::value::Type;
 use crate::expr::xsoar::model::{Argument, Place};
-use crate::expr::xsoar::prepare::{Options, Prepared, prepare};
+use crate::expr::xsoar::prepare::{Options, prepare};
+use crate::expr::xsoar::prepared::Prepared;
 use crate::ingest::computed::{Builder, Computed, Shape, When};
 
 /// An expression of a pack, and the number of its computed column.

@@ -8,7 +8,9 @@ mod decide_spec;
 pub mod family;
 pub mod fields;
 pub mod imported;
+mod rules;
 pub mod scope;
+mod source;
 
 use std::collections::HashMap;
 use std::sync::Arc;

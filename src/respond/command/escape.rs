@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::expr::xsoar::env::Env;
 use crate::expr::xsoar::fault::Fault;
-use crate::expr::xsoar::prepare::{Piece, Prepared};
+use crate::expr::xsoar::prepared::{Piece, Prepared};
 use crate::expr::xsoar::value::text_of;
 
 /// What the text around `${…}` is.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{Args, wrong};
 use crate::respond::run::Failure;
-use crate::respond::run::state::Generic;
+use crate::respond::run::task::Generic;
 
 const MINUTE_US: i64 = 60_000_000;
 /// Ids that are polled for at once (count).

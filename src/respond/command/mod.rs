@@ -15,7 +15,7 @@ mod timers;
 
 use serde_json::{Map, Value};
 
-use super::run::state::Generic;
+use super::run::task::Generic;
 use super::run::{Failure, FailureKind, Output, Step};
 use crate::expr::xsoar::value::{arg_list, arg_texts, as_flag, as_number, is_empty, text_of};
 

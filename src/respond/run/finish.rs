@@ -4,8 +4,9 @@
 use serde_json::{Map, Value};
 
 use super::effect::{Failure, FailureKind, Output};
-use super::state::{Key, RunState, Status, Wait};
+use super::state::{Key, RunState};
 use super::step::Step;
+use super::task::{Status, Wait};
 use crate::content::playbook::task::OnError;
 use crate::expr::xsoar::context::{extend, overwrite};
 use crate::expr::xsoar::fault::Budget;

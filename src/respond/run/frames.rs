@@ -4,8 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use super::effect::{Failure, FailureKind};
-use super::state::{Frame, RunState, Status, Task};
+use super::state::{Frame, RunState};
 use super::step::Step;
+use super::task::{Status, Task};
 use crate::respond::limits::{FRAMES_DEEP_MAX, FRAMES_MAX};
 use crate::respond::merge;
 use crate::respond::program::Program;

@@ -1,9 +1,10 @@
 //! Owns sub-playbooks as tasks: one turn, a turn for each item, or turns until something says so.
 
 use super::effect::{Failure, Output};
-use super::state::{Pending, Turns, Wait};
 use super::step::Step;
+use super::task::{Pending, Turns, Wait};
 use crate::expr::xsoar::context::for_each;
+use crate::expr::xsoar::prepared::Prepared;
 use crate::respond::command::escape::Escape;
 use crate::respond::command::generic;
 use crate::respond::limits::TURNS_MAX;
@@ -103,7 +104,7 @@ impl Step<'_> {
     }
 
     /// An automation is asked whether that was the last turn.
-    fn ask_turn(&mut self, number: u32, outer: u32, task: u32, program: &Program, script: &str, arguments: &[(String, crate::expr::xsoar::prepare::Prepared)]) {
+    fn ask_turn(&mut self, number: u32, outer: u32, task: u32, program: &Program, script: &str, arguments: &[(String, Prepared)]) {
         if let Some(turns) = self.run.task_mut(outer, task).and_then(|task| task.turns.as_deref_mut()) {
             turns.asking = true;
         }
@@ -165,7 +166,7 @@ impl Step<'_> {
         let Some(program) = self.program_of(outer) else { return };
         let Some(node) = program.tasks.get(task as usize) else { return };
         if let Some(task) = self.run.task_mut(outer, task) {
-            task.status = super::state::Status::Running;
+            task.status = super::task::Status::Running;
             task.wait = None;
         }
         let Kind::Playbook(name) = &node.kind else { return };

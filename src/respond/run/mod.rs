@@ -17,6 +17,7 @@ mod resume;
 mod start;
 pub mod state;
 mod step;
+pub mod task;
 mod view;
 
 pub use crate::incident::timer;
@@ -24,5 +25,6 @@ pub use effect::{Answer, Ask, Call, Edit, Effect, Entry, Failure, FailureKind, H
 pub use person::REMINDER;
 pub use polling::pairs;
 pub use resume::resume;
-pub use state::{Key, Run, RunState, Status};
+pub use state::{Key, Run, RunState};
 pub use step::{Step, step};
+pub use task::Status;

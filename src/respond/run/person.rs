@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::effect::{Answer, Ask, Effect, Failure, FailureKind, Output};
-use super::state::{Key, RunState, Status, Wait};
+use super::state::{Key, RunState};
 use super::step::Step;
+use super::task::{Status, Wait};
 use crate::expr::xsoar::context::overwrite;
 use crate::respond::clock::iso_us;
 use crate::respond::limits::cut;

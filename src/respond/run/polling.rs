@@ -4,8 +4,8 @@
 use serde_json::{Map, Value};
 
 use super::effect::{Failure, FailureKind, Output, Poll};
-use super::state::{Generic, Pending, Status, Wait};
 use super::step::Step;
+use super::task::{Generic, Pending, Status, Wait};
 use crate::expr::xsoar::path::Dt;
 use crate::expr::xsoar::value::{arg_texts, into_list};
 use crate::respond::limits::POLL_SECONDS;

@@ -4,8 +4,9 @@
 use serde_json::Value;
 
 use super::effect::{Ask, Call, Effect, Failure, FailureKind};
-use super::state::{Key, Pending, Run, Status, Task, Wait};
+use super::state::{Key, Run};
 use super::step::{Step, step};
+use super::task::{Pending, Status, Task, Wait};
 use super::{Transition, state::RunState};
 use crate::respond::world::{Ability, OnUnknown, World};
 

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::effect::{Ask, Call, Effect, Failure, FailureKind, Output};
-use super::state::{Key, Pending, Status, Wait};
+use super::state::Key;
 use super::step::Step;
+use super::task::{Pending, Status, Wait};
 use crate::expr::xsoar::value::{as_number, text_of};
 use crate::respond::command::escape::escape_of;
 use crate::respond::command::{Args, Builtin, Did};

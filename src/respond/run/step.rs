@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::effect::{Effect, Entry, Failure, FailureKind, Transition};
-use super::state::{Recent, Run, RunState, Status, Wait, Waits};
+use super::state::{Recent, Run, RunState, Waits};
+use super::task::{Status, Wait};
 use crate::respond::limits::{ENTRIES_MAX, ENTRY_BYTES_MAX, NAME_BYTES_MAX, RECENT_BYTES_MAX, RECENT_MAX, STARTED_MAX, STEP_TASKS_MAX, WAITS_MAX, cut};
 use crate::respond::program::Program;
 use crate::respond::world::World;

@@ -8,7 +8,7 @@ use super::step::Step;
 use crate::expr::xsoar::env::Env;
 use crate::expr::xsoar::evaluate::passes;
 use crate::expr::xsoar::fault::Fault;
-use crate::expr::xsoar::prepare::{Prepared, PreparedTests};
+use crate::expr::xsoar::prepared::{Prepared, PreparedTests};
 use crate::expr::xsoar::value::text_of;
 use crate::respond::command::escape::{Escape, escaped};
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::journal::{Record, RunRef};
 use crate::respond::limits::cut;
-use crate::respond::run::state::Wait;
+use crate::respond::run::task::Wait;
 use crate::respond::run::{Ask, Call, Entry, Failure, Key, Output, Run};
 
 /// Bytes of what an entry tells of an error.

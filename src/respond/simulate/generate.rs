@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::Responder;
 use super::hints::Hints;
-use crate::expr::xsoar::prepare::Prepared;
+use crate::expr::xsoar::prepared::Prepared;
 use crate::load::rng::{Draw, StoryRng};
 use crate::respond::run::{Answer, Ask, Call, Failure, FailureKind, Output, Run};
 use crate::respond::world::World;

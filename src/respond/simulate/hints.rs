@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::expr::xsoar::path::{Dt, Step};
-use crate::expr::xsoar::prepare::{Chain, Left, Piece, Prepared, PreparedTests, Source};
+use crate::expr::xsoar::prepared::{Chain, Left, Piece, Prepared, PreparedTests, Source};
 use crate::respond::program::{Ends, Kind, Program};
 
 /// What is known about values.

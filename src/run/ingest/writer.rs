@@ -20,7 +20,7 @@ use super::records::ledger_record;
 use crate::ingest::batch::Partitions;
 use crate::ingest::ledger::Counts;
 use crate::ingest::plan::Plan;
-use crate::ingest::worker::Spare;
+use crate::ingest::spare::Spare;
 use crate::kafka::{Delivery, Error, Membership, OutputBatch, OutputTopic, Progress, Settings, Transactor, TxnError};
 use crate::run::failpoint;
 use crate::run::health::RoleHealth;

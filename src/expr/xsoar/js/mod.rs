@@ -5,12 +5,14 @@
 pub mod ast;
 pub mod builtin;
 pub mod execute;
+mod function;
 pub mod heap;
 pub mod interpret;
 pub mod lex;
 pub mod list;
 pub mod operate;
 pub mod parse;
+mod primary;
 pub mod quick;
 pub mod statement;
 pub mod text;

@@ -1,11 +1,10 @@
-//! Tokens → syntax tree: precedence climbing, with a bound on nesting.
+//! Tokens → syntax tree: precedence climbing, with a bound on nesting. What stands between operators is in
+//! `primary`, functions are in `function`, statements in `statement`.
 
 use std::sync::Arc;
 
-use super::ast::{Binary, Expr, Function, Item, Property, Statement, Target, Unary};
+use super::ast::{Binary, Expr, Item, Unary};
 use super::lex::{Kind, LexError, Token, token};
-use crate::expr::xsoar::path::Dt;
-use crate::expr::xsoar::pattern::{Dialect, Flags, Pattern};
 
 /// Levels of the syntax tree. Every level costs stack when it is evaluated.
 pub const NESTING_MAX: u32 = 100;
@@ -17,9 +16,9 @@ pub type SyntaxError = LexError;
 
 /// A parser over a text.
 pub struct Parser<'t> {
-    text: &'t str,
+    pub(super) text: &'t str,
     pub(super) current: Token,
-    depth: u32,
+    pub(super) depth: u32,
 }
 
 impl<'t> Parser<'t> {
@@ -164,105 +163,6 @@ impl<'t> Parser<'t> {
         Ok(Expr::Assign { target: Box::new(left), op, value: Box::new(value) })
     }
 
-    /// `x => …`, `(a, b) => …`, if that is what stands here.
-    fn arrow(&mut self) -> Result<Option<Expr>, SyntaxError> {
-        let params = match &self.current.kind {
-            Kind::Name(name) if name != "function" => {
-                let next = token(self.text, self.current.end, false)?;
-                if next.kind != Kind::Symbol("=>") {
-                    return Ok(None);
-                }
-                let name = self.name()?;
-                vec![(Target::Name(name), None, false)]
-            }
-            Kind::Symbol("(") if self.arrow_follows() => self.params()?,
-            _ => return Ok(None),
-        };
-        self.required("=>")?;
-        let body = if self.is("{") { self.block()? } else { vec![Statement::Return(Some(self.assignment()?))] };
-        Ok(Some(Expr::Function(Arc::new(Function { name: None, params, body }))))
-    }
-
-    /// True when `=>` follows the parenthesis that opens here.
-    fn arrow_follows(&self) -> bool {
-        let mut at = self.current.start;
-        let mut depth = 0;
-        let mut regex_allowed = true;
-        while let Ok(found) = token(self.text, at, regex_allowed) {
-            match found.kind {
-                Kind::Symbol("(") => depth += 1,
-                Kind::Symbol(")") => {
-                    depth -= 1;
-                    if depth == 0 {
-                        return token(self.text, found.end, false).is_ok_and(|next| next.kind == Kind::Symbol("=>"));
-                    }
-                }
-                // Parameters are names, defaults and commas: what has statements is something else.
-                Kind::End | Kind::Symbol(";" | "=>") => return false,
-                _ => {}
-            }
-            regex_allowed = matches!(found.kind, Kind::Symbol(symbol) if !matches!(symbol, ")" | "]" | "}"));
-            at = found.end;
-        }
-        false
-    }
-
-    fn params(&mut self) -> Result<Vec<(Target, Option<Expr>, bool)>, SyntaxError> {
-        self.required("(")?;
-        let mut params = Vec::new();
-        while !self.accept(")")? {
-            let rest = self.accept("...")?;
-            let target = self.target()?;
-            let default = if self.accept("=")? { Some(self.assignment()?) } else { None };
-            params.push((target, default, rest));
-            if !self.is(")") {
-                self.required(",")?;
-            }
-        }
-        Ok(params)
-    }
-
-    pub(super) fn target(&mut self) -> Result<Target, SyntaxError> {
-        self.deeper(|p| {
-            if p.accept("[")? {
-                let mut list = Vec::new();
-                while !p.accept("]")? {
-                    if p.accept(",")? {
-                        list.push(None);
-                        continue;
-                    }
-                    list.push(Some(p.target()?));
-                    if !p.is("]") {
-                        p.required(",")?;
-                    }
-                }
-                return Ok(Target::List(list));
-            }
-            if p.accept("{")? {
-                let mut members = Vec::new();
-                while !p.accept("}")? {
-                    let key = p.name()?;
-                    let target = if p.accept(":")? { p.target()? } else { Target::Name(key.clone()) };
-                    members.push((key, target));
-                    if !p.is("}") {
-                        p.required(",")?;
-                    }
-                }
-                return Ok(Target::Object(members));
-            }
-            Ok(Target::Name(p.name()?))
-        })
-    }
-
-    /// `function name(a, b) { … }`; the word `function` is current.
-    pub(super) fn function(&mut self) -> Result<Arc<Function>, SyntaxError> {
-        self.advance()?;
-        let name = if self.is("(") { None } else { Some(self.name()?) };
-        let params = self.params()?;
-        let body = self.block()?;
-        Ok(Arc::new(Function { name, params, body }))
-    }
-
     fn ternary(&mut self) -> Result<Expr, SyntaxError> {
         let test = self.binary(0)?;
         if !self.accept("?")? {
@@ -385,18 +285,18 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn index(&mut self) -> Result<Expr, SyntaxError> {
+    pub(super) fn index(&mut self) -> Result<Expr, SyntaxError> {
         let key = self.expression()?;
         self.required("]")?;
         Ok(key)
     }
 
-    fn args(&mut self) -> Result<Vec<Item>, SyntaxError> {
+    pub(super) fn args(&mut self) -> Result<Vec<Item>, SyntaxError> {
         self.required("(")?;
         self.items(")")
     }
 
-    fn items(&mut self, close: &str) -> Result<Vec<Item>, SyntaxError> {
+    pub(super) fn items(&mut self, close: &str) -> Result<Vec<Item>, SyntaxError> {
         let mut items = Vec::new();
         while !self.accept(close)? {
             let spread = self.accept("...")?;
@@ -406,114 +306,6 @@ impl<'t> Parser<'t> {
             }
         }
         Ok(items)
-    }
-
-    fn primary(&mut self) -> Result<Expr, SyntaxError> {
-        let value = match self.current.kind.clone() {
-            Kind::Number(number) => Expr::Number(number),
-            Kind::Text(text) => Expr::Text(text.into()),
-            Kind::Template(parts) => self.template(parts)?,
-            Kind::Regex(pattern, flags) => {
-                let known = Flags { ignore_case: flags.contains('i'), multi_line: flags.contains('m'), dot_all: flags.contains('s') };
-                match Pattern::new(&pattern, Dialect::JavaScript, known) {
-                    Some(compiled) => Expr::Regex { pattern: Arc::new(compiled), global: flags.contains('g') },
-                    None => return self.error("not a regular expression, or one that is too large"),
-                }
-            }
-            Kind::Binding(path) => match Dt::parse(&path) {
-                Ok(dt) => Expr::Bound(Arc::new(dt)),
-                Err(error) => return self.error(error.what),
-            },
-            Kind::Symbol("(") => {
-                self.advance()?;
-                let inner = self.expression()?;
-                self.required(")")?;
-                return Ok(inner);
-            }
-            Kind::Symbol("[") => {
-                self.advance()?;
-                return Ok(Expr::Array(self.items("]")?));
-            }
-            Kind::Symbol("{") => return self.object(),
-            // `.Name` is a member of the current item.
-            Kind::Symbol(".") => {
-                self.advance()?;
-                let key = self.name()?;
-                return Ok(Expr::Member { object: Box::new(Expr::Name("val".into())), key: Box::new(Expr::Text(key)), optional: false });
-            }
-            Kind::Name(name) => match name.as_str() {
-                "function" => return Ok(Expr::Function(self.function()?)),
-                "new" => {
-                    self.advance()?;
-                    let class = self.name()?;
-                    let args = if self.is("(") { self.args()? } else { Vec::new() };
-                    return Ok(Expr::New { class, args });
-                }
-                "true" => Expr::Flag(true),
-                "false" => Expr::Flag(false),
-                "null" => Expr::Null,
-                "undefined" => Expr::Undefined,
-                "var" | "let" | "const" | "if" | "for" | "while" | "return" | "class" | "import" | "async" | "await" | "yield" => {
-                    return self.error(format!("`{name}` cannot stand in an expression"));
-                }
-                _ => Expr::Name(name.into()),
-            },
-            Kind::Symbol(symbol) => return self.error(format!("`{symbol}` cannot begin a value")),
-            Kind::End => return self.error("the expression ends too early"),
-        };
-        self.advance()?;
-        Ok(value)
-    }
-
-    fn template(&mut self, parts: Vec<(String, Option<(String, usize)>)>) -> Result<Expr, SyntaxError> {
-        let mut list = Vec::new();
-        for (text, source) in parts {
-            let inner = match source {
-                Some((source, offset)) => {
-                    let shift = |error: LexError| LexError { at: error.at + offset, ..error };
-                    let depth = self.depth;
-                    let mut parser = Parser::new(&source, 0).map_err(shift)?;
-                    parser.depth = depth;
-                    Some(parser.deeper(Parser::expression).map_err(shift)?)
-                }
-                None => None,
-            };
-            list.push((text.into(), inner));
-        }
-        Ok(Expr::Template(list))
-    }
-
-    fn object(&mut self) -> Result<Expr, SyntaxError> {
-        self.required("{")?;
-        let mut members = Vec::new();
-        while !self.accept("}")? {
-            if self.accept("...")? {
-                members.push(Property::Spread(self.assignment()?));
-            } else if self.accept("[")? {
-                let key = self.index()?;
-                self.required(":")?;
-                members.push(Property::Pair(key, self.assignment()?));
-            } else {
-                let (key, name) = match self.current.kind.clone() {
-                    Kind::Name(name) => (Expr::Text(name.as_str().into()), Some(name)),
-                    Kind::Text(text) => (Expr::Text(text.into()), None),
-                    Kind::Number(number) => (Expr::Number(number), None),
-                    _ => return self.error("expected the key of a member"),
-                };
-                self.advance()?;
-                match name {
-                    Some(name) if !self.is(":") => members.push(Property::Pair(key, Expr::Name(name.into()))),
-                    _ => {
-                        self.required(":")?;
-                        members.push(Property::Pair(key, self.assignment()?));
-                    }
-                }
-            }
-            if !self.is("}") {
-                self.required(",")?;
-            }
-        }
-        Ok(Expr::Object(members))
     }
 }
 
