@@ -9,14 +9,14 @@
 use std::collections::BTreeMap;
 
 // Several lookups for each incident: their hashing would be a tenth of what `load` costs.
-use hashbrown::hash_map::Entry;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::answers::{Answers, Counts, Difference};
 use super::book::{Book, NO_GROUP, Place, Seen};
 use super::event::Outcome;
 use super::facts::{Fact, read_fact, read_reason};
+use super::gradual::GradualMap;
 use super::ledger::Ledger;
 use crate::incident::id::IdPrefix;
 
@@ -55,7 +55,7 @@ pub struct Expected {
     /// The answers to all events sent.
     pub answers: Answers,
     /// Attached events per group.
-    attached: HashMap<u32, u32>,
+    attached: GradualMap<u32, u32>,
     /// False once some event is attached to we do not know what, or there are too many groups.
     incomplete: bool,
     full: bool,
@@ -70,11 +70,10 @@ impl Expected {
             match (outcome, group) {
                 (Outcome::Attached(_) | Outcome::Incident { .. }, Some(group)) => {
                     let one = u32::from(matches!(outcome, Outcome::Attached(_)));
-                    if self.full || (self.attached.len() >= INCIDENTS_MAX && !self.attached.contains_key(&group)) {
-                        self.full = true;
-                        self.attached = HashMap::new();
-                    } else {
-                        *self.attached.entry(group).or_default() += one;
+                    // To give all of it back at once would take as long as to move it.
+                    self.full |= self.attached.len() >= INCIDENTS_MAX && self.attached.get(&group).is_none();
+                    if !self.full {
+                        *self.attached.get_or_default(group) += one;
                     }
                 }
                 (Outcome::Attached(_), None) => self.incomplete = true,
@@ -156,12 +155,12 @@ pub struct Found {
     pub ledger: Ledger,
     problems: BTreeMap<Wrong, Problem>,
     /// Low half of an incident's id → its group.
-    groups: HashMap<u64, u32>,
+    groups: GradualMap<u64, u32>,
     /// Per group: incidents, attached events.
-    tallies: HashMap<u32, (u32, u32)>,
+    tallies: GradualMap<u32, (u32, u32)>,
     /// Low half of an incident's id → events attached before its group was known.
-    waiting: HashMap<u64, u32>,
-    facts_seen: HashSet<u64>,
+    waiting: GradualMap<u64, u32>,
+    facts_seen: GradualMap<u64, ()>,
     early: Vec<Early>,
     full: bool,
 }
@@ -207,11 +206,11 @@ impl Found {
                 match self.groups.get(&(id as u64)) {
                     // Its group is known when the broker has told us where its event lies; that can be later.
                     Some(&NO_GROUP) => {
-                        let waiting = self.waiting.entry(id as u64).or_default();
+                        let waiting = self.waiting.get_or_default(id as u64);
                         *waiting = waiting.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
                     }
                     Some(group) => {
-                        let tally = self.tallies.entry(*group).or_default();
+                        let tally = self.tallies.get_or_default(*group);
                         tally.1 = tally.1.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
                     }
                     None if self.full => {}
@@ -222,7 +221,7 @@ impl Found {
                 self.facts.2 += 1;
                 self.once(fact_id);
                 count(&mut self.counts.linked, &rule, 1);
-                if !self.full && !self.groups.contains_key(&(id as u64)) {
+                if !self.full && self.groups.get(&(id as u64)).is_none() {
                     self.wrong(Wrong::Orphan, 1, || format!("linked to {id:032x}"));
                 }
             }
@@ -285,8 +284,8 @@ impl Found {
             }
         };
         self.remember(*id, group);
-        if group != NO_GROUP {
-            let tally = self.tallies.entry(group).or_default();
+        if group != NO_GROUP && !self.full {
+            let tally = self.tallies.get_or_default(group);
             tally.0 += 1;
             tally.1 = tally.1.saturating_add(self.waiting.remove(&low).unwrap_or_default());
         }
@@ -294,27 +293,14 @@ impl Found {
     }
 
     fn remember(&mut self, id: u128, group: u32) {
-        if self.full {
-            return;
-        }
-        if self.groups.len() >= INCIDENTS_MAX {
-            self.full = true;
-            self.groups = HashMap::new();
-            self.tallies = HashMap::new();
-            self.waiting = HashMap::new();
-            return;
-        }
-        match self.groups.entry(id as u64) {
-            Entry::Occupied(mut known) if *known.get() == NO_GROUP => *known.get_mut() = group,
-            Entry::Occupied(_) => {}
-            Entry::Vacant(free) => {
-                free.insert(group);
-            }
+        self.full |= self.groups.len() >= INCIDENTS_MAX;
+        if !self.full && self.groups.get(&(id as u64)).is_none_or(|known| *known == NO_GROUP) {
+            self.groups.insert(id as u64, group);
         }
     }
 
     fn once(&mut self, fact_id: u128) {
-        if self.facts_seen.len() < FACTS_MAX && !self.facts_seen.insert(fact_id as u64) {
+        if self.facts_seen.len() < FACTS_MAX && self.facts_seen.insert(fact_id as u64, ()).is_some() {
             self.wrong(Wrong::FactTwice, 1, || format!("{fact_id:032x}"));
         }
     }
@@ -385,7 +371,7 @@ impl Found {
         let tallies = std::mem::take(&mut self.tallies);
         let name = self.groups.iter().map(|(id, group)| (*group, *id)).collect::<HashMap<u32, u64>>();
         let named = |group: u32| name.get(&group).map_or_else(|| format!("of event {group}"), |id| format!("…{id:016x} (of event {group})"));
-        for (group, attached) in &expected.attached {
+        for (group, attached) in expected.attached.iter() {
             let (created, found) = tallies.get(group).copied().unwrap_or_default();
             if !book.exact() && created != 1 {
                 // With exact places the book has told already.

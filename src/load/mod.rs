@@ -22,6 +22,7 @@ pub mod engine;
 pub mod event;
 pub mod facts;
 pub mod generate;
+mod gradual;
 pub mod hostile;
 pub mod latency;
 pub mod ledger;
