@@ -415,6 +415,9 @@ fn operations(criterion: &mut Criterion, keys: u64) {
         });
     }
     bench(&mut group, "ours, rolling over", &mut ours, keys);
+    // A flood: half of the keys fit, and all of them are of one slice of time.
+    ours.0 = Index::alone(WITHIN_MS * 1000, 0, LinkTo::Oldest, keys as usize * 33 / 2);
+    bench(&mut group, "ours, at the byte bound", &mut ours, keys);
     drop(ours);
     bench(&mut group, "hashbrown, never expiring", &mut plain, keys);
     group.finish();

@@ -158,6 +158,33 @@ fn the_bound_holds_and_the_newest_are_known() {
     }
 }
 
+/// A flood that fills the index within one slice of time, up to one of a single millisecond.
+#[test]
+fn a_flood_within_one_slice_gives_up_its_oldest() {
+    for (bytes, per_ms) in [(100_000, 1), (1_000_000, 7), (1_000_000, 300_000), (4_000_000, 100)] {
+        let mut printer = Fingerprinter::new([1; 16]);
+        let mut index = Index::alone(1_000_000_000, 0, LinkTo::Oldest, bytes);
+        for key in 0..300_000u64 {
+            let fingerprint = print(&mut printer, key);
+            index.insert(fingerprint, (key / per_ms) as i64, Origin { partition: 0, offset: key as i64, element: 0 });
+            assert!(index.bytes() <= bytes, "{} bytes, allowed are {bytes}", index.bytes());
+        }
+        assert!(index.keys() * 40 > bytes, "{} keys in {bytes} bytes", index.keys());
+        let (now, horizon) = ((299_999 / per_ms) as i64, index.horizon_ms());
+        let within = |key: &u64| now - (key / per_ms) as i64 <= horizon;
+        let lost = (0..300_000u64).filter(within).filter(|key| {
+            let fingerprint = print(&mut printer, *key);
+            index.find(fingerprint, now, LinkTo::Oldest, |_| Some(true)).is_none()
+        });
+        let lost = lost.count() as u64;
+        assert!(lost <= index.evicted(), "{lost} lost within {horizon} ms, {} evicted", index.evicted());
+        // Single ones go only where their time does not tell them apart.
+        if per_ms < 1000 {
+            assert!(horizon < now && index.evicted() < 40_000, "{horizon} ms of {now}, {} evicted", index.evicted());
+        }
+    }
+}
+
 #[test]
 fn a_bound_with_chains_holds() {
     for bytes in [300_000, 1_000_000, 3_000_000] {

@@ -122,6 +122,7 @@ pub fn record_batch(counts: &Counts, plan: &Plan, source: u16) {
 pub fn record_index(stats: &[(u16, Stats)], plan: &Plan) {
     gauge!("catchment_index_keys").set(stats.iter().map(|(_, s)| s.keys as f64).sum::<f64>());
     gauge!("catchment_index_bytes").set(stats.iter().map(|(_, s)| s.bytes as f64).sum::<f64>());
+    gauge!("catchment_index_evicted").set(stats.iter().map(|(_, s)| s.evicted as f64).sum::<f64>());
     for (number, rule) in plan.rules.iter().enumerate().filter(|(number, _)| plan.decide.rules.get(*number).is_some_and(|r| r.matches)) {
         let shortest = stats.iter().filter_map(|(_, s)| s.horizon_ms.get(number)).min();
         if let Some(shortest) = shortest {

@@ -82,9 +82,9 @@ impl Horizon {
         self.live_from.min(self.held)
     }
 
-    /// Gives up the slices before one that is live, in favour of what is younger.
-    pub fn give_up_before(&mut self, slice: i64) {
-        self.given_up = self.given_up.max(self.slices.start(slice));
+    /// Gives up the times before one that is live, in favour of what is younger.
+    pub fn give_up_before(&mut self, time: i64) {
+        self.given_up = self.given_up.max(time);
         self.live_from = self.from.max(self.given_up);
         (self.held, self.lost) = (self.held.max(self.live_from), true);
         self.settle();

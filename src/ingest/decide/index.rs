@@ -7,6 +7,7 @@
 //! moment, so that no insert waits for more than one segment.
 
 mod back;
+mod room;
 
 use super::anchors::Anchors;
 use super::chain::{Chains, Member};
@@ -23,10 +24,6 @@ use super::{LinkTo, Origin};
 const SEGMENTS: usize = 256;
 /// Share of slots in use at which a segment has to act, in 1/128.
 const FULL: usize = 125;
-/// Share of slots in use, in 1/128, up to which a sweep counts as having made room enough.
-const ROOMY: usize = 123;
-/// Times that one insert may grow a segment: more than one is a freak of small segments.
-const GROWTHS_MAX: usize = 8;
 /// Growth of a segment. Less = fewer bytes a key and more rewriting: every insert into an
 /// index that has to grow pays for 1 / (GROWTH - 1) moves.
 const GROWTH: f64 = 1.16;
@@ -285,111 +282,6 @@ impl Index {
             self.chains.free(number, &mut self.purse);
         }
         vacancy
-    }
-
-    /// Sweeps, grows, gives up old slices or, in the end, the oldest neighbour, until there is a slot.
-    #[inline(never)]
-    fn make_room(&mut self, at: usize, key: Key) -> Option<Vacancy> {
-        // Right after a sweep the lower bound lies `spread` before the floor: no news, no sweep.
-        if self.segments[at].lower() + spread(at) < self.horizon.live.floor {
-            self.sweep(at);
-        }
-        if self.is_roomy(at)
-            && let Some(vacancy) = self.try_vacate(at, key)
-        {
-            return Some(vacancy);
-        }
-        let mut buckets = self.segments[at].buckets();
-        for _ in 0..GROWTHS_MAX {
-            let (large, small) = (next_size(buckets, at), (buckets as f64 * GROWTH) as usize + 1);
-            // What a large step costs may not be there, and a small one still be paid.
-            buckets = match (self.resize(at, large), small < large) {
-                (true, _) => large,
-                (false, true) if self.resize(at, small) => small,
-                _ => break,
-            };
-            if self.segments[at].buckets() == buckets
-                && let Some(vacancy) = self.try_vacate(at, key)
-            {
-                return Some(vacancy);
-            }
-        }
-        // No more bytes: what is only held for undoing goes first.
-        if self.horizon.release() {
-            self.sweep(at);
-            if self.is_roomy(at)
-                && let Some(vacancy) = self.try_vacate(at, key)
-            {
-                return Some(vacancy);
-            }
-        }
-        // Then the oldest slice of this segment is given up, in all segments.
-        while let Some(oldest) = self.segments[at].oldest(self.horizon.live).filter(|slice| *slice < self.horizon.live.now) {
-            self.horizon.give_up_before(oldest + 1);
-            self.sweep(at);
-            if self.is_roomy(at)
-                && let Some(vacancy) = self.try_vacate(at, key)
-            {
-                return Some(vacancy);
-            }
-        }
-        if self.segments[at].buckets() == 0 && !self.resize(at, 1) {
-            self.evict(1);
-            return None;
-        }
-        if let Some(vacancy) = self.try_vacate(at, key) {
-            return Some(vacancy);
-        }
-        self.evict(1);
-        let segment = &mut self.segments[at];
-        let vacancy = segment.vacate_oldest(segment.homes(key), self.horizon.live)?;
-        Some(self.settled(vacancy))
-    }
-
-    /// Whether a segment has enough free slots for a while.
-    fn is_roomy(&self, at: usize) -> bool {
-        let segment = &self.segments[at];
-        let slots = segment.buckets() * SLOTS;
-        segment.used() < slots && segment.used() * 128 <= slots * ROOMY
-    }
-
-    /// Empties the dead slots of a segment and shrinks it if most of it is empty.
-    fn sweep(&mut self, at: usize) {
-        let (chains, purse) = (&mut self.chains, &mut self.purse);
-        let segment = &mut self.segments[at];
-        let bury = (!chains.is_empty()).then_some(|old: Entry| {
-            if let Some(number) = old.chain() {
-                chains.free(number, purse);
-            }
-        });
-        self.keys -= segment.sweep(self.horizon.live, self.horizon.live.floor - spread(at), bury);
-        let (used, buckets) = (segment.used(), segment.buckets());
-        if used == 0 {
-            self.purse.give(Segment::bytes(buckets));
-            *segment = Segment::new(0, segment.lower());
-        } else if buckets > SMALL && used < buckets * SLOTS / 2 {
-            let fitting = next_size(next_size(used.div_ceil(SLOTS), at), at);
-            if fitting < buckets {
-                self.resize(at, fitting);
-            }
-        }
-    }
-
-    /// Rewrites a swept segment with another number of buckets. False when that may not be
-    /// paid; when the entries do not fit, nothing changes.
-    fn resize(&mut self, at: usize, buckets: usize) -> bool {
-        let old = self.segments[at].buckets();
-        if buckets > old && !self.purse.take(Segment::bytes(buckets - old)) {
-            return false;
-        }
-        match self.segments[at].rebuilt(buckets, self.horizon.live) {
-            Some(new) => {
-                self.segments[at] = new;
-                self.purse.give(Segment::bytes(old.saturating_sub(buckets)));
-            }
-            None => self.purse.give(Segment::bytes(buckets.saturating_sub(old))),
-        }
-        true
     }
 
     /// Keys held, those included that are dead and not yet swept.

@@ -46,9 +46,9 @@
 //! - **Bytes.** [`DecideSpec::index_bytes_max`] bounds each shard. With any `where`, half of it is
 //!   for the values that `where` reads; the rest is for the indexes, of which half is divided
 //!   evenly and half goes to whoever needs it first. At its bound an index gives up its oldest
-//!   slice of time (a 64th of its horizon): duplicates may pass, nothing is lost,
-//!   [`Stats::horizon_ms`] shows it. Where that makes no room (a hot key's chain; more keys in
-//!   one slice than fit) single incidents go, oldest first, and [`Stats::evicted`] counts them.
+//!   sixteenth: duplicates may pass, nothing is lost, [`Stats::horizon_ms`] shows it. Where that makes no room
+//!   (a hot key's chain; a flood of one millisecond) single incidents go, and [`Stats::evicted`]
+//!   counts them.
 //!   A bound too small for even an empty index remembers nothing.
 //! - **Itself.** A row that comes again under its own origin (a dead letter that is fed twice) may
 //!   match itself: `drop_and_update` then ends it without an attachment, and nothing links to itself.

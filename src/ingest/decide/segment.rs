@@ -7,7 +7,7 @@
 
 use super::entry::{Entry, Key};
 use super::marks::{Marks, SLOTS};
-use super::slices::Live;
+use super::slices::{Live, Slices};
 use crate::prefetch::fetch;
 
 /// Most buckets that one insert looks beyond (count), which nearly never is more than two;
@@ -305,10 +305,39 @@ impl Segment {
         (before - self.used) as usize
     }
 
-    /// The oldest live slice that has entries here.
-    pub fn oldest(&self, live: Live) -> Option<i64> {
-        let tags = self.marks.iter().flat_map(|marks| marks.tags);
-        tags.filter(|tag| live.holds(*tag)).map(|tag| live.slice(tag)).min()
+    /// The time before which the `count` oldest live entries lie, and how many of those lie at that very time.
+    pub fn oldest_part(&self, live: Live, slices: Slices, count: usize) -> Option<(i64, usize)> {
+        let mut times: Vec<i64> = self.times(live, slices).flatten().collect();
+        let last = count.min(times.len()).checked_sub(1)?;
+        let time = *times.select_nth_unstable(last).1;
+        Some((time, times.get(..=last)?.iter().filter(|other| **other == time).count()))
+    }
+
+    /// Empties the slots of all entries that are dead or from before `from`, and of `ties` at that very
+    /// time. `bury` gets them. Returns how many went.
+    pub fn thin(&mut self, live: Live, slices: Slices, from: i64, mut ties: usize, mut bury: impl FnMut(Entry)) -> usize {
+        let goes: Vec<bool> = self
+            .times(live, slices)
+            .map(|time| {
+                let tied = time == Some(from) && ties > 0;
+                ties -= usize::from(tied);
+                tied || time.is_none_or(|time| time < from)
+            })
+            .collect();
+        let before = self.used;
+        let slots = self.marks.iter_mut().zip(&self.entries).flat_map(|(marks, entries)| marks.tags.iter_mut().zip(entries));
+        for ((tag, entry), _) in slots.zip(goes).filter(|((tag, _), goes)| *goes && **tag != 0) {
+            bury(*entry);
+            *tag = 0;
+            self.used -= 1;
+        }
+        (before - self.used) as usize
+    }
+
+    /// The newest time of the entry in every slot; `None` where there is none that is live.
+    fn times(&self, live: Live, slices: Slices) -> impl Iterator<Item = Option<i64>> {
+        let slots = self.marks.iter().zip(&self.entries).flat_map(|(marks, entries)| marks.tags.into_iter().zip(entries));
+        slots.map(move |(tag, entry)| live.holds(tag).then(|| slices.start(live.slice(tag)) + i64::from(entry.rest())))
     }
 
     /// The live entries in another number of buckets; `None` if they do not fit. Nothing
