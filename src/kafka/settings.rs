@@ -90,7 +90,7 @@ impl Settings {
         settings.set("session.timeout.ms", "10000", "how long the partitions of a dead member wait for it");
         settings.set("heartbeat.interval.ms", "2000", "a fifth of the session");
         settings.set("fetch.min.bytes", "262144", "for less than this the broker waits a little: an answer for each record is what brokers work most for");
-        settings.set("fetch.wait.max.ms", "8", "how long it may wait for that: less than a transaction, which is what most events wait for anyway");
+        settings.set("fetch.wait.max.ms", "5", "how long it may wait for that: less than a transaction, which is what most events wait for anyway");
         settings.set("topic.metadata.refresh.interval.ms", "30000", "new partitions are noticed within half a minute");
         settings
     }
